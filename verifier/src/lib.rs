@@ -3,10 +3,17 @@
 //! Pure: no I/O, no clock, no threads. Whoever audits this one crate knows what a permit means.
 #![forbid(unsafe_code)]
 
+pub mod act;
+pub mod cbor;
 pub mod checkpoint;
+pub mod decision;
+pub mod epoch;
 pub mod hash;
+pub mod json;
 pub mod note;
 pub mod proof;
 pub mod receipt;
+pub mod record;
+pub mod request;
 pub mod text;
 pub mod tile;

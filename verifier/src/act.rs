@@ -1,0 +1,206 @@
+//! Acts of governance: what an administrator signs.
+//!
+//! An act is the text of a signed note (C2SP signed-note) under the key name `<origin>/admin`. The whole note stands in the log verbatim,
+//! so that whoever holds the log can check who published an epoch or threw a switch. Each act names the origin and the governance version
+//! that it follows: an act for another log, or one that is replayed, does not fit.
+//!
+//! ```text
+//! interlock/epoch/v1            interlock/switch/v1
+//! <origin>                      <origin>
+//! <governance version>          <governance version>
+//! <epoch number>                <target>
+//! <base64 SHA-256 of content>   <halt|run>
+//!                               <reason>
+//! ```
+
+use thiserror::Error;
+
+use crate::hash::Hash;
+use crate::text::decimal;
+
+/// What is stopped or released.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// Everything: `global`.
+    Global,
+    /// One realm: `realm NAME`.
+    Realm(String),
+    /// One subject: `subject TYPE::"id"`.
+    Subject(String, String),
+    /// One action: `action NAME`.
+    Action(String),
+    /// One policy: `policy ID`. Every decision that it would determine is denied.
+    Policy(String),
+}
+
+impl Target {
+    /// The line in the act.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Global => "global".to_owned(),
+            Self::Realm(name) => format!("realm {name}"),
+            Self::Subject(kind, id) => format!("subject {kind}::\"{id}\""),
+            Self::Action(name) => format!("action {name}"),
+            Self::Policy(id) => format!("policy {id}"),
+        }
+    }
+
+    /// Reads the line.
+    pub fn parse(line: &str) -> Result<Self, ActError> {
+        if line == "global" {
+            return Ok(Self::Global);
+        }
+        let named = |rest: &str| if rest.is_empty() { Err(ActError::Target) } else { Ok(rest.to_owned()) };
+        match line.split_once(' ').ok_or(ActError::Target)? {
+            ("realm", rest) => named(rest).map(Self::Realm),
+            ("action", rest) => named(rest).map(Self::Action),
+            ("policy", rest) => named(rest).map(Self::Policy),
+            ("subject", rest) => {
+                let (kind, id) = rest.split_once("::\"").ok_or(ActError::Target)?;
+                let id = id.strip_suffix('"').ok_or(ActError::Target)?;
+                Ok(Self::Subject(named(kind)?, named(id)?))
+            }
+            _ => Err(ActError::Target),
+        }
+    }
+}
+
+/// Whether the target is stopped or runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Deny everything that concerns the target.
+    Halt,
+    /// Release a halt.
+    Run,
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Publish an epoch.
+    Epoch {
+        /// Its number; the first is 1.
+        number: u64,
+        /// SHA-256 of its content document.
+        content: Hash,
+    },
+    /// Throw or release a kill switch.
+    Switch {
+        /// What is concerned.
+        target: Target,
+        /// Which way.
+        power: Power,
+        /// Why, one line.
+        reason: String,
+    },
+}
+
+/// An act, as signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// The log that it is for.
+    pub origin: String,
+    /// The governance version in force when it was signed.
+    pub follows: u64,
+    /// What is done.
+    pub deed: Deed,
+}
+
+/// Why text is not an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ActError {
+    /// The first line names no known act, or the number of lines is wrong.
+    #[error("not an act that is known")]
+    Unknown,
+    /// A number is not a plain decimal.
+    #[error("a number in the act is malformed")]
+    Number,
+    /// The digest is not the base64 of 32 bytes.
+    #[error("the content digest is malformed")]
+    Digest,
+    /// The target's form is not known.
+    #[error("the target is malformed")]
+    Target,
+    /// The fifth line is neither `halt` nor `run`.
+    #[error("a switch is thrown to `halt` or to `run`")]
+    Power,
+}
+
+impl Act {
+    /// The key name that administrators of this origin sign under.
+    pub fn key_name(origin: &str) -> String {
+        format!("{origin}/admin")
+    }
+
+    /// The text to sign, with its final line feed. No field may hold a line feed; [`Act::parse`] gives back the same act then.
+    pub fn text(&self) -> String {
+        let Self { origin, follows, deed } = self;
+        match deed {
+            Deed::Epoch { number, content } => {
+                format!("interlock/epoch/v1\n{origin}\n{follows}\n{number}\n{content}\n")
+            }
+            Deed::Switch { target, power, reason } => {
+                let power = match power {
+                    Power::Halt => "halt",
+                    Power::Run => "run",
+                };
+                format!("interlock/switch/v1\n{origin}\n{follows}\n{}\n{power}\n{reason}\n", target.text())
+            }
+        }
+    }
+
+    /// Reads the text of an opened note.
+    pub fn parse(text: &str) -> Result<Self, ActError> {
+        let lines: Vec<&str> = text.strip_suffix('\n').ok_or(ActError::Unknown)?.split('\n').collect();
+        let number = |line: &str| decimal(line).map_err(|_| ActError::Number);
+        let (origin, follows, deed) = match lines.as_slice() {
+            ["interlock/epoch/v1", origin, follows, epoch, content] => {
+                let content = content.parse().map_err(|_| ActError::Digest)?;
+                (origin, follows, Deed::Epoch { number: number(epoch)?, content })
+            }
+            ["interlock/switch/v1", origin, follows, target, power, reason] => {
+                let power = match *power {
+                    "halt" => Power::Halt,
+                    "run" => Power::Run,
+                    _ => return Err(ActError::Power),
+                };
+                (origin, follows, Deed::Switch { target: Target::parse(target)?, power, reason: (*reason).to_owned() })
+            }
+            _ => return Err(ActError::Unknown),
+        };
+        Ok(Self { origin: (*origin).to_owned(), follows: number(follows)?, deed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_act_reads_back_as_written() {
+        for target in [
+            "global",
+            "realm main",
+            "subject Agent::\"a b\"",
+            "subject N::Agent::\"x::\"y\"",
+            "action pay it",
+            "policy p-1",
+        ] {
+            let target = Target::parse(target).unwrap();
+            let deed = Deed::Switch { target, power: Power::Halt, reason: "drill".to_owned() };
+            let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
+            assert_eq!(Act::parse(&act.text()), Ok(act));
+        }
+        let deed = Deed::Epoch { number: 1, content: Hash([7; 32]) };
+        let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
+        assert_eq!(Act::parse(&act.text()), Ok(act));
+    }
+
+    #[test]
+    fn an_act_with_a_line_too_many_is_refused() {
+        assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobal\nhalt\nwhy\nmore\n"), Err(ActError::Unknown));
+        assert_eq!(Act::parse("interlock/switch/v1\no\n01\nglobal\nhalt\nwhy\n"), Err(ActError::Number));
+        assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobally\nhalt\nwhy\n"), Err(ActError::Target));
+        assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobal\nstop\nwhy\n"), Err(ActError::Power));
+    }
+}

@@ -1,0 +1,314 @@
+//! Deterministic CBOR, the small part of it that records use.
+//!
+//! Encodes and decodes unsigned integers, byte strings, text strings, arrays and maps (RFC 8949 §3.1, major types 0, 2, 3, 4, 5) in the
+//! core deterministic form of §4.2.1: definite lengths, shortest heads, map keys ascending. The decoder refuses everything else, so
+//! there is exactly one encoding of each value, and bytes that decode are the bytes that encoding gives back.
+//!
+//! It does not read floats, tags, negative integers or simple values: no record has any.
+
+use thiserror::Error;
+
+/// Why bytes are not deterministic CBOR of the expected shape.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CborError {
+    /// The input ends inside an item.
+    #[error("input ends inside an item at byte {0}")]
+    Truncated(usize),
+    /// An integer or length is not in its shortest form, or a length is indefinite (RFC 8949 §4.2.1).
+    #[error("head at byte {0} is not in its shortest definite form")]
+    NotShortest(usize),
+    /// The item is of another type than the schema has here.
+    #[error("expected {expected} at byte {at}")]
+    WrongType {
+        /// What the schema has here.
+        expected: &'static str,
+        /// Where it was looked for.
+        at: usize,
+    },
+    /// A text string is not UTF-8.
+    #[error("text at byte {0} is not valid `UTF-8`")]
+    InvalidUtf8(usize),
+    /// A map lacks a key that the schema requires.
+    #[error("key {0} is missing")]
+    MissingKey(u64),
+    /// A map holds a key that the schema does not have here, or keys are not strictly ascending.
+    #[error("unexpected key at byte {0}")]
+    UnexpectedKey(usize),
+    /// A value lies outside what the schema allows.
+    #[error("value of key {0} is out of range")]
+    OutOfRange(u64),
+    /// Bytes follow the item.
+    #[error("{0} bytes follow the item")]
+    Trailing(usize),
+}
+
+const UINT: u8 = 0;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+
+/// Appends items to a buffer. Whoever calls keeps counts and key order right; [`Map`] does that for records.
+pub struct Encoder<'a>(pub &'a mut Vec<u8>);
+
+impl Encoder<'_> {
+    #[expect(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
+    fn head(&mut self, major: u8, value: u64) {
+        let major = major << 5;
+        match value {
+            0..=23 => self.0.push(major | value as u8),
+            24..=0xff => self.0.extend_from_slice(&[major | 24, value as u8]),
+            0x100..=0xffff => {
+                self.0.push(major | 25);
+                self.0.extend_from_slice(&(value as u16).to_be_bytes());
+            }
+            0x1_0000..=0xffff_ffff => {
+                self.0.push(major | 26);
+                self.0.extend_from_slice(&(value as u32).to_be_bytes());
+            }
+            _ => {
+                self.0.push(major | 27);
+                self.0.extend_from_slice(&value.to_be_bytes());
+            }
+        }
+    }
+
+    /// An unsigned integer.
+    pub fn uint(&mut self, value: u64) {
+        self.head(UINT, value);
+    }
+
+    /// A byte string.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.head(BYTES, value.len() as u64);
+        self.0.extend_from_slice(value);
+    }
+
+    /// A text string.
+    pub fn text(&mut self, value: &str) {
+        self.head(TEXT, value.len() as u64);
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
+    /// The head of an array; `len` items follow.
+    pub fn array(&mut self, len: usize) {
+        self.head(ARRAY, len as u64);
+    }
+
+    /// The head of a map; `len` pairs follow, keys ascending.
+    pub fn map(&mut self, len: usize) {
+        self.head(MAP, len as u64);
+    }
+}
+
+/// Reads items one after the other; cannot run over, and [`Decoder::finish`] refuses what is left.
+#[derive(Debug, Clone)]
+pub struct Decoder<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Decoder<'a> {
+    /// Starts at the first byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], CborError> {
+        let end = self.at.checked_add(len).ok_or(CborError::Truncated(self.at))?;
+        let slice = self.bytes.get(self.at..end).ok_or(CborError::Truncated(self.at))?;
+        self.at = end;
+        Ok(slice)
+    }
+
+    fn head(&mut self, major: u8, expected: &'static str) -> Result<u64, CborError> {
+        let at = self.at;
+        let first = *self.bytes.get(at).ok_or(CborError::Truncated(at))?;
+        if first >> 5 != major {
+            return Err(CborError::WrongType { expected, at });
+        }
+        self.at += 1;
+        let (width, least) = match first & 0x1f {
+            small @ 0..=23 => return Ok(u64::from(small)),
+            24 => (1, 24),
+            25 => (2, 0x100),
+            26 => (4, 0x1_0000),
+            27 => (8, 0x1_0000_0000),
+            _ => return Err(CborError::NotShortest(at)),
+        };
+        let value = self.take(width)?.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
+        if value < least { Err(CborError::NotShortest(at)) } else { Ok(value) }
+    }
+
+    fn length(&mut self, major: u8, expected: &'static str) -> Result<usize, CborError> {
+        let at = self.at;
+        let len = self.head(major, expected)?;
+        // Every item takes at least one byte, so no honest length exceeds what is left.
+        let left = self.bytes.len() - self.at;
+        usize::try_from(len).ok().filter(|len| *len <= left).ok_or(CborError::Truncated(at))
+    }
+
+    /// An unsigned integer.
+    pub fn uint(&mut self) -> Result<u64, CborError> {
+        self.head(UINT, "an unsigned integer")
+    }
+
+    /// A byte string.
+    pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
+        let len = self.length(BYTES, "a byte string")?;
+        self.take(len)
+    }
+
+    /// A byte string of exactly `N` bytes.
+    pub fn bytes_of<const N: usize>(&mut self) -> Result<[u8; N], CborError> {
+        let at = self.at;
+        self.bytes()?.try_into().map_err(|_| CborError::WrongType { expected: "a byte string of fixed length", at })
+    }
+
+    /// A text string.
+    pub fn text(&mut self) -> Result<&'a str, CborError> {
+        let len = self.length(TEXT, "a text string")?;
+        let at = self.at;
+        std::str::from_utf8(self.take(len)?).map_err(|_| CborError::InvalidUtf8(at))
+    }
+
+    /// The head of an array: how many items follow, at most one a byte that is left.
+    pub fn array(&mut self) -> Result<usize, CborError> {
+        self.length(ARRAY, "an array")
+    }
+
+    /// The head of an array of exactly `len` items.
+    pub fn array_of(&mut self, len: usize) -> Result<(), CborError> {
+        let at = self.at;
+        if self.array()? == len {
+            Ok(())
+        } else {
+            Err(CborError::WrongType { expected: "an array of fixed length", at })
+        }
+    }
+
+    /// The head of a map, to be read key by key.
+    pub fn map(&mut self) -> Result<Map, CborError> {
+        Ok(Map { left: self.length(MAP, "a map")?, next: None, last: None })
+    }
+
+    /// Refuses bytes that are left.
+    pub fn finish(self) -> Result<(), CborError> {
+        match self.bytes.len() - self.at {
+            0 => Ok(()),
+            left => Err(CborError::Trailing(left)),
+        }
+    }
+}
+
+/// A map with unsigned integer keys that is read in ascending order: each key is asked for by name, so an unknown, repeated or misplaced
+/// key is never passed over.
+#[derive(Debug)]
+pub struct Map {
+    left: usize,
+    next: Option<u64>,
+    last: Option<u64>,
+}
+
+impl Map {
+    /// Whether the next pair has this key; then its value is the decoder's next item.
+    pub fn optional(&mut self, decoder: &mut Decoder<'_>, key: u64) -> Result<bool, CborError> {
+        if self.next.is_none() && self.left > 0 {
+            let at = decoder.at;
+            let read = decoder.uint()?;
+            if self.last.is_some_and(|last| read <= last) {
+                return Err(CborError::UnexpectedKey(at));
+            }
+            self.left -= 1;
+            self.last = Some(read);
+            self.next = Some(read);
+        }
+        let found = self.next == Some(key);
+        if found {
+            self.next = None;
+        }
+        Ok(found)
+    }
+
+    /// The next pair must have this key.
+    pub fn required(&mut self, decoder: &mut Decoder<'_>, key: u64) -> Result<(), CborError> {
+        if self.optional(decoder, key)? { Ok(()) } else { Err(CborError::MissingKey(key)) }
+    }
+
+    /// Refuses pairs that were not asked for.
+    pub fn finish(self, decoder: &Decoder<'_>) -> Result<(), CborError> {
+        if self.left == 0 && self.next.is_none() { Ok(()) } else { Err(CborError::UnexpectedKey(decoder.at)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(write: impl Fn(&mut Encoder<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut Encoder(&mut out));
+        out
+    }
+
+    #[test]
+    fn integers_encode_as_rfc_8949_appendix_a_has_them() {
+        for (value, hex) in [
+            (0, "00"),
+            (1, "01"),
+            (23, "17"),
+            (24, "1818"),
+            (100, "1864"),
+            (1000, "1903e8"),
+            (1_000_000, "1a000f4240"),
+            (1_000_000_000_000, "1b000000e8d4a51000"),
+            (u64::MAX, "1bffffffffffffffff"),
+        ] {
+            let bytes = encoded(|e| e.uint(value));
+            assert_eq!(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(), hex);
+            let mut decoder = Decoder::new(&bytes);
+            assert_eq!(decoder.uint(), Ok(value));
+            assert_eq!(decoder.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_longer_form_of_the_same_integer_is_refused() {
+        for bytes in
+            [&[0x18, 23][..], &[0x19, 0, 255], &[0x1a, 0, 0, 255, 255], &[0x1b, 0, 0, 0, 0, 255, 255, 255, 255]]
+        {
+            assert_eq!(Decoder::new(bytes).uint(), Err(CborError::NotShortest(0)));
+        }
+        assert_eq!(Decoder::new(&[0x5f, 0xff]).bytes(), Err(CborError::NotShortest(0)));
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_is_refused_before_anything_is_reserved() {
+        assert_eq!(
+            Decoder::new(&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).array(),
+            Err(CborError::Truncated(0))
+        );
+        assert_eq!(Decoder::new(&[0x42, 1]).bytes(), Err(CborError::Truncated(0)));
+    }
+
+    #[test]
+    fn keys_out_of_order_repeated_or_unknown_are_refused() {
+        let read = |bytes: &[u8]| {
+            let mut decoder = Decoder::new(bytes);
+            let mut map = decoder.map()?;
+            map.required(&mut decoder, 1)?;
+            decoder.uint()?;
+            if map.optional(&mut decoder, 2)? {
+                decoder.uint()?;
+            }
+            map.finish(&decoder)?;
+            decoder.finish()
+        };
+        assert_eq!(read(&[0xa2, 1, 0, 2, 0]), Ok(()));
+        assert_eq!(read(&[0xa1, 1, 0]), Ok(()));
+        assert_eq!(read(&[0xa2, 2, 0, 1, 0]), Err(CborError::MissingKey(1)));
+        assert_eq!(read(&[0xa2, 1, 0, 1, 0]), Err(CborError::UnexpectedKey(3)));
+        assert!(read(&[0xa2, 1, 0, 3, 0]).is_err());
+        assert_eq!(read(&[0xa1, 1, 0, 0]), Err(CborError::Trailing(1)));
+    }
+}

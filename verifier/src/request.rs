@@ -1,0 +1,405 @@
+//! The native request: what an agent wants to do, as the authorizer reads it and as the executor gets it back.
+//!
+//! One strict reading ([`Request::parse`]) serves both sides: the authorizer decides on it, and the guard hands the same value, read from
+//! the same committed bytes, to the executor. Unknown fields, duplicate keys and reserved names are refused, so that nobody acts on a
+//! field that the decision did not see.
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::decision::PermitId;
+use crate::json::{Json, JsonError};
+
+/// A single request has at most so many bytes.
+pub const MAX_REQUEST: usize = 64 * 1024;
+/// A type, id or name has at most so many bytes.
+pub const MAX_ID: usize = 1_024;
+/// Audience and idempotency key have at most so many bytes.
+pub const MAX_LABEL: usize = 255;
+/// `delegates` and `scopes` have at most so many entries.
+pub const MAX_LIST: usize = 64;
+/// `assertions` has at most so many entries: each costs a signature check.
+pub const MAX_ASSERTIONS: usize = 8;
+/// Object keys that would be instructions to Cedar's own JSON format: a request can never name an entity.
+const ESCAPES: [&str; 3] = ["__entity", "__extn", "__expr"];
+/// Context names that Interlock fills in itself.
+const RESERVED_CONTEXT: [&str; 2] = ["action", "interlock"];
+
+/// A subject or a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entity {
+    /// `type`
+    pub kind: String,
+    /// `id`
+    pub id: String,
+    /// `properties`, in the order of the text.
+    pub properties: Vec<(String, Json)>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// `name`
+    pub name: String,
+    /// `properties`, in the order of the text.
+    pub properties: Vec<(String, Json)>,
+}
+
+/// A native request. Field by field as in the interface; absent lists are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Who acts.
+    pub subject: Entity,
+    /// What is to be done.
+    pub action: Action,
+    /// To what.
+    pub resource: Entity,
+    /// Circumstances.
+    pub context: Vec<(String, Json)>,
+    /// The same key asks for the same permit.
+    pub idempotency_key: Option<String>,
+    /// The permit that this action descends from.
+    pub parent: Option<PermitId>,
+    /// Subjects that may name this permit as their parent.
+    pub delegates: Vec<String>,
+    /// Who may act on the permit.
+    pub audience: Option<String>,
+    /// How long the permit shall hold, milliseconds, at least 1.
+    pub ttl_ms: Option<u64>,
+    /// How often it may be acted on, at least 1.
+    pub uses: Option<u32>,
+    /// The decision is worthless at and after this time, Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// Scopes that the action claims.
+    pub scopes: Vec<String>,
+    /// Trust assertions.
+    pub assertions: Vec<Json>,
+    /// Attestation evidence.
+    pub attestation: Option<Json>,
+    /// The denied decision that is tried again.
+    pub retry_of: Option<PermitId>,
+}
+
+/// Why bytes are not a request. `at` is a JSON pointer (RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// More than [`MAX_REQUEST`] bytes.
+    #[error("request has {0} bytes, more than 65,536")]
+    TooLarge(usize),
+    /// Not strict JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A field that requests do not have.
+    #[error("`{0}` is not a field of a request")]
+    UnknownField(String),
+    /// A required field is absent.
+    #[error("`{0}` is missing")]
+    MissingField(String),
+    /// A field has another type than the interface says.
+    #[error("`{at}` must be {expected}")]
+    WrongType {
+        /// Where.
+        at: String,
+        /// What must stand there.
+        expected: &'static str,
+    },
+    /// A value is empty, too long, out of range or holds control characters.
+    #[error("`{at}` must be {expected}")]
+    InvalidValue {
+        /// Where.
+        at: String,
+        /// What must stand there.
+        expected: &'static str,
+    },
+    /// A name that a request must not use.
+    #[error("`{0}` is a reserved name")]
+    ReservedName(String),
+}
+
+impl RequestError {
+    /// The stable code in error answers.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "request_too_large",
+            Self::Json(JsonError::InvalidUtf8(_)) => "invalid_utf8",
+            Self::Json(JsonError::Malformed { .. }) => "invalid_json",
+            Self::Json(JsonError::DuplicateKey { .. }) => "duplicate_key",
+            Self::Json(JsonError::TooDeep { .. }) => "too_deep",
+            Self::UnknownField(_) => "unknown_field",
+            Self::MissingField(_) => "missing_field",
+            Self::WrongType { .. } => "wrong_type",
+            Self::InvalidValue { .. } => "invalid_value",
+            Self::ReservedName(_) => "reserved_name",
+        }
+    }
+}
+
+type Pairs = Vec<(String, Json)>;
+
+impl Request {
+    /// Reads one request.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
+        if bytes.len() > MAX_REQUEST {
+            return Err(RequestError::TooLarge(bytes.len()));
+        }
+        Self::from_json(Json::parse(bytes)?)
+    }
+
+    /// Reads one request from a value that [`Json::parse`] gave.
+    pub fn from_json(json: Json) -> Result<Self, RequestError> {
+        let mut fields = Fields::of("", json)?;
+        let request = Self {
+            subject: fields.entity("subject")?,
+            action: fields.action("action")?,
+            resource: fields.entity("resource")?,
+            context: fields.object("context")?,
+            idempotency_key: fields.label("idempotency_key")?,
+            parent: fields.permit("parent")?,
+            delegates: fields.strings("delegates")?,
+            audience: fields.label("audience")?,
+            ttl_ms: fields.positive("ttl_ms")?,
+            uses: match fields.positive("uses")? {
+                None => None,
+                Some(uses) => Some(u32::try_from(uses).map_err(|_| fields.invalid("uses", "below 2^32"))?),
+            },
+            deadline: fields.time("deadline")?,
+            scopes: fields.strings("scopes")?,
+            assertions: fields.array("assertions", MAX_ASSERTIONS)?,
+            attestation: fields.take("attestation"),
+            retry_of: fields.permit("retry_of")?,
+        };
+        fields.finish()?;
+        request.refuse_reserved_names()?;
+        Ok(request)
+    }
+
+    fn refuse_reserved_names(&self) -> Result<(), RequestError> {
+        if let Some((name, _)) = self.context.iter().find(|(name, _)| RESERVED_CONTEXT.contains(&name.as_str())) {
+            return Err(RequestError::ReservedName(format!("/context/{name}")));
+        }
+        for pairs in [&self.subject.properties, &self.action.properties, &self.resource.properties, &self.context] {
+            pairs.iter().try_for_each(refuse_escapes)?;
+        }
+        Ok(())
+    }
+}
+
+fn refuse_escapes((name, value): &(String, Json)) -> Result<(), RequestError> {
+    if ESCAPES.contains(&name.as_str()) {
+        return Err(RequestError::ReservedName(name.clone()));
+    }
+    refuse_escapes_within(value)
+}
+
+fn refuse_escapes_within(value: &Json) -> Result<(), RequestError> {
+    match value {
+        Json::Object(pairs) => pairs.iter().try_for_each(refuse_escapes),
+        Json::Array(values) => values.iter().try_for_each(refuse_escapes_within),
+        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Float(_) | Json::String(_) => Ok(()),
+    }
+}
+
+/// The fields of one object, each taken once; [`Fields::finish`] refuses what is left.
+struct Fields {
+    at: String,
+    pairs: Pairs,
+}
+
+impl Fields {
+    fn of(at: &str, json: Json) -> Result<Self, RequestError> {
+        match json {
+            Json::Object(pairs) => Ok(Self { at: at.to_owned(), pairs }),
+            _ => Err(RequestError::WrongType { at: or_root(at), expected: "an object" }),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Json> {
+        let at = self.pairs.iter().position(|(key, _)| key == name)?;
+        Some(self.pairs.swap_remove(at).1)
+    }
+
+    fn finish(self) -> Result<(), RequestError> {
+        match self.pairs.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(RequestError::UnknownField(format!("{}/{name}", self.at))),
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.at)
+    }
+
+    fn wrong(&self, name: &str, expected: &'static str) -> RequestError {
+        RequestError::WrongType { at: self.path(name), expected }
+    }
+
+    fn invalid(&self, name: &str, expected: &'static str) -> RequestError {
+        RequestError::InvalidValue { at: self.path(name), expected }
+    }
+
+    fn required(&mut self, name: &str) -> Result<Json, RequestError> {
+        self.take(name).ok_or_else(|| RequestError::MissingField(self.path(name)))
+    }
+
+    fn id(&mut self, name: &str) -> Result<String, RequestError> {
+        match self.required(name)? {
+            Json::String(id) if is_plain(&id, MAX_ID) => Ok(id),
+            Json::String(_) => Err(self.invalid(name, "1 to 1,024 bytes without control characters")),
+            _ => Err(self.wrong(name, "a string")),
+        }
+    }
+
+    fn object(&mut self, name: &str) -> Result<Pairs, RequestError> {
+        match self.take(name) {
+            None => Ok(Pairs::new()),
+            Some(Json::Object(pairs)) => Ok(pairs),
+            Some(_) => Err(self.wrong(name, "an object")),
+        }
+    }
+
+    fn entity(&mut self, name: &str) -> Result<Entity, RequestError> {
+        let json = self.required(name)?;
+        let mut fields = Self::of(&self.path(name), json)?;
+        let entity =
+            Entity { kind: fields.id("type")?, id: fields.id("id")?, properties: fields.object("properties")? };
+        fields.finish()?;
+        Ok(entity)
+    }
+
+    fn action(&mut self, name: &str) -> Result<Action, RequestError> {
+        let json = self.required(name)?;
+        let mut fields = Self::of(&self.path(name), json)?;
+        let action = Action { name: fields.id("name")?, properties: fields.object("properties")? };
+        fields.finish()?;
+        Ok(action)
+    }
+
+    fn label(&mut self, name: &str) -> Result<Option<String>, RequestError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::String(label)) if is_plain(&label, MAX_LABEL) => Ok(Some(label)),
+            Some(Json::String(_)) => Err(self.invalid(name, "1 to 255 bytes without control characters")),
+            Some(_) => Err(self.wrong(name, "a string")),
+        }
+    }
+
+    fn permit(&mut self, name: &str) -> Result<Option<PermitId>, RequestError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::String(text)) => {
+                text.parse().map(Some).map_err(|_| self.invalid(name, "a permit id of 32 lower-case hex digits"))
+            }
+            Some(_) => Err(self.wrong(name, "a string")),
+        }
+    }
+
+    fn positive(&mut self, name: &str) -> Result<Option<u64>, RequestError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Int(value)) => match u64::try_from(value) {
+                Ok(value) if value >= 1 => Ok(Some(value)),
+                _ => Err(self.invalid(name, "at least 1")),
+            },
+            Some(_) => Err(self.wrong(name, "an integer")),
+        }
+    }
+
+    fn time(&mut self, name: &str) -> Result<Option<u64>, RequestError> {
+        const EXPECTED: &str = "an RFC 3339 time after 1970";
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::String(text)) => {
+                let time = text.parse::<Timestamp>().map_err(|_| self.invalid(name, EXPECTED))?;
+                u64::try_from(time.as_millisecond()).map(Some).map_err(|_| self.invalid(name, EXPECTED))
+            }
+            Some(_) => Err(self.wrong(name, "a string")),
+        }
+    }
+
+    fn array(&mut self, name: &str, most: usize) -> Result<Vec<Json>, RequestError> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Json::Array(values)) if values.len() <= most => Ok(values),
+            Some(Json::Array(_)) => Err(self.invalid(name, "a shorter list")),
+            Some(_) => Err(self.wrong(name, "an array")),
+        }
+    }
+
+    fn strings(&mut self, name: &str) -> Result<Vec<String>, RequestError> {
+        let values = self.array(name, MAX_LIST)?;
+        let string = |value| match value {
+            Json::String(text) if is_plain(&text, MAX_ID) => Ok(text),
+            _ => Err(self.wrong(name, "a list of strings of 1 to 1,024 bytes without control characters")),
+        };
+        values.into_iter().map(string).collect()
+    }
+}
+
+fn or_root(at: &str) -> String {
+    if at.is_empty() { "request".to_owned() } else { at.to_owned() }
+}
+
+fn is_plain(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str =
+        r#""subject":{"type":"Agent","id":"a"},"action":{"name":"read"},"resource":{"type":"Doc","id":"d"}"#;
+
+    fn parse(more: &str) -> Result<Request, RequestError> {
+        Request::parse(format!("{{{SMALL}{more}}}").as_bytes())
+    }
+
+    fn code(more: &str) -> &'static str {
+        parse(more).unwrap_err().code()
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let request = parse(
+            r#","context":{"x":1},"idempotency_key":"k","parent":"000102030405060708090a0b0c0d0e0f","delegates":["b"],"audience":"gw",
+            "ttl_ms":5,"uses":2,"deadline":"2026-11-23T10:00:00.5Z","scopes":["s"],"assertions":[1],"attestation":{},
+            "retry_of":"ffffffffffffffffffffffffffffffff""#,
+        )
+        .unwrap();
+        assert_eq!(request.context, [("x".to_owned(), Json::Int(1))]);
+        assert_eq!(request.deadline, Some(1_795_428_000_500));
+        assert_eq!((request.ttl_ms, request.uses), (Some(5), Some(2)));
+        assert_eq!(request.retry_of, Some(PermitId([0xff; 16])));
+    }
+
+    #[test]
+    fn what_the_interface_does_not_have_is_refused_with_its_code() {
+        assert_eq!(code(r#","more":1"#), "unknown_field");
+        assert_eq!(parse(r#","context":{},"context":{}"#).unwrap_err().code(), "duplicate_key");
+        assert_eq!(code(r#","context":[]"#), "wrong_type");
+        assert_eq!(code(r#","uses":0"#), "invalid_value");
+        assert_eq!(code(r#","uses":4294967296"#), "invalid_value");
+        assert_eq!(code(r#","ttl_ms":1.5"#), "wrong_type");
+        assert_eq!(code(r#","deadline":"tomorrow""#), "invalid_value");
+        assert_eq!(code(r#","parent":"0001""#), "invalid_value");
+        assert_eq!(code(r#","parent":"FF0102030405060708090a0b0c0d0e0f""#), "invalid_value");
+        assert_eq!(code(r#","audience":"a\nb""#), "invalid_value");
+        assert_eq!(code(r#","assertions":[1,2,3,4,5,6,7,8,9]"#), "invalid_value");
+        assert_eq!(Request::parse(b"{}").unwrap_err(), RequestError::MissingField("/subject".into()));
+        assert_eq!(Request::parse(b"[]").unwrap_err().code(), "wrong_type");
+        assert_eq!(Request::parse(&vec![b' '; MAX_REQUEST + 1]).unwrap_err().code(), "request_too_large");
+    }
+
+    #[test]
+    fn a_request_cannot_name_an_entity_or_a_fact_of_ours() {
+        for more in [
+            r#","context":{"u":{"__entity":{"type":"Agent","id":"root"}}}"#,
+            r#","context":{"u":[{"__extn":{"fn":"ip","arg":"::"}}]}"#,
+            r#","context":{"__expr":"1"}"#,
+            r#","context":{"interlock":{}}"#,
+            r#","context":{"action":{}}"#,
+        ] {
+            assert_eq!(code(more), "reserved_name", "{more}");
+        }
+    }
+}
