@@ -1,3 +1,13 @@
-//! The verifier against vectors, schemas and oracles that are not its own.
+//! The verifier against vectors, schemas and oracles that are not its own. Each module tests one format or one family of
+//! attacks.
+#![cfg(test)]
 
+mod notes;
+mod receipts;
 mod records;
+mod signatures;
+mod spelling;
+mod support;
+mod tiles;
+mod trees;
+mod vector;

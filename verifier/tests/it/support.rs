@@ -1,0 +1,40 @@
+//! What several test modules share: leaves by number, and the tree over them as a prover's source.
+
+use std::convert::Infallible;
+
+use verifier::{
+    hash::{Hash, leaf_hash, root_of},
+    proof::Nodes,
+};
+
+/// Leaf hash number `i`, all distinct.
+pub fn leaf(i: u64) -> Hash {
+    leaf_hash(&i.to_be_bytes())
+}
+
+/// The first `n` leaf hashes.
+pub fn leaves(n: u64) -> Vec<Hash> {
+    (0..n).map(leaf).collect()
+}
+
+/// A tree that computes each node from its leaves: slow and obviously right.
+pub struct Tree(pub Vec<Hash>);
+
+impl Nodes for Tree {
+    type Error = Infallible;
+
+    fn node(&self, height: u8, index: u64) -> Result<Hash, Infallible> {
+        let width = 1_usize << height;
+        let start = usize::try_from(index).unwrap() * width;
+        // Indexing panics if a prover asks for a subtree that is not complete.
+        Ok(root_of(&self.0[start..start + width]))
+    }
+}
+
+/// Unwraps what cannot fail.
+pub fn sure<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
