@@ -1,4 +1,4 @@
-//! The three spellings in which the log writes bytes and numbers: base64, lower-case hex, decimal.
+//! The spellings in which the log writes bytes, numbers and times: base64, lower-case hex, decimal, RFC 3339.
 //!
 //! Guarantees that each value has one spelling: what these functions read, they write back byte for byte.
 //! Does not guess: no missing padding, no upper-case hex, no sign, no leading zero, no space.
@@ -6,6 +6,7 @@
 use core::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
 
 /// Numbers in the log stay below 2^63: clients in Go and SQL read them as signed 64-bit integers.
 pub const DECIMAL_LIMIT: u64 = 1 << 63;
@@ -101,6 +102,17 @@ pub fn decimal(text: &str) -> Result<u64, TextError> {
     // 19 digits are below 10^19 < 2^64: no overflow.
     let value = digits.iter().fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
     if value < DECIMAL_LIMIT { Ok(value) } else { Err(TextError::Range) }
+}
+
+/// A time in Unix milliseconds as RFC 3339 in UTC, always with three digits of fraction: `2026-11-23T03:14:15.926Z`.
+/// Times after the year 9999 have no such text and are written as its last millisecond.
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    match time {
+        Some(time) => format!("{time:.3}"),
+        None => String::from("9999-12-31T23:59:59.999Z"),
+    }
 }
 
 /// Characters of 32 bytes in padded base64.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use verifier::{
     hash::{Hash, leaf_hash},
-    text::{TextError, b64, decimal, hex, unb64, unhex},
+    text::{TextError, b64, decimal, hex, rfc3339, unb64, unhex},
 };
 
 #[test]
@@ -56,6 +56,15 @@ fn a_hash_is_base64_of_thirty_two_bytes_everywhere() {
     assert_eq!(unused_bits.parse::<Hash>(), Err(TextError::Base64));
     assert_eq!("A".repeat(44).parse::<Hash>().unwrap_err(), TextError::Base64);
     assert_eq!(format!("{}==", "A".repeat(42)).parse::<Hash>().unwrap_err(), TextError::Length);
+}
+
+#[test]
+fn times_have_three_digits_of_fraction_and_no_offset() {
+    assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+    assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
+    assert_eq!(rfc3339(1_709_164_800_001), "2024-02-29T00:00:00.001Z");
+    assert_eq!(rfc3339(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
+    assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
 }
 
 proptest! {
