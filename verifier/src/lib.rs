@@ -8,6 +8,7 @@ pub mod cbor;
 pub mod checkpoint;
 pub mod decision;
 pub mod epoch;
+pub mod guard;
 pub mod hash;
 pub mod json;
 pub mod note;
@@ -17,3 +18,6 @@ pub mod record;
 pub mod request;
 pub mod text;
 pub mod tile;
+#[cfg(feature = "uses-file")]
+pub mod uses_file;
+pub mod verify;

@@ -2,8 +2,10 @@
 //! attacks.
 #![cfg(test)]
 
+mod guard;
 mod notes;
 mod receipts;
+
 mod records;
 mod signatures;
 mod spelling;
