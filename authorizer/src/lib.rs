@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What is allowed: from request to durable, signed permit. Deny is the default, the error and the timeout.
+
+pub mod clock;
+pub mod keys;
+pub mod queue;

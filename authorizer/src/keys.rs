@@ -1,0 +1,562 @@
+//! Why: no call decides or governs anything without a key that this service issued; what is kept of a key must be
+//! useless to whoever reads the file.
+//!
+//! Guarantees: the file is 0600 and refused when group or world may read it; it is replaced atomically (a crash leaves
+//! the old or the new file, whole); secrets are kept only as HMAC-SHA256 under the file's pepper and shown once;
+//! look-up goes by the public key id, the secret is compared in constant time, and an unknown, revoked or wrong key
+//! costs the same work. A revocation holds from the next call on. [`Identity`] has one birthplace: a valid key.
+//! Does not: limit rates; sign requests (condition 2 beyond API keys).
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use verifier::text::{hex, unhex};
+use zeroize::Zeroizing;
+
+/// Keys in one file: each is looked up in a map and listed whole, and a service has tens, not thousands.
+pub const MAX_KEYS: usize = 10_000;
+/// The longest realm name: it stands in every leaf.
+pub const MAX_REALM: usize = 64;
+/// The largest key file that is read: [`MAX_KEYS`] entries of about 300 bytes.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+const ID_BYTES: usize = 6;
+const SECRET_BYTES: usize = 32;
+const PREFIX: &str = "ilk_";
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Ask for decisions and read own permits.
+    Service,
+    /// Publish epochs, throw switches and manage keys; asks for decisions too.
+    Admin,
+}
+
+/// A key as it may be shown: everything but the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyInfo {
+    /// Twelve lower-case hex digits.
+    pub id: String,
+    /// The realm that every decision of this key belongs to.
+    pub realm: String,
+    /// What the key may do.
+    pub role: Role,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// RFC 3339, UTC; a revoked key is refused like an unknown one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
+}
+
+/// Who calls. Exists only for a valid key: [`ApiKeys::authenticate`] is its one birthplace.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<KeyInfo>);
+
+impl Identity {
+    /// The key's id.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The key's realm.
+    #[must_use]
+    pub fn realm(&self) -> &str {
+        &self.0.realm
+    }
+
+    /// Whether the key may govern.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.0.role == Role::Admin
+    }
+}
+
+/// Why the key file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The operating system refused.
+    #[error("key file `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Others may read or write the file.
+    #[error("key file `{path}` has mode {mode:o}; it must not be accessible to group or others (chmod 600)")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The content is not a key file.
+    #[error("key file `{path}` is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, without any secret.
+        reason: &'static str,
+    },
+    /// No such key, or it is revoked already.
+    #[error("no live key `{0}`")]
+    Unknown(String),
+    /// The realm's name is not acceptable.
+    #[error("realm `{0}` is not 1 to 64 characters of a-z, 0-9, `-`, `_`, `.`")]
+    Realm(String),
+    /// [`MAX_KEYS`] is reached.
+    #[error("there are {MAX_KEYS} keys already")]
+    TooMany,
+    /// The operating system has no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    pepper: String,
+    #[serde(default)]
+    key: Vec<StoredKey>,
+}
+
+// Its own list of fields: serde cannot refuse unknown ones through a flattened structure.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    id: String,
+    hash: String,
+    realm: String,
+    role: Role,
+    created: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked: Option<String>,
+}
+
+struct Entry {
+    hash: [u8; 32],
+    info: Arc<KeyInfo>,
+}
+
+struct Snapshot {
+    // Keyed with the pepper once; a clone saves two compressions a call.
+    mac: Hmac<Sha256>,
+    pepper: Zeroizing<[u8; 32]>,
+    entries: HashMap<[u8; ID_BYTES], Entry>,
+}
+
+/// The keys of this service: a snapshot in memory and its file.
+pub struct ApiKeys {
+    path: PathBuf,
+    snapshot: ArcSwap<Snapshot>,
+    writing: Mutex<()>,
+}
+
+impl ApiKeys {
+    /// Creates an empty key file with a new pepper; it must not exist.
+    ///
+    /// # Errors
+    /// [`KeysError::Io`] where the file exists or cannot be written.
+    pub fn create_file(path: &Path) -> Result<ApiKeys, KeysError> {
+        if path.exists() {
+            return Err(KeysError::Io { path: path.into(), source: io::ErrorKind::AlreadyExists.into() });
+        }
+        let mut pepper = Zeroizing::new([0; 32]);
+        getrandom::fill(pepper.as_mut()).map_err(KeysError::Randomness)?;
+        let snapshot = Snapshot::new(pepper, HashMap::new());
+        write_file(path, &snapshot)?;
+        Ok(ApiKeys::holding(path, snapshot))
+    }
+
+    /// Opens the key file.
+    ///
+    /// # Errors
+    /// [`KeysError::Io`], [`KeysError::Exposed`] where group or others may access it, [`KeysError::Damaged`].
+    pub fn open(path: &Path) -> Result<ApiKeys, KeysError> {
+        Ok(ApiKeys::holding(path, read_file(path)?))
+    }
+
+    fn holding(path: &Path, snapshot: Snapshot) -> ApiKeys {
+        ApiKeys { path: path.into(), snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }
+    }
+
+    /// The identity behind the value of an `Authorization` header; `None` for every reason alike.
+    #[must_use]
+    pub fn authenticate(&self, authorization: &[u8]) -> Option<Identity> {
+        let (id, secret) = parse_bearer(authorization)?;
+        let snapshot = self.snapshot.load();
+        let given = snapshot.hash(&secret);
+        // An unknown id is compared too, with a value that no secret hashes to except by a 2^-256 chance.
+        let entry = snapshot.entries.get(&id);
+        let kept = entry.map_or(&[0; 32], |entry| &entry.hash);
+        let same = bool::from(given.ct_eq(kept));
+        let entry = entry?;
+        (same && entry.info.revoked.is_none()).then(|| Identity(entry.info.clone()))
+    }
+
+    /// The tag under which an idempotency key stands in the log: HMAC over (realm, key id, idempotency key), so that
+    /// no reader of the log can test guesses and no tenant can probe another's.
+    #[must_use]
+    pub fn idempotency_tag(&self, identity: &Identity, idempotency_key: &str) -> [u8; 32] {
+        let mut mac = self.snapshot.load().mac.clone();
+        mac.update(b"interlock idempotency v1\0");
+        for part in [identity.realm(), identity.key_id(), idempotency_key] {
+            // Lengths keep ("a", "bc") and ("ab", "c") apart.
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Makes a key and returns its text, the only time that it is seen, and its public half. `created` is RFC 3339.
+    ///
+    /// # Errors
+    /// [`KeysError::Realm`], [`KeysError::TooMany`], or the file cannot be replaced; then no key was made.
+    pub fn create(
+        &self,
+        realm: &str,
+        role: Role,
+        created: String,
+    ) -> Result<(Zeroizing<String>, Arc<KeyInfo>), KeysError> {
+        let mut id = [0; ID_BYTES];
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        getrandom::fill(&mut id).map_err(KeysError::Randomness)?;
+        getrandom::fill(secret.as_mut()).map_err(KeysError::Randomness)?;
+        let info = self.add(id, &secret, realm, role, created)?;
+        Ok((bearer_text(&id, &secret), info))
+    }
+
+    /// Enters the key whose bearer is derived from an admin seed ([`admin_bearer`]), once at `init`.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::create`].
+    pub fn create_admin(&self, seed: &[u8; 32], created: String) -> Result<Arc<KeyInfo>, KeysError> {
+        let (id, secret) = admin_parts(seed);
+        self.add(id, &secret, "main", Role::Admin, created)
+    }
+
+    fn add(
+        &self,
+        id: [u8; ID_BYTES],
+        secret: &[u8; SECRET_BYTES],
+        realm: &str,
+        role: Role,
+        created: String,
+    ) -> Result<Arc<KeyInfo>, KeysError> {
+        let well_formed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+        if realm.is_empty() || realm.len() > MAX_REALM || !realm.bytes().all(well_formed) {
+            return Err(KeysError::Realm(realm.chars().take(MAX_REALM).collect()));
+        }
+        let info = Arc::new(KeyInfo { id: hex(&id), realm: realm.into(), role, created, revoked: None });
+        self.change(|snapshot| {
+            if snapshot.entries.len() >= MAX_KEYS {
+                return Err(KeysError::TooMany);
+            }
+            let hash = snapshot.hash(secret);
+            snapshot.entries.insert(id, Entry { hash, info: info.clone() });
+            Ok(())
+        })?;
+        Ok(info)
+    }
+
+    /// All keys, revoked ones too, ordered by time of creation.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<KeyInfo>> {
+        let mut all: Vec<_> = self.snapshot.load().entries.values().map(|entry| entry.info.clone()).collect();
+        all.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+        all
+    }
+
+    /// Revokes a key: refused from the next call on. `revoked` is RFC 3339.
+    ///
+    /// # Errors
+    /// [`KeysError::Unknown`], or the file cannot be replaced; then the key still lives.
+    pub fn revoke(&self, id: &str, revoked: String) -> Result<Arc<KeyInfo>, KeysError> {
+        let unknown = || KeysError::Unknown(id.chars().take(64).collect());
+        let raw: [u8; ID_BYTES] = unhex(id).ok().and_then(|raw| raw.try_into().ok()).ok_or_else(unknown)?;
+        self.change(|snapshot| {
+            let entry = snapshot.entries.get_mut(&raw).filter(|e| e.info.revoked.is_none()).ok_or_else(unknown)?;
+            entry.info = Arc::new(KeyInfo { revoked: Some(revoked), ..KeyInfo::clone(&entry.info) });
+            Ok(entry.info.clone())
+        })
+    }
+
+    /// File first, memory second: a crash between the two loses nothing that was promised.
+    fn change<T>(&self, act: impl FnOnce(&mut Snapshot) -> Result<T, KeysError>) -> Result<T, KeysError> {
+        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // From the file, not from memory: the command line may have changed it since.
+        let mut next = read_file(&self.path)?;
+        let result = act(&mut next)?;
+        write_file(&self.path, &next)?;
+        self.snapshot.store(Arc::new(next));
+        Ok(result)
+    }
+}
+
+impl std::fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKeys").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    fn new(pepper: Zeroizing<[u8; 32]>, entries: HashMap<[u8; ID_BYTES], Entry>) -> Self {
+        Snapshot { mac: keyed(&pepper), pepper, entries }
+    }
+
+    fn hash(&self, secret: &[u8; SECRET_BYTES]) -> [u8; 32] {
+        let mut mac = self.mac.clone();
+        mac.update(b"interlock api key v1\0");
+        mac.update(secret);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The bearer that the holder of the admin seed sends with governance calls: the server knows its hash, never the
+/// seed, so it can turn strangers away before it checks an act's signature.
+#[must_use]
+pub fn admin_bearer(seed: &[u8; 32]) -> Zeroizing<String> {
+    let (id, secret) = admin_parts(seed);
+    bearer_text(&id, &secret)
+}
+
+fn admin_parts(seed: &[u8; 32]) -> ([u8; ID_BYTES], Zeroizing<[u8; SECRET_BYTES]>) {
+    let derive = |label: &[u8]| -> [u8; 32] {
+        let mut mac = keyed(seed);
+        mac.update(label);
+        mac.finalize().into_bytes().into()
+    };
+    let [a, b, c, d, e, f, ..] = derive(b"interlock admin id v1");
+    ([a, b, c, d, e, f], Zeroizing::new(derive(b"interlock admin bearer v1")))
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // A key of up to one block is zero-padded to the block by HMAC itself; this form cannot fail.
+    let mut block = Zeroizing::new([0; 64]);
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    Hmac::<Sha256>::new((&*block).into())
+}
+
+fn bearer_text(id: &[u8; ID_BYTES], secret: &[u8; SECRET_BYTES]) -> Zeroizing<String> {
+    let secret = Zeroizing::new(hex(secret));
+    Zeroizing::new(format!("{PREFIX}{}_{}", hex(id), *secret))
+}
+
+fn parse_bearer(authorization: &[u8]) -> Option<([u8; ID_BYTES], Zeroizing<[u8; SECRET_BYTES]>)> {
+    let (scheme, rest) = authorization.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let rest = rest.strip_prefix(PREFIX.as_bytes())?;
+    let (id, rest) = rest.split_at_checked(2 * ID_BYTES)?;
+    let secret = rest.strip_prefix(b"_")?;
+    let mut out = ([0; ID_BYTES], Zeroizing::new([0; SECRET_BYTES]));
+    unhex_into(id, &mut out.0)?;
+    unhex_into(secret, out.1.as_mut())?;
+    Some(out)
+}
+
+fn unhex_into(text: &[u8], out: &mut [u8]) -> Option<()> {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    if pairs.len() != out.len() {
+        return None;
+    }
+    for ([high, low], out) in pairs.iter().zip(out) {
+        *out = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(())
+}
+
+fn read_file(path: &Path) -> Result<Snapshot, KeysError> {
+    let io_error = |source| KeysError::Io { path: path.into(), source };
+    let damaged = |reason| KeysError::Damaged { path: path.into(), reason };
+    let file = File::open(path).map_err(io_error)?;
+    let metadata = file.metadata().map_err(io_error)?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Exposed { path: path.into(), mode });
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(damaged("too large"));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_FILE).read_to_string(&mut text).map_err(io_error)?;
+    // The parser's own message would quote the line, and a line may hold the pepper.
+    let stored: Stored = toml::from_str(&text).map_err(|_| damaged("not the expected TOML"))?;
+    let pepper_text = Zeroizing::new(stored.pepper);
+    let mut pepper = Zeroizing::new([0; 32]);
+    unhex_into(pepper_text.as_bytes(), pepper.as_mut()).ok_or_else(|| damaged("pepper is not 64 hex digits"))?;
+    if stored.key.len() > MAX_KEYS {
+        return Err(damaged("too many keys"));
+    }
+    let mut entries = HashMap::with_capacity(stored.key.len());
+    for StoredKey { id, hash, realm, role, created, revoked } in stored.key {
+        let (mut raw_id, mut raw_hash) = ([0; ID_BYTES], [0; 32]);
+        unhex_into(id.as_bytes(), &mut raw_id).ok_or_else(|| damaged("a key id is not 12 hex digits"))?;
+        unhex_into(hash.as_bytes(), &mut raw_hash).ok_or_else(|| damaged("a key hash is not 64 hex digits"))?;
+        let info = Arc::new(KeyInfo { id, realm, role, created, revoked });
+        if entries.insert(raw_id, Entry { hash: raw_hash, info }).is_some() {
+            return Err(damaged("a key id stands twice"));
+        }
+    }
+    Ok(Snapshot::new(pepper, entries))
+}
+
+fn write_file(path: &Path, snapshot: &Snapshot) -> Result<(), KeysError> {
+    let io_error = |source| KeysError::Io { path: path.into(), source };
+    let mut key: Vec<StoredKey> = snapshot
+        .entries
+        .values()
+        .map(|entry| {
+            let KeyInfo { id, realm, role, created, revoked } = KeyInfo::clone(&entry.info);
+            StoredKey { id, hash: hex(&entry.hash), realm, role, created, revoked }
+        })
+        .collect();
+    key.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+    let stored = Stored { pepper: hex(&*snapshot.pepper), key };
+    let text = toml::to_string(&stored)
+        .map_err(|_| KeysError::Damaged { path: path.into(), reason: "cannot be written as TOML" })?;
+    let text = Zeroizing::new(text);
+    let temporary = path.with_extension("toml.new");
+    // A left-over of a crash: nobody reads it, the next writer replaces it.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(io_error)?;
+    file.write_all(text.as_bytes()).map_err(io_error)?;
+    // A crash up to here leaves the old file; after the rename, old or new; after the directory's sync, the new one.
+    file.sync_all().map_err(io_error)?;
+    fs::rename(&temporary, path).map_err(io_error)?;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|d| d.sync_all()).map_err(io_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const NOW: &str = "2026-11-23T00:00:00.000Z";
+
+    fn fresh() -> (tempfile::TempDir, PathBuf, ApiKeys) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.toml");
+        let keys = ApiKeys::create_file(&path).unwrap();
+        (dir, path, keys)
+    }
+
+    fn bearer(text: &str) -> Vec<u8> {
+        format!("Bearer {text}").into_bytes()
+    }
+
+    #[test]
+    fn a_created_key_is_known_until_it_is_revoked() {
+        let (_dir, path, keys) = fresh();
+        let (text, info) = keys.create("main", Role::Service, NOW.into()).unwrap();
+        let identity = keys.authenticate(&bearer(&text)).unwrap();
+        assert_eq!((identity.key_id(), identity.realm(), identity.is_admin()), (info.id.as_str(), "main", false));
+        let again = ApiKeys::open(&path).unwrap();
+        assert!(again.authenticate(&bearer(&text)).is_some());
+        keys.revoke(&info.id, NOW.into()).unwrap();
+        assert!(keys.authenticate(&bearer(&text)).is_none());
+        assert!(ApiKeys::open(&path).unwrap().authenticate(&bearer(&text)).is_none());
+        assert!(matches!(keys.revoke(&info.id, NOW.into()), Err(KeysError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_key_that_differs_in_one_digit_is_unknown() {
+        let (_dir, _path, keys) = fresh();
+        let (text, _) = keys.create("main", Role::Service, NOW.into()).unwrap();
+        for at in 0..text.len() {
+            let mut other = text.as_bytes().to_vec();
+            other[at] = if other[at] == b'0' { b'1' } else { b'0' };
+            let other = String::from_utf8(other).unwrap();
+            assert!(keys.authenticate(&bearer(&other)).is_none(), "digit {at}");
+        }
+        for other in ["", "ilk_", text.strip_prefix('i').unwrap(), &format!("{}0", *text), text.get(..80).unwrap()] {
+            assert!(keys.authenticate(&bearer(other)).is_none());
+        }
+        assert!(keys.authenticate(text.as_bytes()).is_none());
+        assert!(keys.authenticate(format!("Basic {}", *text).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let (_dir, path, _keys) = fresh();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(ApiKeys::open(&path), Err(KeysError::Exposed { .. })), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn the_file_holds_no_secret_and_errors_quote_nothing_of_it() {
+        let (_dir, path, keys) = fresh();
+        let (text, _) = keys.create("main", Role::Service, NOW.into()).unwrap();
+        let stored = fs::read_to_string(&path).unwrap();
+        assert!(!stored.contains(text.rsplit('_').next().unwrap()));
+        let pepper = stored.split('"').nth(1).unwrap().to_owned();
+        fs::write(&path, stored.replace("pepper", "popper")).unwrap();
+        let message = ApiKeys::open(&path).unwrap_err().to_string();
+        assert!(!message.contains(&pepper), "{message}");
+    }
+
+    #[test]
+    fn the_admin_bearer_follows_from_the_seed_alone() {
+        let (_dir, _path, keys) = fresh();
+        let seed = [7; 32];
+        keys.create_admin(&seed, NOW.into()).unwrap();
+        let identity = keys.authenticate(&bearer(&admin_bearer(&seed))).unwrap();
+        assert!(identity.is_admin());
+        assert!(keys.authenticate(&bearer(&admin_bearer(&[8; 32]))).is_none());
+    }
+
+    #[test]
+    fn idempotency_tags_are_apart_by_realm_and_by_key() {
+        let (_dir, _path, keys) = fresh();
+        let identity = |realm: &str| {
+            let (text, _) = keys.create(realm, Role::Service, NOW.into()).unwrap();
+            keys.authenticate(&bearer(&text)).unwrap()
+        };
+        let (one, two, three) = (identity("main"), identity("main"), identity("other"));
+        let tags = [
+            keys.idempotency_tag(&one, "k"),
+            keys.idempotency_tag(&two, "k"),
+            keys.idempotency_tag(&three, "k"),
+            keys.idempotency_tag(&one, "l"),
+        ];
+        for (n, tag) in tags.iter().enumerate() {
+            assert!(!tags[..n].contains(tag));
+        }
+        assert_eq!(tags[0], keys.idempotency_tag(&one, "k"));
+    }
+
+    #[test]
+    fn realms_have_plain_names() {
+        let (_dir, _path, keys) = fresh();
+        for realm in ["", "Main", "a b", "a/b", &"a".repeat(65)] {
+            assert!(matches!(keys.create(realm, Role::Service, NOW.into()), Err(KeysError::Realm(_))), "{realm}");
+        }
+    }
+}
