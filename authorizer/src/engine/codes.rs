@@ -1,0 +1,99 @@
+//! The closed list of codes that a verdict may carry: one stable snake_case name each, in the order of the conditions.
+//!
+//! A code says why a condition failed or could not be evaluated; it stands in the private detail of the record and in the answer's
+//! `reasons`. Names never change their meaning; new ones are added, none is reused.
+
+use std::fmt;
+
+use verifier::decision::Condition;
+
+macro_rules! codes {
+    ($($condition:ident: $($(#[$doc:meta])+ $variant:ident = $name:literal,)+)+) => {
+        /// Why a condition did not pass.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $($($(#[$doc])+ $variant,)+)+
+        }
+
+        impl Code {
+            /// Every code, condition by condition.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)+)+];
+
+            /// The stable name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(Self::$variant => $name,)+)+
+                }
+            }
+
+            /// The condition that this code speaks about.
+            pub const fn condition(self) -> Condition {
+                match self {
+                    $($(Self::$variant => Condition::$condition,)+)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Policy:
+        /// A `forbid` policy is satisfied; `policies` names it.
+        Forbidden = "forbidden",
+        /// No `permit` policy is satisfied: deny is the default.
+        NoMatchingPermit = "no_matching_permit",
+        /// A `forbid` policy whose scope matched could not be evaluated; the record names it among the erring policies.
+        PolicyError = "policy_error",
+        /// The epoch's schema declares no such action, or it applies to nothing.
+        UnknownAction = "unknown_action",
+        /// The schema declares no such entity type (or not this id of an enumerated one), or the type's name is not a Cedar name.
+        UnknownType = "unknown_type",
+        /// The action does not apply to a subject or a resource of this type.
+        NotApplicable = "not_applicable",
+        /// A native request carries a property or context key that the schema does not declare: no policy could have seen it.
+        Undeclared = "undeclared",
+        /// A declared property or context key that the schema requires is absent.
+        Missing = "missing",
+        /// A declared property or context key has a value of another type.
+        IllTyped = "ill_typed",
+        /// A value that Cedar cannot hold exactly: a fraction beyond four decimals, a number out of range, null in a list.
+        NotRepresentable = "not_representable",
+        /// An AuthZEN request carries an integer beyond ±(2^53−1), which RFC 8785 folds together with others.
+        NumberRange = "number_range",
+        /// Subject and resource are the same entity, and the request gives it two values for one property.
+        ConflictingProperties = "conflicting_properties",
+        /// The request reaches more registered entities than one decision may load.
+        TooManyEntities = "too_many_entities",
+        /// The policy engine refused its own input; never seen, and it denies.
+        EngineError = "engine_error",
+    Runtime:
+        /// The request's deadline has passed.
+        Deadline = "deadline",
+        /// The epoch lists its realms, and the caller's is not among them.
+        UnknownRealm = "unknown_realm",
+    Permissions:
+        /// The lifetime asked for is zero or longer than the epoch allows.
+        TtlExceeded = "ttl_exceeded",
+        /// The number of uses asked for is zero or more than the epoch allows.
+        UsesExceeded = "uses_exceeded",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_snake_case_name_of_its_own() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

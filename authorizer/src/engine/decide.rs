@@ -1,0 +1,192 @@
+//! Deciding one request: nine conditions, each with its standing, from the request and recorded facts alone.
+//!
+//! Pure: no clock, no file, no state that a record could change. What the sequencer must say (kill switches, uses, idempotency, races) it
+//! writes into the [`Verdict`] with [`Verdict::fail`]; it can take a pass away, never give one.
+
+use verifier::decision::{Class, Classes, Condition};
+use verifier::request::Request;
+
+use super::codes::Code;
+use super::evaluate::{Answer, Evaluate};
+use super::trust::{DEFAULT_TTL_MS, RealmMode, Trust};
+
+/// What is known beside the request; all of it stands in the record.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The realm of the caller's key.
+    pub realm: &'a str,
+    /// The id of the caller's key, which was checked: this is the input fact of condition 2.
+    pub key_id: &'a str,
+    /// `evaluated_at`, Unix milliseconds: the one time of every condition and of Cedar.
+    pub now_ms: u64,
+    /// Whether the request came by AuthZEN, whose committed form is RFC 8785 with its limits on numbers.
+    pub authzen: bool,
+}
+
+/// How one condition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Evaluated and met.
+    Pass,
+    /// The epoch does not require it for this action.
+    NotRequired,
+    /// Evaluated and not met.
+    Fail(Code),
+    /// Could not be evaluated.
+    Unknown(Code),
+}
+
+impl Standing {
+    /// Its class in the leaf.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Pass => Class::Pass,
+            Self::NotRequired => Class::NotRequired,
+            Self::Fail(_) => Class::Fail,
+            Self::Unknown(_) => Class::Unknown,
+        }
+    }
+
+    /// Its code in the detail.
+    pub const fn code(self) -> Option<Code> {
+        match self {
+            Self::Pass | Self::NotRequired => None,
+            Self::Fail(code) | Self::Unknown(code) => Some(code),
+        }
+    }
+}
+
+/// What the worker found. A proposal, not a permit: the sequencer has the last word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    standings: [Standing; 9],
+    /// Ids of the determining policies, sorted.
+    pub policies: Vec<String>,
+    /// Ids of the policies that could not be evaluated, sorted.
+    pub errors: Vec<String>,
+    /// The earliest time, Unix milliseconds, at which one of the verdicts no longer holds.
+    pub valid_until_ms: u64,
+    /// The permit's lifetime, milliseconds, if there is one.
+    pub ttl_ms: u64,
+    /// The permit's uses, if there is one.
+    pub uses: u32,
+    /// Whether the realm's private parts are disclosed.
+    pub mode: RealmMode,
+}
+
+impl Verdict {
+    /// How a condition stands.
+    pub fn standing(&self, condition: Condition) -> Standing {
+        let [policy, identity, trust, runtime, scopes, operational, environment, attestation, permissions] =
+            self.standings;
+        match condition {
+            Condition::Policy => policy,
+            Condition::Identity => identity,
+            Condition::Trust => trust,
+            Condition::Runtime => runtime,
+            Condition::Scopes => scopes,
+            Condition::Operational => operational,
+            Condition::Environment => environment,
+            Condition::Attestation => attestation,
+            Condition::Permissions => permissions,
+        }
+    }
+
+    /// The nine classes of the leaf.
+    pub fn classes(&self) -> Classes {
+        Classes::new(self.standings.map(Standing::class))
+    }
+
+    /// The codes of the detail, in the order of the conditions.
+    pub fn codes(&self) -> impl Iterator<Item = (Condition, Code)> + '_ {
+        Condition::ALL
+            .into_iter()
+            .zip(self.standings)
+            .filter_map(|(condition, standing)| Some((condition, standing.code()?)))
+    }
+
+    /// Whether nothing stands against the action so far.
+    pub fn stands(&self) -> bool {
+        self.classes().none_denies()
+    }
+
+    /// Lets a code's condition fail; the first code of a condition stays.
+    pub fn fail(&mut self, code: Code) {
+        self.lower(code.condition(), Standing::Fail(code));
+    }
+
+    /// Leaves a code's condition unknown; the first code of a condition stays.
+    pub fn unknown(&mut self, code: Code) {
+        self.lower(code.condition(), Standing::Unknown(code));
+    }
+
+    fn lower(&mut self, condition: Condition, to: Standing) {
+        if let Some(standing) = self.standings.get_mut(condition.index())
+            && standing.code().is_none()
+        {
+            *standing = to;
+        }
+    }
+}
+
+/// One worker's engine: its own copy of an epoch.
+pub struct Engine {
+    evaluator: Box<dyn Evaluate>,
+    trust: Trust,
+}
+
+impl Engine {
+    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Trust) -> Self {
+        Self { evaluator, trust }
+    }
+
+    /// Decides a request. Total: there is an answer to everything, and the answer to doubt is a standing that denies.
+    pub fn decide(&self, request: &Request, facts: &Facts<'_>) -> Verdict {
+        let Answer { standing, policies, errors } = self.evaluator.evaluate(request, facts);
+        let mut verdict = Verdict {
+            standings: [
+                standing,
+                Standing::Pass, // the key was checked before the request was read
+                Standing::NotRequired,
+                Standing::Pass,
+                Standing::NotRequired,
+                Standing::NotRequired,
+                Standing::NotRequired,
+                Standing::NotRequired,
+                Standing::Pass,
+            ],
+            policies,
+            errors,
+            valid_until_ms: request.deadline.unwrap_or(u64::MAX),
+            ttl_ms: request.ttl_ms.unwrap_or_else(|| DEFAULT_TTL_MS.min(self.trust.limits().max_ttl_ms)),
+            uses: request.uses.unwrap_or(1),
+            mode: self.trust.realm(facts.realm).unwrap_or(RealmMode::Committed),
+        };
+        if verdict.valid_until_ms <= facts.now_ms {
+            verdict.fail(Code::Deadline);
+        }
+        if self.trust.realm(facts.realm).is_none() {
+            verdict.fail(Code::UnknownRealm);
+        }
+        let limits = self.trust.limits();
+        if verdict.ttl_ms == 0 || verdict.ttl_ms > limits.max_ttl_ms {
+            verdict.fail(Code::TtlExceeded);
+        }
+        if verdict.uses == 0 || verdict.uses > limits.max_uses {
+            verdict.fail(Code::UsesExceeded);
+        }
+        verdict
+    }
+
+    /// The request without the properties and context keys that the epoch's schema does not declare: what an AuthZEN request is
+    /// evaluated as, and committed as. Without a schema nothing is left out.
+    pub fn tolerate(&self, request: &Request) -> Request {
+        self.evaluator.tolerate(request)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}

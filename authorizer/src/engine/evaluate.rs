@@ -1,0 +1,250 @@
+//! The seam between which policies determine a decision and how they are evaluated, and the plain way behind it: `cedar-policy`.
+//!
+//! Whatever stands behind [`Evaluate`] must answer as [`PlainCedar`] does: the same standing, the same sorted policy ids. Cedar skips a
+//! policy that errs; here an erring `forbid` denies, because the rule that it states may hold.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
+    PolicySet, RestrictedExpression as Expr, Schema,
+};
+use jiff::Timestamp;
+use verifier::json::Json;
+use verifier::request::{Entity, Request};
+
+use super::codes::Code;
+use super::convert::{Converter, integers_survive, record_of, untyped_record};
+use super::decide::{Facts, Standing};
+use super::findings::{Finding, FindingCode, Part};
+use super::registered::{Brought, Registry};
+use super::types::{ACTION, ActionKind, EntityKind, Field, INTERLOCK, Type, Types, action_type};
+
+/// What the policies say about a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The standing of the condition `policy`.
+    pub standing: Standing,
+    /// Ids of the policies that determine it, sorted: satisfied forbids, else satisfied permits.
+    pub policies: Vec<String>,
+    /// Ids of the policies that could not be evaluated, sorted.
+    pub errors: Vec<String>,
+}
+
+impl Answer {
+    fn fails(code: Code) -> Self {
+        Self { standing: Standing::Fail(code), policies: Vec::new(), errors: Vec::new() }
+    }
+}
+
+/// Policies of an epoch, ready to be asked: pure, and owned by one worker.
+pub trait Evaluate: Send {
+    /// What the policies say about a request, under the facts that Interlock supplies.
+    fn evaluate(&self, request: &Request, facts: &Facts<'_>) -> Answer;
+
+    /// The request without what the epoch's schema does not declare.
+    fn tolerate(&self, request: &Request) -> Request;
+}
+
+/// Plain Cedar over all policies of the epoch.
+pub(super) struct PlainCedar {
+    authorizer: Authorizer,
+    policies: PolicySet,
+    types: Option<Types>,
+    registry: Registry,
+}
+
+/// A request in Cedar's terms.
+pub(super) struct Question {
+    pub request: cedar_policy::Request,
+    pub entities: Entities,
+}
+
+impl PlainCedar {
+    pub(super) fn new(
+        policies: PolicySet,
+        types: Option<Types>,
+        schema: Option<&Schema>,
+        entities: Entities,
+    ) -> Result<Self, Finding> {
+        let actions = schema.map(Schema::action_entities).transpose();
+        let actions = actions
+            .map_err(|error| Finding::new(FindingCode::SchemaInvalid, Part::Schema, error.to_string()))?
+            .unwrap_or_default();
+        let registry = Registry::new(entities, actions)?;
+        Ok(Self { authorizer: Authorizer::new(), policies, types, registry })
+    }
+
+    /// The request in Cedar's terms, or the code of what stands against it.
+    pub(super) fn question(&self, request: &Request, facts: &Facts<'_>) -> Result<Question, Code> {
+        if facts.authzen && !integers_survive(request) {
+            return Err(Code::NumberRange);
+        }
+        let put = match &self.types {
+            Some(types) => self.typed(types, request, facts)?,
+            None => self.untyped(request, facts)?,
+        };
+        let Put { principal, action, resource, context, mut named } = put;
+        let uids = (principal.uid.clone(), resource.uid.clone());
+        named.push(action.clone());
+        let brought = if uids.0 == uids.1 { vec![principal] } else { vec![principal, resource] };
+        let entities = self.registry.store(brought, named)?;
+        let context = Context::from_pairs(context).map_err(|_| Code::IllTyped)?;
+        // The request was held against the schema's types already; a second check would cost as much as the evaluation.
+        let request =
+            cedar_policy::Request::new(uids.0, action, uids.1, context, None).map_err(|_| Code::EngineError)?;
+        Ok(Question { request, entities })
+    }
+
+    fn typed(&self, types: &Types, request: &Request, facts: &Facts<'_>) -> Result<Put, Code> {
+        let action = types.actions.get(&request.action.name).ok_or(Code::UnknownAction)?;
+        let (subject, subject_uid) = declared_entity(types, &request.subject)?;
+        let (object, object_uid) = declared_entity(types, &request.resource)?;
+        if !action.principals.contains(&request.subject.kind) || !action.resources.contains(&request.resource.kind) {
+            return Err(Code::NotApplicable);
+        }
+        let mut converter = Converter::new(types);
+        let mut bring = |kind: &EntityKind, uid: EntityUid, properties: &[(String, Json)]| {
+            let registered = |name: &str| self.registry.has(&uid, name);
+            let attributes = converter.record(&kind.shape, properties, registered)?.into_iter().collect();
+            Ok::<_, Code>(Brought { uid, attributes })
+        };
+        let (principal, resource) = if subject_uid == object_uid {
+            let properties = united(&request.subject.properties, &request.resource.properties)?;
+            let both = bring(subject, subject_uid.clone(), &properties)?;
+            (both, Brought { uid: subject_uid, attributes: HashMap::new() })
+        } else {
+            let principal = bring(subject, subject_uid, &request.subject.properties)?;
+            (principal, bring(object, object_uid, &request.resource.properties)?)
+        };
+        let mut context = converter.record(&action.context, &request.context, |_| false)?;
+        context.extend(supplied(&mut converter, action, request, facts)?);
+        Ok(Put { principal, action: action.uid.clone(), resource, context, named: converter.named })
+    }
+
+    fn untyped(&self, request: &Request, facts: &Facts<'_>) -> Result<Put, Code> {
+        let bring = |entity: &Entity, properties: &[(String, Json)]| {
+            let kind = EntityTypeName::from_str(&entity.kind).map_err(|_| Code::UnknownType)?;
+            let uid = EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id));
+            Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties)?.into_iter().collect() })
+        };
+        let (subject, resource) = (&request.subject, &request.resource);
+        let same = subject.kind == resource.kind && subject.id == resource.id;
+        let united = if same { united(&subject.properties, &resource.properties)? } else { Vec::new() };
+        let principal = bring(subject, if same { &united } else { &subject.properties })?;
+        let resource = bring(resource, if same { &[] } else { &resource.properties })?;
+        let name = action_type().ok_or(Code::EngineError)?;
+        let action = EntityUid::from_type_name_and_id(name, EntityId::new(&request.action.name));
+        let mut context = untyped_record(&request.context)?;
+        context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties)?)?));
+        context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true)?)?));
+        Ok(Put { principal, action, resource, context, named: Vec::new() })
+    }
+}
+
+impl Evaluate for PlainCedar {
+    fn evaluate(&self, request: &Request, facts: &Facts<'_>) -> Answer {
+        let Question { request, entities } = match self.question(request, facts) {
+            Ok(question) => question,
+            Err(code) => return Answer::fails(code),
+        };
+        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
+        let erring = |error: &AuthorizationError| match error {
+            AuthorizationError::PolicyEvaluationError(error) => error.policy_id().clone(),
+        };
+        let errors: Vec<PolicyId> = response.diagnostics().errors().map(erring).collect();
+        // An id that is not in the set cannot be; if it were, it would count as a forbid.
+        let is_permit =
+            |id: &PolicyId| self.policies.policy(id).is_some_and(|policy| policy.effect() == Effect::Permit);
+        let forbid_erred = !errors.iter().all(is_permit);
+        let policies = sorted(response.diagnostics().reason());
+        let standing = match (response.decision(), forbid_erred) {
+            (Decision::Allow, false) => Standing::Pass,
+            (Decision::Allow, true) => Standing::Fail(Code::PolicyError),
+            (Decision::Deny, _) if !policies.is_empty() => Standing::Fail(Code::Forbidden),
+            (Decision::Deny, true) => Standing::Fail(Code::PolicyError),
+            (Decision::Deny, false) => Standing::Fail(Code::NoMatchingPermit),
+        };
+        // Permits that would have allowed do not determine a denial.
+        let policies = if standing == Standing::Fail(Code::PolicyError) { Vec::new() } else { policies };
+        Answer { standing, policies, errors: sorted(&errors) }
+    }
+
+    fn tolerate(&self, request: &Request) -> Request {
+        match &self.types {
+            Some(types) => types.tolerate(request),
+            None => request.clone(),
+        }
+    }
+}
+
+/// A request's values, converted.
+struct Put {
+    principal: Brought,
+    action: EntityUid,
+    resource: Brought,
+    context: Vec<(String, Expr)>,
+    named: Vec<EntityUid>,
+}
+
+fn declared_entity<'a>(types: &'a Types, entity: &Entity) -> Result<(&'a EntityKind, EntityUid), Code> {
+    let kind = types.entities.get(&entity.kind).ok_or(Code::UnknownType)?;
+    if kind.ids.as_ref().is_some_and(|ids| !ids.contains(&entity.id)) {
+        return Err(Code::UnknownType);
+    }
+    Ok((kind, EntityUid::from_type_name_and_id(kind.name.clone(), EntityId::new(&entity.id))))
+}
+
+/// The properties of one entity that is subject and resource at once.
+fn united(subject: &[(String, Json)], resource: &[(String, Json)]) -> Result<Vec<(String, Json)>, Code> {
+    let mut all = subject.to_vec();
+    for (name, value) in resource {
+        match subject.iter().find(|(this, _)| this == name) {
+            None => all.push((name.clone(), value.clone())),
+            Some((_, given)) if given == value => {}
+            Some(_) => return Err(Code::ConflictingProperties),
+        }
+    }
+    Ok(all)
+}
+
+/// What the context holds beside the request's own: the action's properties and Interlock's facts, where the schema declares them.
+fn supplied(
+    converter: &mut Converter<'_>,
+    action: &ActionKind,
+    request: &Request,
+    facts: &Facts<'_>,
+) -> Result<Vec<(String, Expr)>, Code> {
+    let mut pairs = Vec::new();
+    let properties = &request.action.properties;
+    match &action.action {
+        Some(Field { ty: Type::Record(shape), required }) if *required || !properties.is_empty() => {
+            pairs.push((ACTION.to_owned(), record_of(converter.record(shape, properties, |_| false)?)?));
+        }
+        None if !properties.is_empty() => return Err(Code::Undeclared),
+        Some(_) | None => {}
+    }
+    if let Some(Field { ty: Type::Record(shape), .. }) = &action.interlock {
+        pairs.push((INTERLOCK.to_owned(), record_of(interlock(facts, |name| shape.contains_key(name))?)?));
+    }
+    Ok(pairs)
+}
+
+fn interlock(facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Expr)>, Code> {
+    let time = i64::try_from(facts.now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let time = time.ok_or(Code::EngineError)?;
+    let all = [
+        ("evaluated_at", Expr::new_datetime(format!("{time:.3}"))),
+        ("key", Expr::new_string(facts.key_id.to_owned())),
+        ("realm", Expr::new_string(facts.realm.to_owned())),
+    ];
+    Ok(all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn sorted<'a>(ids: impl IntoIterator<Item = &'a PolicyId>) -> Vec<String> {
+    let mut ids: Vec<String> = ids.into_iter().map(|id| AsRef::<str>::as_ref(id).to_owned()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

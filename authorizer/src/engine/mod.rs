@@ -1,0 +1,19 @@
+//! What is allowed: an epoch's content, checked and published, and the engine that decides requests under it. Pure.
+
+mod codes;
+mod convert;
+mod decide;
+mod evaluate;
+mod findings;
+mod publish;
+mod registered;
+mod trust;
+mod types;
+
+pub use codes::Code;
+pub use decide::{Engine, Facts, Standing, Verdict};
+pub use evaluate::{Answer, Evaluate};
+pub use findings::{Finding, FindingCode, Part, Position, PublishError};
+pub use publish::{MAX_POLICY_ID, Published, split_policies};
+pub use registered::MAX_REQUEST_ENTITIES;
+pub use trust::{ALWAYS, DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, LONGEST_MAX_TTL_MS, Limits, RealmMode, Trust};

@@ -1,0 +1,197 @@
+//! Publishing: an epoch's content is taken whole, strictly, or not at all.
+//!
+//! Each policy is parsed alone, under the id that it was published with, and that id is its `@id`. With a schema, policies are validated
+//! by Cedar in strict mode and registered entities are checked against it. [`Published`] is the proof that all of it held; an
+//! [`Engine`](super::Engine) comes only from there. Every engine parses its own copy, since a shared `PolicySet` scales negatively
+//! (its reference counts are contended).
+
+use std::str::FromStr;
+
+use cedar_policy::{Entities, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use verifier::epoch::EpochContent;
+
+use super::decide::Engine;
+use super::evaluate::PlainCedar;
+use super::findings::{Finding, FindingCode, Part, Position, PublishError};
+use super::trust::{Limits, RealmMode, Trust};
+use super::types::Types;
+
+/// A policy id has at most so many bytes, so that the 32 that a record names always fit.
+pub const MAX_POLICY_ID: usize = 255;
+
+/// An epoch's content that passed every check.
+#[derive(Debug)]
+pub struct Published {
+    content: EpochContent,
+    trust: Trust,
+    warnings: Vec<Finding>,
+}
+
+impl Published {
+    /// Checks an epoch's content.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, part by part; nothing of it may be used then.
+    pub fn new(content: EpochContent) -> Result<Self, PublishError> {
+        let mut findings = Vec::new();
+        let trust = content.trust.as_deref().map_or(Ok(Trust::default()), Trust::parse);
+        let trust = trust.map_err(|found| findings.extend(found)).unwrap_or_default();
+        let schema = content.schema.as_deref().map(schema).transpose();
+        let schema = schema.map_err(|finding| findings.push(finding)).unwrap_or_default();
+        let types = content.schema.as_deref().filter(|_| schema.is_some()).map(Types::of).transpose();
+        let types = types.map_err(|found| findings.extend(found)).unwrap_or_default();
+
+        let policies = policies(&content).map_err(|found| findings.extend(found)).unwrap_or_default();
+        let mut warnings = Vec::new();
+        if let Some(schema) = &schema {
+            let result = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+            let finding = |id: &PolicyId, error: &dyn miette::Diagnostic| {
+                let id: &str = id.as_ref();
+                let text = content.policies.iter().find(|(this, _)| this == id).map_or("", |(_, text)| text);
+                Finding::diagnosed(FindingCode::PolicyInvalid, Part::Policy(id.to_owned()), text, error)
+            };
+            findings.extend(result.validation_errors().map(|error| finding(error.policy_id(), error)));
+            warnings.extend(result.validation_warnings().map(|warning| finding(warning.policy_id(), warning)));
+        }
+        if let Some(text) = &content.entities
+            && let Err(finding) = entities(text, schema.as_ref())
+        {
+            findings.push(finding);
+        }
+        if let Some(types) = &types {
+            let unknown = trust.actions().filter(|name| !types.actions.contains_key(*name));
+            findings.extend(unknown.map(|name| {
+                let message = format!("`actions.{name}` is not an action of the schema");
+                Finding::new(FindingCode::UnknownAction, Part::Trust, message)
+            }));
+        }
+        if !findings.is_empty() {
+            return Err(findings.into());
+        }
+        let published = Self { content, trust, warnings };
+        published.replica()?; // what a worker will do must hold now
+        Ok(published)
+    }
+
+    /// An engine of its own for one worker: nothing in it is shared with another one.
+    ///
+    /// # Errors
+    /// None in practice: [`Published::new`] has built one before.
+    pub fn replica(&self) -> Result<Engine, PublishError> {
+        let schema = self.content.schema.as_deref().map(schema).transpose()?;
+        let types = self.content.schema.as_deref().map(Types::of).transpose()?;
+        let policies = policies(&self.content)?;
+        let entities = self.content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose()?;
+        let cedar = PlainCedar::new(policies, types, schema.as_ref(), entities.unwrap_or_default())?;
+        Ok(Engine::new(Box::new(cedar), self.trust.clone()))
+    }
+
+    /// The content that was checked.
+    pub fn content(&self) -> &EpochContent {
+        &self.content
+    }
+
+    /// What Cedar's validation warns of: policies that can never apply, confusable characters.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// The limits of a permit.
+    pub fn limits(&self) -> Limits {
+        self.trust.limits()
+    }
+
+    /// A realm's mode. A realm that the epoch does not list is denied, and what is recorded of it is not disclosed.
+    pub fn realm_mode(&self, realm: &str) -> RealmMode {
+        self.trust.realm(realm).unwrap_or(RealmMode::Committed)
+    }
+}
+
+/// Splits a file of policies into pairs of id and text, sorted by id; the id is the policy's `@id`.
+///
+/// # Errors
+/// Syntax errors with their place in the file; policies without `@id`, or with one that is taken.
+pub fn split_policies(file: &str) -> Result<Vec<(String, String)>, PublishError> {
+    let parsed = PolicySet::from_str(file).map_err(|errors| {
+        let found =
+            errors.iter().map(|error| Finding::diagnosed(FindingCode::PolicySyntax, Part::Policies, file, error));
+        found.collect::<Vec<_>>()
+    })?;
+    let mut findings: Vec<_> = parsed.templates().map(|template| template_refused(&template.to_string())).collect();
+    let mut ordered: Vec<_> = parsed.policies().collect();
+    // Cedar names them by their place in the file: policy0, policy1, …
+    ordered.sort_by_key(|policy| {
+        let id: &str = policy.id().as_ref();
+        (id.len(), id.to_owned())
+    });
+    let mut policies: Vec<(String, String)> = Vec::new();
+    let mut cursor = 0;
+    for policy in ordered {
+        let text = policy.to_string();
+        let start = file.get(cursor..).and_then(|rest| rest.find(&text)).map_or(cursor, |found| cursor + found);
+        cursor = (start + text.len()).min(file.len());
+        let finding = |code, message: String| Finding::new(code, Part::Policies, message).at(Position::of(file, start));
+        match policy.annotation("id") {
+            None => findings.push(finding(FindingCode::PolicyId, "the policy has no `@id`".into())),
+            Some(id) if policies.iter().any(|(taken, _)| taken == id) => {
+                findings.push(finding(FindingCode::DuplicatePolicyId, format!("`@id` `{id}` is taken")));
+            }
+            Some(id) => policies.push((id.to_owned(), text)),
+        }
+    }
+    policies.sort();
+    if findings.is_empty() { Ok(policies) } else { Err(findings.into()) }
+}
+
+fn template_refused(text: &str) -> Finding {
+    let message = format!("templates are not supported: `{}`", text.lines().next().unwrap_or_default());
+    Finding::new(FindingCode::PolicySyntax, Part::Policies, message)
+}
+
+fn schema(text: &str) -> Result<Schema, Finding> {
+    match Schema::from_cedarschema_str(text) {
+        Ok((schema, _)) => Ok(schema),
+        Err(error) => Err(Finding::diagnosed(FindingCode::SchemaInvalid, Part::Schema, text, &error)),
+    }
+}
+
+fn entities(text: &str, schema: Option<&Schema>) -> Result<Entities, Finding> {
+    Entities::from_json_str(text, schema)
+        .map_err(|error| Finding::diagnosed(FindingCode::EntitiesInvalid, Part::Entities, text, &error))
+}
+
+/// Every policy parsed alone, under its id.
+fn policies(content: &EpochContent) -> Result<PolicySet, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut parsed = Vec::with_capacity(content.policies.len());
+    let mut last: Option<&str> = None;
+    for (id, text) in &content.policies {
+        let part = || Part::Policy(id.clone());
+        if last.is_some_and(|last| last >= id.as_str()) {
+            findings.push(Finding::new(FindingCode::DuplicatePolicyId, part(), "ids are not strictly ascending"));
+        }
+        last = Some(id);
+        if id.is_empty() || id.len() > MAX_POLICY_ID || id.chars().any(char::is_control) {
+            let message = format!("an id has 1 to {MAX_POLICY_ID} bytes and no control characters");
+            findings.push(Finding::new(FindingCode::PolicyId, part(), message));
+        }
+        match Policy::parse(Some(PolicyId::new(id)), text) {
+            Ok(policy) => {
+                if policy.annotation("id") != Some(id) {
+                    findings.push(Finding::new(FindingCode::PolicyId, part(), "the text's `@id` is not the id"));
+                }
+                parsed.push(policy);
+            }
+            Err(errors) => {
+                let found =
+                    errors.iter().map(|error| Finding::diagnosed(FindingCode::PolicySyntax, part(), text, error));
+                findings.extend(found);
+            }
+        }
+    }
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    PolicySet::from_policies(parsed)
+        .map_err(|error| vec![Finding::new(FindingCode::DuplicatePolicyId, Part::Policies, error.to_string())])
+}
