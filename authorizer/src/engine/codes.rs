@@ -71,6 +71,12 @@ codes! {
         Deadline = "deadline",
         /// The epoch lists its realms, and the caller's is not among them.
         UnknownRealm = "unknown_realm",
+        /// A kill switch stops something that the request concerns.
+        Halted = "halted",
+        /// The clock stepped: no time of this moment can be relied on.
+        Clock = "clock",
+        /// Governance changed, or verdicts ran out, each time that the request was evaluated.
+        GovernanceRace = "governance_race",
     Permissions:
         /// The lifetime asked for is zero or longer than the epoch allows.
         TtlExceeded = "ttl_exceeded",
