@@ -1,1 +1,37 @@
-//! Placeholder.
+//! What is kept: the append-only Merkle log of Interlock, and its only writer.
+//!
+//! The way of a batch: [`Batch`] → [`Ledger::append`] (vault → frame → sign → memory → publish) → [`Reader`].
+//! The way back after a crash: `recover.rs`. What is derived: `derived.rs`. All `unsafe`: `map.rs`. Every disk operation: [`storage`].
+
+mod batch;
+mod bytes;
+mod create;
+mod derived;
+mod frame;
+mod grow;
+mod head;
+mod keys;
+mod layout;
+mod ledger;
+mod levels;
+mod map;
+mod memory;
+mod reader;
+mod recover;
+mod rows;
+mod scan;
+mod segments;
+mod signer;
+pub mod storage;
+mod vault;
+
+pub use batch::{Batch, BatchError};
+pub use create::{CreateError, create, create_in};
+pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+pub use head::Head;
+pub use layout::{SEGMENT_BYTES, default_memory};
+pub use ledger::{AppendError, Appended, Ledger};
+pub use reader::{MAX_ENTRIES, ReadError, Reader};
+pub use recover::{OpenError, Options};
+pub use signer::{Signer, SignerError};
+pub use vault::{MAX_BATCH_PRIVATE_BYTES, Private, PrivateOwned};

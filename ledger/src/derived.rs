@@ -1,0 +1,163 @@
+//! What is derived from the journal while it grows: tree nodes, frame rows, positions; and the mark up to which they are durable.
+//!
+//! ```text
+//! tree/synced:  magic "ILSYNC01" 8 ‖ log id 32 ‖ size 8 ‖ frames 8 ‖ CRC-32 of all before
+//! ```
+//!
+//! Why the mark: opening a log must not cost more when the log is larger. Up to the mark the derived files are believed (the root of the
+//! remembered head is checked against them), only what lies above is read and hashed again. The mark is renewed when a segment is closed
+//! and when the log is closed, so that is at most one segment.
+//!
+//! Guarantees: recovery and append grow the derived files by the same code. Does not: sync on the hot path.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use verifier::hash::Hash;
+use verifier::proof::Nodes;
+
+use crate::bytes::{Put, Take, checked};
+use crate::grow::{Edge, Growth};
+use crate::layout::Layout;
+use crate::levels::Levels;
+use crate::rows::{Row, RowError, Rows};
+use crate::storage::{Files, IoFailure, Mode};
+
+/// The derived files of one log, at one size.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) rows: Rows,
+    pub(crate) frames: u64,
+    edge: Edge,
+    growth: Growth,
+    scratch: Vec<u8>,
+}
+
+impl Derived {
+    /// Derived files that hold nothing.
+    pub(crate) fn fresh(files: &Files, layout: &Layout) -> Result<Self, IoFailure> {
+        Mark::forget(files, layout)?;
+        let levels = Arc::new(Levels::new(files, &layout.tree()));
+        let rows = Rows::open(files, &layout.index())?;
+        levels.fit(0)?;
+        rows.fit(0, 0)?;
+        Ok(Self { levels, rows, frames: 0, edge: Edge::empty(), growth: Growth::new(), scratch: Vec::new() })
+    }
+
+    /// Derived files as they were at the mark; `None` if they cannot be.
+    pub(crate) fn resume(files: &Files, layout: &Layout, mark: Mark) -> Result<Option<Self>, IoFailure> {
+        let levels = Arc::new(Levels::new(files, &layout.tree()));
+        let rows = Rows::open(files, &layout.index())?;
+        if !rows.fit(mark.frames, mark.size)? || !levels.fit(mark.size)? {
+            return Ok(None);
+        }
+        let last = match mark.frames.checked_sub(1).map(|number| rows.row(number)).transpose() {
+            Ok(last) => last,
+            Err(RowError::Damaged { .. }) => return Ok(None),
+            Err(RowError::Io(failure)) => return Err(failure),
+        };
+        if last.map_or(0, |row| row.end()) != mark.size {
+            return Ok(None);
+        }
+        let edge = Edge::read(mark.size, |height, index| levels.node(height, index))?;
+        let (frames, growth) = (mark.frames, Growth::new());
+        Ok(Some(Self { levels, rows, frames, edge, growth, scratch: Vec::new() }))
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.edge.size()
+    }
+
+    pub(crate) fn root(&self) -> Hash {
+        self.edge.root()
+    }
+
+    /// The row of the last frame, if there is one.
+    pub(crate) fn last(&self) -> Result<Option<Row>, RowError> {
+        self.frames.checked_sub(1).map(|number| self.rows.row(number)).transpose()
+    }
+
+    /// Computes the tree with `count` more leaves and answers its root. Nothing changes before [`Derived::accept`].
+    pub(crate) fn grow(&mut self, arena: &[u8], count: usize, leaf: impl Fn(usize) -> Range<usize> + Sync) -> Hash {
+        self.growth.compute(&self.edge, arena, count, leaf);
+        self.growth.edge().root()
+    }
+
+    /// Writes what the last growth made, above everything that is published.
+    pub(crate) fn write(&mut self, row: &Row, start: impl Fn(usize) -> u64) -> Result<(), IoFailure> {
+        self.levels.write(&self.growth, &mut self.scratch)?;
+        self.rows.write(self.frames, row, start)
+    }
+
+    /// The leaf hashes of the last growth.
+    pub(crate) fn new_leaves(&self) -> &[Hash] {
+        self.growth.levels().next().map_or(&[], |(_, leaves)| leaves)
+    }
+
+    /// The last growth is the tree now.
+    pub(crate) fn accept(&mut self) {
+        self.edge.clone_from(self.growth.edge());
+        self.frames += 1;
+    }
+}
+
+/// Up to where the derived files are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) size: u64,
+    pub(crate) frames: u64,
+}
+
+const MAGIC: &[u8; 8] = b"ILSYNC01";
+const MARK: usize = 60;
+
+impl Mark {
+    /// The mark, if there is a whole one of this log.
+    pub(crate) fn read(files: &Files, layout: &Layout, log: &Hash) -> Result<Option<Self>, IoFailure> {
+        let path = layout.tree().join("synced");
+        if !files.exists(&path)? {
+            return Ok(None);
+        }
+        let bytes = files.read(&path, MARK as u64 * 2)?;
+        let read = || {
+            let mut take = Take(checked(bytes.as_slice())?);
+            let (magic, id) = (take.array::<8>()?, take.hash()?);
+            let mark = Self { size: take.u64()?, frames: take.u64()? };
+            take.finish(mark).filter(|_| magic == *MAGIC && id == *log)
+        };
+        Ok(read())
+    }
+
+    /// Makes the derived files durable up to here, then says so.
+    pub(crate) fn set(
+        self,
+        files: &Files,
+        layout: &Layout,
+        log: &Hash,
+        levels: &Levels,
+        rows: &Rows,
+    ) -> Result<(), IoFailure> {
+        levels.sync(self.size)?;
+        rows.sync()?;
+        let bytes: [u8; MARK] = Put::new().bytes(MAGIC).bytes(&log.0).u64(self.size).u64(self.frames).crc().done();
+        let (fresh, path) = (layout.tree().join("synced.new"), layout.tree().join("synced"));
+        if files.exists(&fresh)? {
+            files.remove(&fresh)?;
+        }
+        files.write_new(&fresh, Mode::New, &bytes)?;
+        files.rename(&fresh, &path)?;
+        files.sync_dir(&layout.tree())
+    }
+
+    /// Takes the mark away, durably: what follows must not be believed for what stood there before.
+    fn forget(files: &Files, layout: &Layout) -> Result<(), IoFailure> {
+        for name in ["synced", "synced.new"] {
+            let path = layout.tree().join(name);
+            if files.exists(&path)? {
+                files.remove(&path)?;
+            }
+        }
+        files.sync_dir(&layout.tree())
+    }
+}

@@ -1,0 +1,216 @@
+//! How a tree grows by a batch: arithmetic only.
+//!
+//! Why: nodes are computed level by level, each level in one run over the one below, which rayon splits when it is long; nothing is
+//! allocated per entry, and the buffer is used again for the next batch.
+//!
+//! Guarantees: given the right edge of the tree of n leaves and the next m leaf hashes, [`Growth`] holds exactly the complete nodes that the
+//! tree of n + m leaves has and the tree of n had not, and its root (RFC 6962 §2.1). Does not: keep or write anything.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+
+/// Below so many hashes, sharing the work among cores costs more than it brings (256 leaves of 256 B take some 50 µs).
+pub(crate) const PARALLEL_FROM: usize = 256;
+/// Heights of a tree of fewer than 2^63 leaves.
+pub(crate) const HEIGHTS: usize = 63;
+
+/// The right edge of a tree: all that is needed to let it grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    size: u64,
+    /// The last complete node of each height where the count of such nodes is odd; stale elsewhere.
+    peaks: [Hash; HEIGHTS],
+}
+
+impl Edge {
+    /// The tree without leaves.
+    pub(crate) fn empty() -> Self {
+        Self { size: 0, peaks: [EMPTY_ROOT; HEIGHTS] }
+    }
+
+    /// The right edge of a tree of `size` leaves whose nodes are known.
+    pub(crate) fn read<E>(size: u64, mut node: impl FnMut(u8, u64) -> Result<Hash, E>) -> Result<Self, E> {
+        let mut edge = Self { size, ..Self::empty() };
+        for (height, peak) in (0..).zip(edge.peaks.iter_mut()) {
+            let count = size >> height;
+            if count & 1 == 1 {
+                *peak = node(height, count - 1)?;
+            }
+        }
+        Ok(edge)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root of the tree.
+    pub(crate) fn root(&self) -> Hash {
+        let mut root = None;
+        for (height, peak) in self.peaks.iter().enumerate() {
+            if (self.size >> height) & 1 == 1 {
+                root = Some(root.map_or(*peak, |right| node_hash(peak, &right)));
+            }
+        }
+        root.unwrap_or(EMPTY_ROOT)
+    }
+}
+
+/// The new nodes of one growth, and the edge after it. Re-used from batch to batch.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    /// All new nodes, height 0 first.
+    nodes: Vec<Hash>,
+    /// For each height: index of the first new node, and where the new nodes stand in `nodes`.
+    levels: Vec<(u64, Range<usize>)>,
+    edge: Edge,
+}
+
+impl Growth {
+    pub(crate) fn new() -> Self {
+        Self { nodes: Vec::new(), levels: Vec::new(), edge: Edge::empty() }
+    }
+
+    /// Computes what `edge` becomes with `count` more leaves, each given by its bytes in `arena`.
+    pub(crate) fn compute(
+        &mut self,
+        edge: &Edge,
+        arena: &[u8],
+        count: usize,
+        leaf: impl Fn(usize) -> Range<usize> + Sync,
+    ) {
+        self.nodes.clear();
+        self.nodes.resize(count, EMPTY_ROOT);
+        let hash = |position: usize| leaf_hash(arena.get(leaf(position)).unwrap_or_default());
+        if count < PARALLEL_FROM {
+            self.nodes.iter_mut().enumerate().for_each(|(position, node)| *node = hash(position));
+        } else {
+            let some = self.nodes.par_iter_mut().with_min_len(PARALLEL_FROM / 4);
+            some.enumerate().for_each(|(position, node)| *node = hash(position));
+        }
+        self.raise(edge);
+    }
+
+    /// Computes the inner nodes above the leaf hashes that stand in `nodes`.
+    fn raise(&mut self, edge: &Edge) {
+        self.levels.clear();
+        self.edge.clone_from(edge);
+        self.edge.size = edge.size + self.nodes.len() as u64;
+        let mut range = 0..self.nodes.len();
+        for (height, peak) in self.edge.peaks.iter_mut().enumerate() {
+            let first = edge.size >> height;
+            self.levels.push((first, range.clone()));
+            let odd = first & 1 == 1;
+            let pairs = (range.len() + usize::from(odd)) / 2;
+            let start = self.nodes.len();
+            debug_assert_eq!(start, range.end);
+            self.nodes.resize(start + pairs, EMPTY_ROOT);
+            let (below, above) = self.nodes.split_at_mut(start);
+            let children = below.get(range.clone()).unwrap_or_default();
+            let left_over = raise_one(odd.then_some(&*peak), children, above);
+            if let Some(last) = left_over {
+                *peak = last;
+            }
+            range = start..start + pairs;
+            if pairs == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Index of the first new node and the new nodes of each height, from 0 up.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = (u64, &[Hash])> {
+        self.levels.iter().map(|(first, range)| (*first, self.nodes.get(range.clone()).unwrap_or_default()))
+    }
+
+    /// The edge of the grown tree.
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+}
+
+/// Pairs `waiting` (the lone last node so far) and the new `children` into `parents`; answers the node that is now alone, if any.
+fn raise_one(waiting: Option<&Hash>, children: &[Hash], parents: &mut [Hash]) -> Option<Hash> {
+    let mut rest = children;
+    let mut parents = parents;
+    if let Some(left) = waiting {
+        let Some((right, others)) = rest.split_first() else { return Some(*left) };
+        let (parent, others_up) = parents.split_first_mut()?;
+        *parent = node_hash(left, right);
+        (rest, parents) = (others, others_up);
+    }
+    let (pairs, alone) = rest.as_chunks::<2>();
+    if pairs.len() < PARALLEL_FROM {
+        parents.iter_mut().zip(pairs).for_each(|(parent, [left, right])| *parent = node_hash(left, right));
+    } else {
+        let some = parents.par_iter_mut().with_min_len(PARALLEL_FROM / 2).zip(pairs);
+        some.for_each(|(parent, [left, right])| *parent = node_hash(left, right));
+    }
+    alone.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use verifier::hash::root_of;
+
+    fn leaves(count: u16) -> Vec<[u8; 2]> {
+        (0..count).map(u16::to_be_bytes).collect()
+    }
+
+    #[test]
+    fn a_tree_grown_in_any_two_steps_has_the_root_and_the_nodes_of_the_whole() {
+        for size in 0..=64_usize {
+            let all = leaves(u16::try_from(size).unwrap());
+            let hashes: Vec<Hash> = all.iter().map(|leaf| leaf_hash(leaf)).collect();
+            for cut in 0..=size {
+                let mut growth = Growth::new();
+                let mut edge = Edge::empty();
+                let mut nodes = BTreeMap::new();
+                for part in [&all[..cut], &all[cut..]] {
+                    growth.compute(&edge, part.as_flattened(), part.len(), |i| 2 * i..2 * i + 2);
+                    for (height, (first, new)) in (0_u8..).zip(growth.levels()) {
+                        for (index, node) in (first..).zip(new) {
+                            assert_eq!(nodes.insert((height, index), *node), None, "written twice");
+                        }
+                    }
+                    edge.clone_from(growth.edge());
+                }
+                assert_eq!(edge.size(), size as u64);
+                assert_eq!(edge.root(), root_of(&hashes), "{cut} of {size}");
+                let wanted = (0_u8..7).flat_map(|h| (0..(size as u64 >> h)).map(move |i| (h, i)));
+                for (height, index) in wanted {
+                    let start = usize::try_from(index).unwrap() << height;
+                    assert_eq!(nodes.remove(&(height, index)), Some(root_of(&hashes[start..start + (1 << height)])));
+                }
+                assert!(nodes.is_empty(), "nothing but complete nodes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_batch_gives_what_many_small_ones_give() {
+        let all = leaves(5000);
+        let (mut at_once, mut edge) = (Growth::new(), Edge::empty());
+        at_once.compute(&edge, all.as_flattened(), all.len(), |i| 2 * i..2 * i + 2);
+        let mut growth = Growth::new();
+        for part in all.chunks(37) {
+            growth.compute(&edge, part.as_flattened(), part.len(), |i| 2 * i..2 * i + 2);
+            edge.clone_from(growth.edge());
+        }
+        assert_eq!(edge.root(), at_once.edge().root());
+    }
+
+    #[test]
+    fn an_edge_read_from_nodes_is_the_edge_that_grew() {
+        let all = leaves(43);
+        let mut growth = Growth::new();
+        growth.compute(&Edge::empty(), all.as_flattened(), all.len(), |i| 2 * i..2 * i + 2);
+        let levels: Vec<Vec<Hash>> = growth.levels().map(|(_, nodes)| nodes.to_vec()).collect();
+        let edge = Edge::read(43, |h, i| Ok::<_, ()>(levels[usize::from(h)][usize::try_from(i).unwrap()])).unwrap();
+        assert_eq!(edge.root(), growth.edge().root());
+    }
+}

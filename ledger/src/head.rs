@@ -1,0 +1,34 @@
+//! Heads: what the log signs, and nothing else.
+//!
+//! Guarantees: a head is a C2SP checkpoint with exactly one signature line, ours (Ed25519, key name = origin), and signing the same size and
+//! root again gives the same bytes. Does not: decide when a head may be signed; that is `ledger.rs` and `recover.rs`, after the frame is
+//! durable.
+
+use verifier::checkpoint::Checkpoint;
+use verifier::hash::Hash;
+
+use crate::signer::Signer;
+
+/// A signed tree head with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Origin, size and root.
+    pub checkpoint: Checkpoint,
+    /// The signed note (C2SP tlog-checkpoint), as published.
+    pub note: String,
+    /// The time of the last frame under it, Unix milliseconds; of the log's creation for size 0.
+    pub time_ms: u64,
+    /// The signature in the note; also what keeps anybody else from making a head.
+    pub(crate) signature: [u8; 64],
+}
+
+impl Head {
+    /// Signs a head.
+    pub(crate) fn sign(signer: &Signer, size: u64, root: Hash, time_ms: u64) -> Self {
+        let checkpoint = Checkpoint { origin: signer.verifier_key().name().to_owned(), size, root };
+        let text = checkpoint.text();
+        let signature = signer.sign(&text);
+        let note = signer.note(&text, &signature);
+        Self { checkpoint, note, time_ms, signature }
+    }
+}

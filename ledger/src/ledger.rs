@@ -1,0 +1,215 @@
+//! The writer: one batch at a time, in the commit order of DESIGN §6.
+//!
+//! vault sync → frame sync → sign → memory sync → publish. Only after the last step does anybody learn of the batch.
+//!
+//! Guarantees: [`Ledger::append`] returns a head only when its batch is durable, its head signed and remembered outside the directory, and
+//! published. After the first I/O error the writer is poisoned for good: the log must be opened again, which believes nothing above the
+//! remembered head. Does not: retry anything, ever (a second fsync may "succeed" and lie).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use verifier::note::VerifierKey;
+
+use crate::batch::Batch;
+use crate::derived::{Derived, Mark};
+use crate::frame::FrameHeader;
+use crate::head::Head;
+use crate::layout::{Layout, SEGMENT_BYTES};
+use crate::memory::{Memory, Remembered};
+use crate::reader::{Published, Shared};
+use crate::rows::Row;
+use crate::segments::Tail;
+use crate::storage::{Files, IoFailure, LockGuard, Mode};
+use crate::vault;
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// There is nothing in the batch.
+    #[error("the batch is empty")]
+    Empty,
+    /// Time in the log never goes backwards.
+    #[error("the batch's time {time_ms} is before the last one, {last_ms}")]
+    TimeBackwards {
+        /// The batch's time, Unix milliseconds.
+        time_ms: u64,
+        /// That of the last frame.
+        last_ms: u64,
+    },
+    /// An earlier append failed; the log must be opened again.
+    #[error("the ledger stopped after an I/O error and must be opened again")]
+    Poisoned,
+    /// The disk failed; nothing of the batch is acknowledged, and nothing more will be appended.
+    #[error(transparent)]
+    Io(#[from] IoFailure),
+}
+
+/// What an append achieved: the batch's first index, and a published head that covers it.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// Index of the batch's first entry.
+    pub first: u64,
+    /// The head that was published with it.
+    pub head: Arc<Head>,
+}
+
+/// The one writer of a log. It holds the directory's lock for as long as it lives.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) files: Files,
+    pub(crate) layout: Layout,
+    pub(crate) derived: Derived,
+    pub(crate) journal: Tail,
+    pub(crate) vault: Tail,
+    pub(crate) memory: Memory,
+    pub(crate) last_ms: u64,
+    pub(crate) vault_head: Vec<u8>,
+    pub(crate) _lock: Box<dyn LockGuard>,
+}
+
+impl Ledger {
+    /// Appends a batch at `time_ms` (Unix milliseconds, not before the last one). Returns once it is published.
+    ///
+    /// # Errors
+    /// [`AppendError::Io`] poisons the ledger: what became of the batch is known only after the log is opened again. The other errors leave
+    /// everything as it was.
+    pub fn append(&mut self, batch: &Batch, time_ms: u64) -> Result<Appended, AppendError> {
+        if self.shared.poisoned.load(Ordering::Acquire) {
+            return Err(AppendError::Poisoned);
+        }
+        if batch.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if time_ms < self.last_ms {
+            return Err(AppendError::TimeBackwards { time_ms, last_ms: self.last_ms });
+        }
+        self.commit(batch, time_ms).map_err(|failure| {
+            self.poison(&failure);
+            AppendError::Io(failure)
+        })
+    }
+
+    /// The published size.
+    pub fn size(&self) -> u64 {
+        self.derived.size()
+    }
+
+    /// The time of the last frame, Unix milliseconds; of the log's creation if there is none.
+    pub fn last_time_ms(&self) -> u64 {
+        self.last_ms
+    }
+
+    /// The log's verification key.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.shared.identity.key
+    }
+
+    fn commit(&mut self, batch: &Batch, time_ms: u64) -> Result<Appended, IoFailure> {
+        let first = self.derived.size();
+        let root = self.derived.grow(&batch.arena, batch.len(), |position| batch.leaf_range(position));
+
+        let vault_len = self.keep_private_parts(batch, first)?;
+        // If we crash here, the vault has a tail that no frame knows; recovery cuts it.
+        let (header, row) = self.plan(batch, first, time_ms, root, vault_len)?;
+        self.journal.write(&[&header.encode(), &batch.arena])?;
+        // If we crash here, the frame may be in the page cache only, with a good checksum: recovery rewrites and syncs it, or finds it torn.
+        self.derived.write(&row, |position| batch.leaf_range(position).start.saturating_sub(2) as u64)?;
+        self.journal.sync()?;
+        // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
+        let head = Head::sign(&self.shared.signer, header.end(), root, time_ms);
+        self.memory.remember(&Remembered::of(&head))?;
+        // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
+        self.derived.accept();
+        self.last_ms = time_ms;
+        Ok(Appended { first, head: self.publish(batch, first, head) })
+    }
+
+    /// Writes and syncs the batch's private parts; answers the length of their frame.
+    fn keep_private_parts(&mut self, batch: &Batch, first: u64) -> Result<u32, IoFailure> {
+        if batch.parts_count == 0 {
+            return Ok(0);
+        }
+        self.vault.roll_if_full(&self.shared.vault, first)?;
+        let body_len = u32::try_from(batch.parts.len()).unwrap_or(u32::MAX);
+        vault::encode_head(first, &batch.parts_at, body_len, &mut self.vault_head);
+        self.vault.write(&[&self.vault_head, &batch.parts])?;
+        self.vault.sync()?;
+        Ok(u32::try_from(self.vault_head.len() + batch.parts.len()).unwrap_or(u32::MAX))
+    }
+
+    fn plan(
+        &mut self,
+        batch: &Batch,
+        first: u64,
+        time_ms: u64,
+        root: verifier::hash::Hash,
+        vault_len: u32,
+    ) -> Result<(FrameHeader, Row), IoFailure> {
+        if self.journal.offset >= SEGMENT_BYTES {
+            self.mark()?;
+        }
+        self.journal.roll_if_full(&self.shared.journal, first)?;
+        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let body_len = u32::try_from(batch.arena.len()).unwrap_or(u32::MAX);
+        let body_crc = crc32fast::hash(&batch.arena);
+        let header = FrameHeader { first, count, parts: batch.parts_count, body_len, time_ms, root, body_crc };
+        let row = Row {
+            first,
+            count,
+            body_len,
+            time_ms,
+            segment: self.journal.first,
+            offset: self.journal.offset,
+            vault_segment: self.vault.first,
+            vault_offset: self.vault.offset - u64::from(vault_len),
+            vault_len,
+        };
+        Ok((header, row))
+    }
+
+    fn publish(&mut self, batch: &Batch, first: u64, head: Head) -> Arc<Head> {
+        let permits = batch.permits.iter().map(|(position, permit)| (first + u64::from(*position), *permit));
+        self.shared.keys.learn(first, self.derived.new_leaves().iter(), permits);
+        let head = Arc::new(head);
+        self.shared.published.store(Arc::new(Published { head: head.clone(), frames: self.derived.frames }));
+        head
+    }
+
+    /// Makes the derived files durable up to the published size.
+    fn mark(&self) -> Result<(), IoFailure> {
+        let mark = Mark { size: self.derived.size(), frames: self.derived.frames };
+        mark.set(&self.files, &self.layout, &self.shared.identity.id, &self.derived.levels, &self.derived.rows)
+    }
+
+    /// From now on nothing is appended; the marker tells the next opening not to believe the page cache.
+    fn poison(&self, failure: &IoFailure) {
+        self.shared.poisoned.store(true, Ordering::Release);
+        // As much as can be done on a disk that has just failed; without the marker, recovery rewrites what it believes.
+        let _best_effort = self
+            .files
+            .write_new(&self.layout.poisoned(), Mode::New, format!("{failure}\n").as_bytes())
+            .and_then(|()| self.files.sync_dir(&self.layout.dir));
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if !self.shared.poisoned.load(Ordering::Acquire) {
+            // Only a shorter opening depends on it; an error here leaves the mark before.
+            let _only_speed = self.mark();
+        }
+    }
+}
+
+impl Remembered {
+    pub(crate) fn of(head: &Head) -> Self {
+        Self {
+            size: head.checkpoint.size,
+            root: head.checkpoint.root,
+            time_ms: head.time_ms,
+            signature: head.signature,
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Reads of the log: entries, private parts, proofs, tiles, heads, receipts.
+//!
+//! Guarantees: every call takes the published size once and is bounded by it (DESIGN §2.12); nothing above it is served, proved or indexed.
+//! Reads go on when the writer is poisoned. Does not: check what it reads against the root at every call; open checks the head, audit all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use verifier::decision::PermitId;
+use verifier::hash::Hash;
+use verifier::note::VerifierKey;
+use verifier::proof::{prove_consistency, prove_inclusion, prove_range, root};
+use verifier::receipt::{RangeReceipt, Receipt};
+use verifier::record::{Record, RecordError};
+use verifier::tile::{Bundle, Tile};
+
+use crate::head::Head;
+use crate::keys::Keys;
+use crate::layout::Identity;
+use crate::levels::Levels;
+use crate::rows::{Row, RowError, Rows};
+use crate::segments::Segments;
+use crate::signer::Signer;
+use crate::storage::IoFailure;
+use crate::vault::{NO_PARTS, PrivateOwned, VAULT_FIXED, decode_parts};
+
+/// One call of [`Reader::entries`] or [`Reader::heads`] answers at most so many: a full entry bundle four times over.
+pub const MAX_ENTRIES: u64 = 1024;
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such entry, size or range in the published log.
+    #[error("`{asked}` is not below the published size {size}")]
+    Beyond {
+        /// What was asked for: an index, a size or the end of a range.
+        asked: u64,
+        /// The published size.
+        size: u64,
+    },
+    /// A range that is empty or longer than its limit, or whose sizes are in the wrong order.
+    #[error("the range is empty, too long or the wrong way round")]
+    Range,
+    /// The entry is of a kind that has no private parts.
+    #[error("entry {index} has no private parts")]
+    NoPrivate {
+        /// The entry.
+        index: u64,
+    },
+    /// A decision's private parts are not in the vault, and nothing in the log says that they were erased.
+    #[error("the private parts of decision {index} are lost")]
+    Lost {
+        /// The entry.
+        index: u64,
+    },
+    /// A file does not hold what it must.
+    #[error("`{file}` is damaged at entry {index}", file = file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The entry, or the frame row, that cannot be read.
+        index: u64,
+    },
+    /// The entry's bytes are not a record.
+    #[error("entry {index} is not a record: {source}")]
+    NotARecord {
+        /// The entry.
+        index: u64,
+        /// Why.
+        source: RecordError,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Io(#[from] IoFailure),
+}
+
+impl From<RowError> for ReadError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Io(failure) => Self::Io(failure),
+            RowError::Damaged { file, row } => Self::Damaged { file, index: row },
+        }
+    }
+}
+
+/// What is published: one head, and how many frames lie under it.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) head: Arc<Head>,
+    pub(crate) frames: u64,
+}
+
+/// What writer and readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    pub(crate) signer: Signer,
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) rows: Rows,
+    pub(crate) journal: Segments,
+    pub(crate) vault: Segments,
+    pub(crate) keys: Keys,
+    pub(crate) published: ArcSwap<Published>,
+    pub(crate) poisoned: AtomicBool,
+}
+
+/// Reads the published log; cheap to clone, for any number of threads.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Reader {
+    /// The newest published head.
+    pub fn head(&self) -> Arc<Head> {
+        self.shared.published.load().head.clone()
+    }
+
+    /// The published size.
+    pub fn size(&self) -> u64 {
+        self.shared.published.load().head.checkpoint.size
+    }
+
+    /// The log's verification key.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.shared.identity.key
+    }
+
+    /// The log's name.
+    pub fn origin(&self) -> &str {
+        &self.shared.identity.origin
+    }
+
+    /// When the log was made, Unix milliseconds.
+    pub fn created_ms(&self) -> u64 {
+        self.shared.identity.created_ms
+    }
+
+    /// True once the writer has met an I/O error: nothing more will be appended until the log is opened again.
+    pub fn poisoned(&self) -> bool {
+        self.shared.poisoned.load(Ordering::Acquire)
+    }
+
+    /// The bytes of one leaf.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, ReadError> {
+        let run = self.run(index, 1)?;
+        run.get(2..).map(<[u8]>::to_vec).ok_or_else(|| self.damaged(index))
+    }
+
+    /// The record in one leaf.
+    pub fn record(&self, index: u64) -> Result<Record, ReadError> {
+        Record::decode(&self.entry(index)?).map_err(|source| ReadError::NotARecord { index, source })
+    }
+
+    /// The bytes of `count` leaves from `first`, at most [`MAX_ENTRIES`].
+    pub fn entries(&self, first: u64, count: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        let run = self.run(first, count)?;
+        let leaves: Vec<Vec<u8>> = verifier::tile::entries(&run).map_while(Result::ok).map(<[u8]>::to_vec).collect();
+        if leaves.len() as u64 == count { Ok(leaves) } else { Err(self.damaged(first)) }
+    }
+
+    /// The private parts of one decision.
+    pub fn private(&self, index: u64) -> Result<PrivateOwned, ReadError> {
+        let published = self.published();
+        let (_, row) = self.find(index, &published)?;
+        let decision = || match self.record(index)? {
+            Record::Decision(_) => Err(ReadError::Lost { index }),
+            _ => Err(ReadError::NoPrivate { index }),
+        };
+        if row.vault_len == 0 {
+            return decision();
+        }
+        let lost = |_: std::io::Error| ReadError::Lost { index };
+        let file = match self.shared.vault.reading(row.vault_segment) {
+            Ok(file) => file,
+            Err(failure) if failure.source.kind() == std::io::ErrorKind::NotFound => return Err(lost(failure.source)),
+            Err(failure) => return Err(failure.into()),
+        };
+        let table = row.vault_offset + VAULT_FIXED as u64;
+        let start = u32::from_be_bytes(file.read_array(table + 4 * (index - row.first))?);
+        if start == NO_PARTS {
+            return decision();
+        }
+        let body = table + 4 * u64::from(row.count) + 4;
+        let from = body + u64::from(start);
+        // Up to the next parts would be enough; up to the frame's end is simple, and one of few large reads.
+        let lengths: [u8; 9] = file.read_array(from)?;
+        let part =
+            |at: usize| lengths.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b));
+        let len = 45 + u64::from(part(1)) + u64::from(part(5));
+        if from + len > row.vault_offset + u64::from(row.vault_len) {
+            return Err(ReadError::Lost { index });
+        }
+        let bytes = file.read_vec(from, usize::try_from(len).unwrap_or(usize::MAX))?;
+        decode_parts(&bytes).ok_or(ReadError::Lost { index })
+    }
+
+    /// The inclusion path of an entry in the tree of the first `size` leaves (RFC 6962 §2.1.1); any published or smaller size.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        self.within(size)?;
+        if index >= size {
+            return Err(ReadError::Beyond { asked: index, size });
+        }
+        Ok(prove_inclusion(&*self.shared.levels, index, size)?)
+    }
+
+    /// The consistency proof between two sizes (RFC 6962 §2.1.2), `from` at most `to`.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, ReadError> {
+        self.within(to)?;
+        if from > to {
+            return Err(ReadError::Range);
+        }
+        Ok(prove_consistency(&*self.shared.levels, from, to)?)
+    }
+
+    /// The proof of `count` leaves from `first` in the tree of the first `size` leaves, for `verifier::proof::verify_range`.
+    pub fn range(&self, first: u64, count: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        self.within(size)?;
+        match first.checked_add(count) {
+            Some(end) if count > 0 && end <= size => Ok(prove_range(&*self.shared.levels, first, count, size)?),
+            Some(end) if count > 0 => Err(ReadError::Beyond { asked: end, size }),
+            _ => Err(ReadError::Range),
+        }
+    }
+
+    /// The root of the tree of the first `size` leaves.
+    pub fn root_at(&self, size: u64) -> Result<Hash, ReadError> {
+        self.within(size)?;
+        Ok(root(&*self.shared.levels, size)?)
+    }
+
+    /// The hash of one leaf.
+    pub fn leaf_hash(&self, index: u64) -> Result<Hash, ReadError> {
+        let size = self.size();
+        if index >= size {
+            return Err(ReadError::Beyond { asked: index, size });
+        }
+        Ok(verifier::proof::Nodes::node(&*self.shared.levels, 0, index)?)
+    }
+
+    /// The head of this size, if one was ever published.
+    pub fn head_at(&self, size: u64) -> Result<Option<Head>, ReadError> {
+        let published = self.published();
+        if size > published.head.checkpoint.size {
+            return Ok(None);
+        }
+        let time_ms = match size.checked_sub(1) {
+            None => self.shared.identity.created_ms,
+            Some(last) => match self.find(last, &published)?.1 {
+                row if row.end() == size => row.time_ms,
+                _ => return Ok(None),
+            },
+        };
+        Ok(Some(Head::sign(&self.shared.signer, size, self.root_at(size)?, time_ms)))
+    }
+
+    /// The published heads of sizes from `from` to `to`, ascending, at most `limit` and [`MAX_ENTRIES`] of them.
+    pub fn heads(&self, from: u64, to: u64, limit: usize) -> Result<Vec<Head>, ReadError> {
+        let published = self.published();
+        let to = to.min(published.head.checkpoint.size);
+        let limit = limit.min(usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX));
+        let mut heads = Vec::new();
+        if from > to || limit == 0 {
+            return Ok(heads);
+        }
+        if from == 0 {
+            heads.extend(self.head_at(0)?);
+        }
+        // The first head at or above `from` is that of the frame which holds entry `from - 1`.
+        let mut number = match from.saturating_sub(1) {
+            index if index < published.head.checkpoint.size => self.find(index, &published)?.0,
+            _ => published.frames,
+        };
+        while heads.len() < limit && number < published.frames {
+            let row = self.shared.rows.row(number)?;
+            if row.end() > to {
+                break;
+            }
+            heads.push(Head::sign(&self.shared.signer, row.end(), self.root_at(row.end())?, row.time_ms));
+            number += 1;
+        }
+        Ok(heads)
+    }
+
+    /// The index of the decision with this permit id.
+    pub fn permit(&self, permit: &PermitId) -> Result<Option<u64>, ReadError> {
+        Ok(self.shared.keys.permit(permit, self.size()))
+    }
+
+    /// The first index that has this leaf hash.
+    pub fn leaf(&self, leaf: &Hash) -> Result<Option<u64>, ReadError> {
+        Ok(self.shared.keys.leaf(leaf, self.size()))
+    }
+
+    /// The bytes of a tile (C2SP tlog-tiles), full or partial; `None` unless all its hashes are published.
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, ReadError> {
+        let size = self.size();
+        let Some(height) = tile.level.checked_mul(8).filter(|height| *height < 63) else { return Ok(None) };
+        match tile.index.checked_mul(256) {
+            Some(first) if tile.exists_at(size) => {
+                Ok(Some(self.shared.levels.nodes(height, first, usize::from(tile.width))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The bytes of an entry bundle (C2SP tlog-tiles), full or partial; `None` unless all its entries are published.
+    pub fn bundle(&self, bundle: &Bundle) -> Result<Option<Vec<u8>>, ReadError> {
+        match bundle.first() {
+            Some(first) if bundle.exists_at(self.size()) => Ok(Some(self.run(first, u64::from(bundle.width))?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The receipt of an entry under the head of `size`, or under the newest one; the leaf's bytes stand in `extra`.
+    pub fn receipt(&self, index: u64, size: Option<u64>) -> Result<Receipt, ReadError> {
+        let head = self.head_or_newest(size)?;
+        let path = self.inclusion(index, head.checkpoint.size)?;
+        Ok(Receipt { index, path, extra: Some(self.entry(index)?), checkpoint: head.note.clone() })
+    }
+
+    /// The receipt of `count` entries from `first` under the head of `size`, or under the newest one.
+    pub fn range_receipt(&self, first: u64, count: u64, size: Option<u64>) -> Result<RangeReceipt, ReadError> {
+        let head = self.head_or_newest(size)?;
+        let proof = self.range(first, count, head.checkpoint.size)?;
+        Ok(RangeReceipt { first, count, proof, checkpoint: head.note.clone() })
+    }
+
+    fn head_or_newest(&self, size: Option<u64>) -> Result<Arc<Head>, ReadError> {
+        let newest = self.head();
+        match size {
+            None => Ok(newest),
+            Some(size) if size == newest.checkpoint.size => Ok(newest),
+            Some(size) => {
+                let head = self.head_at(size)?;
+                head.map(Arc::new).ok_or(ReadError::Beyond { asked: size, size: newest.checkpoint.size })
+            }
+        }
+    }
+
+    fn published(&self) -> Arc<Published> {
+        self.shared.published.load_full()
+    }
+
+    fn within(&self, size: u64) -> Result<(), ReadError> {
+        let published = self.size();
+        if size > published { Err(ReadError::Beyond { asked: size, size: published }) } else { Ok(()) }
+    }
+
+    fn find(&self, index: u64, published: &Published) -> Result<(u64, Row), ReadError> {
+        let size = published.head.checkpoint.size;
+        if index >= size {
+            return Err(ReadError::Beyond { asked: index, size });
+        }
+        let found = self.shared.rows.find(index, published.frames)?;
+        found.ok_or_else(|| self.damaged(index))
+    }
+
+    /// Entries in bundle form, exactly `count` from `first`.
+    fn run(&self, first: u64, count: u64) -> Result<Vec<u8>, ReadError> {
+        let published = self.published();
+        let size = published.head.checkpoint.size;
+        let end = first.checked_add(count).ok_or(ReadError::Range)?;
+        if count == 0 || count > MAX_ENTRIES {
+            return Err(ReadError::Range);
+        }
+        if end > size {
+            return Err(ReadError::Beyond { asked: end - 1, size });
+        }
+        let mut out = Vec::new();
+        let (mut number, mut row) = self.find(first, &published)?;
+        let mut next = first;
+        loop {
+            let stop = end.min(row.end());
+            self.copy_from_frame(&row, next, stop, &mut out)?;
+            next = stop;
+            if next == end {
+                return Ok(out);
+            }
+            number += 1;
+            row = self.shared.rows.row(number)?;
+        }
+    }
+
+    /// Copies entries `from..to` of one frame in bundle form.
+    fn copy_from_frame(&self, row: &Row, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        /// What is read at once while walking: more than the 63 entries of 256 B that lie before the one asked for.
+        const CHUNK: u64 = 32 << 10;
+        let file = self.shared.journal.reading(row.segment)?;
+        let (mut index, mut offset) = self.shared.rows.nearest(from, row)?;
+        let end = row.end_offset();
+        let mut chunk = Vec::new();
+        let mut at = 0;
+        while index < to {
+            let left = chunk.get(at..).unwrap_or_default();
+            let need = match left.first_chunk() {
+                Some(len) => 2 + usize::from(u16::from_be_bytes(*len)),
+                None => 2,
+            };
+            if left.len() < need || left.len() < 2 {
+                offset += at as u64;
+                let want = CHUNK.max(need as u64).min(end.saturating_sub(offset));
+                if want < need as u64 {
+                    return Err(self.damaged(index));
+                }
+                chunk = file.read_vec(offset, usize::try_from(want).unwrap_or(usize::MAX))?;
+                at = 0;
+                continue;
+            }
+            if index >= from {
+                out.extend_from_slice(left.get(..need).unwrap_or_default());
+            }
+            at += need;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, index: u64) -> ReadError {
+        ReadError::Damaged { file: self.shared.journal.path(0), index }
+    }
+}

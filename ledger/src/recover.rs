@@ -1,0 +1,490 @@
+//! Opens a log: decides what of it is the published truth, and only then lets anybody sign.
+//!
+//! `Unrecovered` (locked, identified, nothing believed) → `recover` → [`Ledger`] and [`Reader`].
+//!
+//! What stands on disk is judged by the head that is remembered outside the directory (DESIGN §6):
+//!
+//! | journal | is |
+//! |---|---|
+//! | ends below the remembered head | an older copy, or entries were lost: refused |
+//! | has a broken frame below it | damage, never a torn tail: refused, with file and offset |
+//! | has another root at its size | beside it, a fork: refused |
+//! | has whole frames above it | perhaps only in the page cache: rewritten to a new segment, synced, then the old tail is cut, then signed |
+//! | has frames above it after a recorded I/O error | not believed: cut |
+//! | has something broken above it | a torn tail: cut |
+//!
+//! Guarantees: nothing below the remembered head is ever rewritten; nothing is signed before what it covers is durable; the cost does not
+//! grow with the log (see `derived.rs`). Does not: check every frame below the mark; fsck and audit do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use verifier::record::Record;
+
+use crate::batch::{Batch, BatchError};
+use crate::create::sync_parent;
+use crate::derived::{Derived, Mark};
+use crate::head::Head;
+use crate::keys::Keys;
+use crate::layout::{Identity, Layout, SEGMENT_HEADER, SMALL_FILE, SegmentKind, default_memory};
+use crate::ledger::{AppendError, Ledger};
+use crate::memory::{Memory, MemoryError, Remembered};
+use crate::reader::{Published, ReadError, Reader, Shared};
+use crate::rows::{Row, RowError};
+use crate::scan::{Frame, JournalScan, Step, VaultFrame, VaultScan};
+use crate::segments::{Segments, Tail};
+use crate::signer::{Signer, SignerError};
+use crate::storage::disk::Disk;
+use crate::storage::{Files, IoFailure, LockGuard, Storage};
+
+/// How a log is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The log's directory.
+    pub dir: PathBuf,
+    /// Where its head is remembered; [`default_memory`] if not given.
+    pub memory: Option<PathBuf>,
+    /// The operator's word that the memory is lost for good. It is recorded in the log. Without it a missing or damaged memory is refused.
+    pub accept_memory_loss: bool,
+}
+
+impl Options {
+    /// The log in `dir`, with its memory at the default place.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), memory: None, accept_memory_loss: false }
+    }
+}
+
+/// Why a log was not opened. Nothing below the remembered head was changed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each field is what its message says it is")]
+pub enum OpenError {
+    /// Missing, empty or foreign directory; opening never makes a log.
+    #[error("`{dir}` is not a log: it has no `log.toml`", dir = dir.display())]
+    NotALog { dir: PathBuf },
+    /// `log.toml` is not ours.
+    #[error("`{file}` does not describe a log: {why}", file = file.display())]
+    Malformed { file: PathBuf, why: String },
+    /// Somebody else is writing.
+    #[error("`{dir}` is in use by another process", dir = dir.display())]
+    Locked { dir: PathBuf },
+    /// Others may read the signing key.
+    #[error("`{file}` has mode {mode:o}: the signing key must be readable by its owner alone (chmod 600)", file = file.display())]
+    KeyExposed { file: PathBuf, mode: u32 },
+    /// The signing key cannot be used.
+    #[error("`{file}` holds no usable signing key: {source}", file = file.display())]
+    Key { file: PathBuf, source: SignerError },
+    /// The signing key is not that of this log.
+    #[error("`{file}` holds another key than `log.toml` names", file = file.display())]
+    ForeignKey { file: PathBuf },
+    /// No memory.
+    #[error("`{file}` is missing: without the remembered head a rolled-back log cannot be told from a whole one (restore it, or accept its loss, which is recorded)", file = file.display())]
+    MemoryMissing { file: PathBuf },
+    /// A memory without a whole slot.
+    #[error("`{file}` is damaged and remembers no head (restore it, or accept its loss, which is recorded)", file = file.display())]
+    MemoryDamaged { file: PathBuf },
+    /// The memory of another log.
+    #[error("`{file}` remembers the head of another log", file = file.display())]
+    MemoryOfAnotherLog { file: PathBuf },
+    /// The directory is older than what was published.
+    #[error("`{file}` remembers a head of size {remembered}, but the log ends at {size}: it is an older copy or has lost entries, and would fork if it went on", file = file.display())]
+    MemoryAhead { file: PathBuf, remembered: u64, size: u64 },
+    /// The directory holds another history than what was published.
+    #[error("`{file}` remembers a head of size {size} with another root: this directory is a fork of the published log", file = file.display())]
+    MemoryBeside { file: PathBuf, size: u64 },
+    /// Damage below the remembered head.
+    #[error("`{file}` is broken at offset {offset}, in the frame of entry {index}, which was published: {why}", file = file.display())]
+    BrokenFrame { file: PathBuf, offset: u64, index: u64, why: &'static str },
+    /// Damage below the remembered head.
+    #[error("`{file}` is broken at offset {offset}: the private parts of entry {index} and its neighbours are damaged", file = file.display())]
+    BrokenVault { file: PathBuf, offset: u64, index: u64 },
+    /// A derived file that cannot be read although it was just made.
+    #[error("`{file}` is damaged; remove it and open again", file = file.display())]
+    Derived { file: PathBuf },
+    /// The loss of the memory could not be recorded.
+    #[error("the loss of the memory could not be recorded: {0}")]
+    Unrecorded(#[from] BatchError),
+    /// The disk failed.
+    #[error(transparent)]
+    Io(#[from] IoFailure),
+}
+
+impl From<RowError> for OpenError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Io(failure) => Self::Io(failure),
+            RowError::Damaged { file, .. } => Self::Derived { file },
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens a log for writing and recovers what the last writer left.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; when in doubt it refuses.
+    pub fn open(options: Options, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
+        Self::open_in(Arc::new(Disk), options, now_ms)
+    }
+
+    /// As [`Ledger::open`], on any storage.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_in(storage: Arc<dyn Storage>, options: Options, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
+        Unrecovered::look(Files(storage), options)?.recover(now_ms)
+    }
+}
+
+/// A log of which only name, key and memory are known.
+#[derive(Debug)]
+struct Unrecovered {
+    files: Files,
+    layout: Layout,
+    lock: Box<dyn LockGuard>,
+    identity: Identity,
+    signer: Signer,
+    memory_path: PathBuf,
+    /// `None` if its loss is accepted.
+    memory: Option<(Memory, Remembered)>,
+    journal: Segments,
+    vault: Segments,
+}
+
+impl Unrecovered {
+    fn look(files: Files, options: Options) -> Result<Self, OpenError> {
+        let layout = Layout::new(&options.dir);
+        if !files.exists(&layout.log_toml())? {
+            return Err(OpenError::NotALog { dir: options.dir });
+        }
+        let Some(lock) = files.lock(&layout.lock())? else { return Err(OpenError::Locked { dir: options.dir }) };
+        let identity = read_identity(&files, &layout)?;
+        let signer = read_signer(&files, &layout, &identity)?;
+        let memory_path = options.memory.unwrap_or_else(|| default_memory(&options.dir));
+        let memory = match Memory::open(&files, &memory_path, identity.id) {
+            Ok(Some(memory)) => Some(memory),
+            Ok(None) if options.accept_memory_loss => None,
+            Err(MemoryError::Damaged { .. }) if options.accept_memory_loss => None,
+            Ok(None) => return Err(OpenError::MemoryMissing { file: memory_path }),
+            Err(MemoryError::Damaged { file }) => return Err(OpenError::MemoryDamaged { file }),
+            Err(MemoryError::OtherLog { file }) => return Err(OpenError::MemoryOfAnotherLog { file }),
+            Err(MemoryError::Io(failure)) => return Err(failure.into()),
+        };
+        let journal = Segments::new(&files, &layout.journal(), SegmentKind::Journal, identity.id);
+        let vault = Segments::new(&files, &layout.vault(), SegmentKind::Vault, identity.id);
+        Ok(Self { files, layout, lock, identity, signer, memory_path, memory, journal, vault })
+    }
+
+    fn recover(self, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
+        self.journal.remove_left_overs()?;
+        // Derived directories may have been deleted: whatever they held is made again.
+        for dir in [self.layout.tree(), self.layout.index()] {
+            if !self.files.exists(&dir)? {
+                self.files.create_dir(&dir, false)?;
+            }
+        }
+        let (mut derived, certain) = self.derive()?;
+        let tail = self.settle_tail(&mut derived, certain)?;
+        let last = derived.last()?;
+        let (segment, offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
+        // Vault bytes that no frame knows: their batch was never in the journal.
+        let vault = self.vault.cut(segment, offset)?;
+        if self.files.exists(&self.layout.poisoned())? {
+            // Nothing of what the failed writer left is believed any more.
+            self.files.remove(&self.layout.poisoned())?;
+            self.files.sync_dir(&self.layout.dir)?;
+        }
+        self.finish(derived, tail, vault, last, now_ms)
+    }
+
+    /// Derives tree and rows for all that is certainly published: up to the remembered head, or, if that is lost, to the last segment.
+    fn derive(&self) -> Result<(Derived, Certain), OpenError> {
+        let mark = Mark::read(&self.files, &self.layout, &self.identity.id)?;
+        let certain = match &self.memory {
+            Some((_, head)) => head.size,
+            None => self.journal.list()?.last().copied().unwrap_or(0).max(mark.map_or(0, |mark| mark.size)),
+        };
+        if let Some(mark) = mark.filter(|mark| mark.size <= certain)
+            && let Some(mut derived) = Derived::resume(&self.files, &self.layout, mark)?
+        {
+            match self.replay(&mut derived, certain) {
+                // The tree that was believed up to the mark does not lead to the journal's roots: derive it anew, then judge.
+                Err(OpenError::MemoryBeside { .. }) | Err(OpenError::BrokenFrame { why: WRONG_ROOT, .. }) => {}
+                judged => return judged.map(|certain| (derived, certain)),
+            }
+        }
+        let mut derived = Derived::fresh(&self.files, &self.layout)?;
+        let certain = self.replay(&mut derived, certain)?;
+        Ok((derived, certain))
+    }
+
+    /// Reads frames until the derived files reach `size`, and judges what was found against the remembered head.
+    fn replay(&self, derived: &mut Derived, size: u64) -> Result<Certain, OpenError> {
+        let last = derived.last()?;
+        if let Some(row) = &last {
+            self.check_last(derived, row)?;
+        }
+        let (segment, offset, time_ms) =
+            last.map_or((0, SEGMENT_HEADER, 0), |row| (row.segment, row.end_offset(), row.time_ms));
+        let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
+        let mut scan = JournalScan::new(&self.journal, segment, offset, derived.size(), time_ms)?;
+        let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
+        while derived.size() < size {
+            let index = derived.size();
+            let frame = match scan.step()? {
+                Step::Frame(frame) => frame,
+                Step::End => return Err(self.ahead(size, index)),
+                Step::Broken { file, offset, why } => return Err(OpenError::BrokenFrame { file, offset, index, why }),
+            };
+            let parts = vault.frame_of(&frame.header)?;
+            let parts =
+                parts.map_err(|broken| OpenError::BrokenVault { file: broken.file, offset: broken.offset, index })?;
+            if frame.header.end() > size {
+                return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
+            }
+            let root =
+                derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            if root != frame.header.root {
+                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                return Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT });
+            }
+            let row = row_of(&frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
+            derived.write(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
+            derived.accept();
+        }
+        if let Some((_, head)) = &self.memory
+            && derived.root() != head.root
+        {
+            return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
+        }
+        Ok(Certain { segment: scan.segment, offset: scan.offset, overlaps: scan.overlaps })
+    }
+
+    /// The last frame below the mark is read whole, so that its damage is not found only when somebody asks for it.
+    fn check_last(&self, derived: &Derived, row: &Row) -> Result<(), OpenError> {
+        let mut scan = JournalScan::new(&self.journal, row.segment, row.offset, row.first, row.time_ms)?;
+        let index = row.first;
+        match scan.step()? {
+            Step::Frame(frame) if frame.header.end() == row.end() => {
+                if frame.header.root == derived.root() {
+                    return Ok(());
+                }
+                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT })
+            }
+            Step::Frame(frame) => {
+                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT })
+            }
+            Step::End => match &self.memory {
+                Some((_, head)) => Err(self.ahead(head.size, index)),
+                None => Err(OpenError::BrokenFrame {
+                    file: self.journal.path(row.segment),
+                    offset: row.offset,
+                    index,
+                    why: "it is missing",
+                }),
+            },
+            Step::Broken { file, offset, why } => Err(OpenError::BrokenFrame { file, offset, index, why }),
+        }
+    }
+
+    fn ahead(&self, remembered: u64, size: u64) -> OpenError {
+        OpenError::MemoryAhead { file: self.memory_path.clone(), remembered, size }
+    }
+
+    /// Makes what stands above the certain part durable in a new segment, or cuts it; answers where the journal goes on.
+    fn settle_tail(&self, derived: &mut Derived, certain: Certain) -> Result<Tail, OpenError> {
+        for (segment, offset) in &certain.overlaps {
+            self.journal.trim(*segment, *offset)?;
+        }
+        let start = derived.size();
+        let believed = self.memory.is_none() || !self.files.exists(&self.layout.poisoned())?;
+        let mut replacement = None;
+        if believed {
+            let last = derived.last()?;
+            let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
+            let time_ms = last.map_or(0, |row| row.time_ms);
+            let mut scan = JournalScan::new(&self.journal, certain.segment, certain.offset, start, time_ms)?;
+            let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
+            while let Step::Frame(frame) = scan.step()? {
+                let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
+                let root =
+                    derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+                if root != frame.header.root {
+                    break;
+                }
+                let tail = match &mut replacement {
+                    Some(tail) => tail,
+                    None => replacement.insert(self.journal.create_replacement(start)?),
+                };
+                let row = row_of(&frame, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
+                tail.write(&[&frame.header.encode(), &frame.body])?;
+                derived.write(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
+                derived.accept();
+            }
+        }
+        match replacement {
+            Some(replacement) => {
+                let tail = self.journal.replace(replacement)?;
+                if certain.segment < start {
+                    self.journal.trim(certain.segment, certain.offset)?;
+                }
+                self.journal.remove_after(start)?;
+                Ok(tail)
+            }
+            None => Ok(self.journal.cut(certain.segment, certain.offset)?),
+        }
+    }
+
+    /// The vault frame of a frame that was never acknowledged, if all its parts are those that its leaves commit to. `None`: not whole.
+    fn whole_parts(&self, frame: &Frame, vault: &mut VaultScan<'_>) -> Result<Option<Option<VaultFrame>>, OpenError> {
+        let parts = match vault.frame_of(&frame.header)? {
+            Err(_) => return Ok(None),
+            Ok(None) => return Ok(Some(None)),
+            Ok(Some(parts)) => parts,
+        };
+        let body = parts.body(&self.vault)?;
+        let whole = frame.leaves.iter().enumerate().all(|(position, leaf)| match parts.parts(&body, position) {
+            Err(()) => false,
+            Ok(None) => true,
+            Ok(Some(private)) => private.belongs_to(frame.body.get(leaf.clone()).unwrap_or_default()),
+        });
+        Ok(whole.then_some(Some(parts)))
+    }
+
+    /// Everything is durable: sign, remember, publish.
+    fn finish(
+        self,
+        derived: Derived,
+        journal: Tail,
+        vault: Tail,
+        last: Option<Row>,
+        now_ms: u64,
+    ) -> Result<(Ledger, Reader), OpenError> {
+        let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
+        let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
+        let (mut memory, lost) = match self.memory {
+            Some((memory, _)) => (memory, false),
+            None => {
+                if self.files.exists(&self.memory_path)? {
+                    self.files.remove(&self.memory_path)?;
+                }
+                (Memory::create(&self.files, &self.memory_path, self.identity.id)?, true)
+            }
+        };
+        if !lost {
+            // Always, even if nothing changed: the slot that we believed may never have reached the medium.
+            memory.remember(&Remembered::of(&head))?;
+        }
+        let shared = Arc::new(Shared {
+            identity: self.identity,
+            signer: self.signer,
+            levels: derived.levels.clone(),
+            rows: derived.rows.clone(),
+            journal: self.journal,
+            vault: self.vault,
+            keys: Keys::default(),
+            published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
+            poisoned: AtomicBool::new(false),
+        });
+        let reader = Reader { shared: shared.clone() };
+        learn(&reader).map_err(|error| match error {
+            ReadError::Io(failure) => OpenError::Io(failure),
+            _ => OpenError::Derived { file: self.layout.index() },
+        })?;
+        let (files, layout, lock) = (self.files, self.layout, self.lock);
+        let mut ledger = Ledger {
+            shared,
+            files,
+            layout,
+            derived,
+            journal,
+            vault,
+            memory,
+            last_ms,
+            vault_head: Vec::new(),
+            _lock: lock,
+        };
+        if lost {
+            // The memory exists without a head until the loss is in the log: if we crash here, the operator is asked again.
+            sync_parent(&ledger.files, &self.memory_path)?;
+            let recorded_at = now_ms.max(last_ms);
+            let mut batch = Batch::default();
+            let cause = "memory lost; its loss was accepted by the operator".to_owned();
+            batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None)?;
+            ledger.append(&batch, recorded_at).map_err(|error| match error {
+                AppendError::Io(failure) => OpenError::Io(failure),
+                AppendError::Empty | AppendError::TimeBackwards { .. } | AppendError::Poisoned => {
+                    OpenError::Unrecorded(BatchError::Full)
+                }
+            })?;
+        }
+        Ok((ledger, reader))
+    }
+}
+
+const WRONG_ROOT: &str = "its root is not that of its entries and those before";
+
+/// The end of what is certainly published.
+#[derive(Debug)]
+struct Certain {
+    segment: u64,
+    offset: u64,
+    overlaps: Vec<(u64, u64)>,
+}
+
+fn row_of(frame: &Frame, segment: u64, offset: u64, parts: Option<&VaultFrame>, vault_end: (u64, u64)) -> Row {
+    let (vault_segment, vault_offset, vault_len) = match parts {
+        Some(parts) => (parts.segment, parts.offset, u32::try_from(parts.header.len()).unwrap_or(u32::MAX)),
+        None => (vault_end.0, vault_end.1, 0),
+    };
+    Row {
+        first: frame.header.first,
+        count: frame.header.count,
+        body_len: frame.header.body_len,
+        time_ms: frame.header.time_ms,
+        segment,
+        offset,
+        vault_segment,
+        vault_offset,
+        vault_len,
+    }
+}
+
+/// Learns all keys of the log.
+fn learn(reader: &Reader) -> Result<(), ReadError> {
+    for index in 0..reader.size() {
+        let leaf = reader.leaf_hash(index)?;
+        let permit = match reader.record(index)? {
+            Record::Decision(decision) => Some((index, decision.permit)),
+            _ => None,
+        };
+        reader.shared.keys.learn(index, std::iter::once(&leaf), permit.into_iter());
+    }
+    Ok(())
+}
+
+pub(crate) fn read_identity(files: &Files, layout: &Layout) -> Result<Identity, OpenError> {
+    let file = layout.log_toml();
+    let bytes = files.read(&file, SMALL_FILE)?;
+    Identity::from_toml(&bytes).map_err(|why| OpenError::Malformed { file, why })
+}
+
+fn read_signer(files: &Files, layout: &Layout, identity: &Identity) -> Result<Signer, OpenError> {
+    let file = layout.log_key();
+    let mode = files.permissions(&file)?;
+    if mode & 0o077 != 0 {
+        return Err(OpenError::KeyExposed { file, mode });
+    }
+    let text = zeroize::Zeroizing::new(files.read(&file, SMALL_FILE)?);
+    let malformed = |_| OpenError::Key { file: file.clone(), source: SignerError::Malformed };
+    let text = str::from_utf8(&text).map_err(malformed)?;
+    let signer = Signer::from_skey(text).map_err(|source| OpenError::Key { file: file.clone(), source })?;
+    if *signer.verifier_key() != identity.key {
+        return Err(OpenError::ForeignKey { file });
+    }
+    Ok(signer)
+}
