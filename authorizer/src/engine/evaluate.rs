@@ -10,9 +10,9 @@ use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
     PolicySet, RestrictedExpression as Expr, Schema,
 };
-use jiff::Timestamp;
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
+use verifier::text::rfc3339;
 
 use super::codes::Code;
 use super::convert::{Converter, integers_survive, record_of, untyped_record};
@@ -138,7 +138,7 @@ impl PlainCedar {
         let action = EntityUid::from_type_name_and_id(name, EntityId::new(&request.action.name));
         let mut context = untyped_record(&request.context)?;
         context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties)?)?));
-        context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true)?)?));
+        context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true))?));
         Ok(Put { principal, action, resource, context, named: Vec::new() })
     }
 }
@@ -226,20 +226,18 @@ fn supplied(
         Some(_) | None => {}
     }
     if let Some(Field { ty: Type::Record(shape), .. }) = &action.interlock {
-        pairs.push((INTERLOCK.to_owned(), record_of(interlock(facts, |name| shape.contains_key(name))?)?));
+        pairs.push((INTERLOCK.to_owned(), record_of(interlock(facts, |name| shape.contains_key(name)))?));
     }
     Ok(pairs)
 }
 
-fn interlock(facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Expr)>, Code> {
-    let time = i64::try_from(facts.now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let time = time.ok_or(Code::EngineError)?;
+fn interlock(facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Vec<(String, Expr)> {
     let all = [
-        ("evaluated_at", Expr::new_datetime(format!("{time:.3}"))),
+        ("evaluated_at", Expr::new_datetime(rfc3339(facts.now_ms))),
         ("key", Expr::new_string(facts.key_id.to_owned())),
         ("realm", Expr::new_string(facts.realm.to_owned())),
     ];
-    Ok(all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value)).collect())
+    all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn sorted<'a>(ids: impl IntoIterator<Item = &'a PolicyId>) -> Vec<String> {

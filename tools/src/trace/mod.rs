@@ -1,0 +1,3 @@
+//! Recorded agent traffic as native requests: one pure adapter per format.
+
+pub mod airline;
