@@ -10,6 +10,7 @@ mod derived;
 mod frame;
 mod grow;
 mod head;
+pub mod http;
 mod keys;
 mod layout;
 mod ledger;

@@ -1,6 +1,7 @@
 //! The ledger through its public door, on a real disk and on one that fails.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![cfg(test)]
 
 mod common;
+mod http;
 mod recovery;
 mod round_trip;

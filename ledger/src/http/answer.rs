@@ -1,0 +1,178 @@
+//! How answers leave: media types, validators, and how long they may be kept.
+//!
+//! Guarantees: what is called immutable is a pure function of log key and path (a tile, a bundle, an entry), so its ETag is made of these
+//! and is known before the body is read; everything else is revalidated on every use.
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use verifier::hash::sha256;
+use verifier::text::hex;
+
+use super::problem::{Code, Problem};
+use crate::Reader;
+
+/// JSON.
+pub(super) const JSON: &str = "application/json";
+/// Plain text.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+/// Bytes.
+pub(super) const OCTETS: &str = "application/octet-stream";
+/// One record.
+pub(super) const CBOR: &str = "application/cbor";
+
+/// A year: as long as caches keep anything.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// May be kept, must be asked about each time.
+const REVALIDATE: &str = "no-cache";
+
+/// Answers with something that never changes at this path, or 304 without reading it.
+pub(super) fn immutable(
+    request: &HttpRequest,
+    reader: &Reader,
+    media_type: &'static str,
+    body: impl FnOnce() -> Result<Vec<u8>, Problem>,
+) -> Result<HttpResponse, Problem> {
+    // The key's id tells one log from another that once stood at the same address.
+    let tag = format!("\"{}{}\"", hex(&reader.verifier_key().id()), request.uri().path());
+    let unchanged = matches(request.headers(), &tag);
+    let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer.insert_header((header::CACHE_CONTROL, IMMUTABLE)).insert_header((header::ETAG, tag));
+    if unchanged {
+        return Ok(answer.finish());
+    }
+    Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(body()?))
+}
+
+/// Answers with something that may be another thing tomorrow.
+pub(super) fn fresh(request: &HttpRequest, media_type: &'static str, body: String) -> HttpResponse {
+    let digest = sha256(body.as_bytes());
+    let tag = format!("\"{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)));
+    let unchanged = matches(request.headers(), &tag);
+    let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer.insert_header((header::CACHE_CONTROL, REVALIDATE)).insert_header((header::ETAG, tag));
+    if unchanged { answer.finish() } else { answer.insert_header((header::CONTENT_TYPE, media_type)).body(body) }
+}
+
+/// As [`fresh`], with a value as JSON.
+pub(super) fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> HttpResponse {
+    fresh(request, JSON, json(value))
+}
+
+/// A value as JSON with a final newline: answers are read in terminals.
+pub(super) fn json(value: &impl Serialize) -> String {
+    // Our own types with string keys always serialise.
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Whether `If-None-Match` (RFC 9110 §13.1.2, weak comparison) names this tag.
+fn matches(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.trim() == "*" || value.split(',').any(|one| one.trim().trim_start_matches("W/") == tag))
+}
+
+/// The offered media type that the client likes best (RFC 9110 §12.5.1); the first one if it does not say.
+pub(super) fn negotiate(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Problem> {
+    let accepts: Vec<&str> =
+        request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+    let mut best: Option<(u16, &'static str)> = None;
+    for media_type in offered {
+        let quality = if accepts.is_empty() { 1000 } else { quality(&accepts, media_type) };
+        if quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((quality, media_type));
+        }
+    }
+    best.map(|(_, media_type)| media_type)
+        .ok_or_else(|| Problem::new(Code::NotAcceptable, format!("this can be had as `{}` only", offered.join("`, `"))))
+}
+
+/// The weight in thousandths that the most specific matching range gives; 0 if none matches.
+fn quality(accepts: &[&str], media_type: &str) -> u16 {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    let kind = essence.split('/').next().unwrap_or_default();
+    let mut found = (0, 0);
+    for range in accepts.iter().flat_map(|accept| accept.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let specificity = if name.eq_ignore_ascii_case(essence) {
+            3
+        } else if name.strip_suffix("/*").is_some_and(|name| name.eq_ignore_ascii_case(kind)) {
+            2
+        } else if name == "*/*" {
+            1
+        } else {
+            continue;
+        };
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        if specificity > found.0 {
+            found = (specificity, weight.map_or(1000, thousandths));
+        }
+    }
+    found.1
+}
+
+/// `0.8` as 800 (RFC 9110 §12.4.2: at most three digits of fraction); what is no weight counts as 0.
+fn thousandths(weight: &str) -> u16 {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit()) && fraction.len() <= 3;
+    let fraction = format!("{fraction:0<3}").parse().unwrap_or(0);
+    match whole {
+        "0" if digits => fraction,
+        "1" if digits && fraction == 0 => 1000,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn chosen(accept: &str) -> Option<&'static str> {
+        let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
+        negotiate(&request, &[TEXT, JSON]).ok()
+    }
+
+    #[test]
+    fn the_client_chooses_among_what_is_offered() {
+        for (accept, wanted) in [
+            ("*/*", Some(TEXT)),
+            ("text/*", Some(TEXT)),
+            ("text/plain", Some(TEXT)),
+            ("application/json", Some(JSON)),
+            ("APPLICATION/JSON", Some(JSON)),
+            ("application/*", Some(JSON)),
+            ("text/plain;q=0.5, application/json", Some(JSON)),
+            ("application/json;q=0.1, */*;q=0.9", Some(TEXT)),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Some(TEXT)),
+            ("text/plain;q=0, */*", Some(JSON)),
+            ("text/plain;q=0.001", Some(TEXT)),
+            ("text/plain;q=1.000", Some(TEXT)),
+            ("text/plain;q=1.001", None),
+            ("text/plain;q=0.0001", None),
+            ("text/plain;q=-1", None),
+            ("application/scitt-receipt+cose", None),
+            ("text/plain;q=0", None),
+            ("text/plain;q=nonsense", None),
+            ("", None),
+        ] {
+            assert_eq!(chosen(accept), wanted, "`{accept}`");
+        }
+        assert_eq!(negotiate(&TestRequest::default().to_http_request(), &[TEXT, JSON]).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_validator_is_compared_weakly_and_in_lists() {
+        let matched = |value: &'static str| {
+            let request = TestRequest::default().insert_header((header::IF_NONE_MATCH, value)).to_http_request();
+            matches(request.headers(), "\"a\"")
+        };
+        assert!(matched("\"a\"") && matched("*") && matched("W/\"a\"") && matched("\"b\", \"a\""));
+        assert!(!matched("\"b\"") && !matched("a") && !matched(""));
+    }
+}

@@ -1,0 +1,154 @@
+//! Errors of the read API: RFC 9457 problems, each with a code that stays.
+//!
+//! Guarantees: the list of codes is closed, each has one status, and no answer tells a path of the file system or an error of the
+//! operating system. Errors carry no cache header, so that nobody keeps "not there" for something that is published a second later.
+
+use std::fmt;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::ReadError;
+
+/// What went wrong, in a word for programs. The list only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// No such path.
+    UnknownPath,
+    /// Only GET and HEAD are known here.
+    MethodNotAllowed,
+    /// A parameter in the path or the query that is not spelled as it must be.
+    MalformedParameter,
+    /// A parameter that must be there is not.
+    MissingParameter,
+    /// A parameter that this path does not know, or one given twice.
+    UnknownParameter,
+    /// None of the media types in `Accept` can be had.
+    NotAcceptable,
+    /// An index, size, tile or bundle above the published size, or a size that never had a head.
+    NotPublished,
+    /// No published entry has this permit id or leaf hash.
+    UnknownId,
+    /// The entry is of a kind that has no request.
+    NoRequest,
+    /// The realm is `committed`: its requests are not public.
+    Committed,
+    /// No such epoch.
+    UnknownEpoch,
+    /// The private parts should be there and are not.
+    Lost,
+    /// What is stored is not what it must be.
+    Damaged,
+    /// The disk does not answer.
+    Unavailable,
+    /// The service is not ready; the detail says why.
+    NotReady,
+}
+
+impl Code {
+    /// The status that goes with it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownPath
+            | Self::NotPublished
+            | Self::UnknownId
+            | Self::NoRequest
+            | Self::Committed
+            | Self::UnknownEpoch => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// One error on its way out.
+#[derive(Debug)]
+pub(super) struct Problem {
+    code: Code,
+    detail: String,
+}
+
+impl Problem {
+    /// A problem with one sentence about this case.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// A path or query parameter that is not spelled as it must be.
+    pub(super) fn malformed(name: &str, wanted: &str) -> Self {
+        Self::new(Code::MalformedParameter, format!("`{name}` must be {wanted}"))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// The body (RFC 9457 §3.1); `code` is an extension member.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut answer = HttpResponse::build(status);
+        if self.code == Code::MethodNotAllowed {
+            answer.insert_header((header::ALLOW, "GET, HEAD"));
+        }
+        answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        let title = status.canonical_reason().unwrap_or_default();
+        let body =
+            Body { r#type: "about:blank", title, status: status.as_u16(), detail: &self.detail, code: self.code };
+        // Strings and numbers always serialise.
+        answer.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Beyond { asked, size } => {
+                Self::new(Code::NotPublished, format!("`{asked}` is not in the published log of size {size}"))
+            }
+            ReadError::Range => {
+                Self::new(Code::MalformedParameter, "the range is empty, too long or the wrong way round")
+            }
+            ReadError::NoPrivate { index } => Self::new(Code::NoRequest, format!("entry {index} is not a decision")),
+            ReadError::Lost { index } => {
+                Self::new(Code::Lost, format!("request and detail of decision {index} are missing and were not erased"))
+            }
+            // Neither the file nor the cause is the public's business; the operator has `interlock fsck`.
+            ReadError::Damaged { index, .. } | ReadError::NotARecord { index, .. } => {
+                Self::new(Code::Damaged, format!("what is stored at {index} is damaged"))
+            }
+            ReadError::Io(_) => Self::new(Code::Unavailable, "the log cannot be read now"),
+        }
+    }
+}
+
+/// The answer to paths that do not exist.
+pub(super) async fn unknown_path() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Code::UnknownPath, "there is nothing at this path"))
+}
+
+/// The answer to every method but GET and HEAD.
+pub(super) async fn method_not_allowed() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Code::MethodNotAllowed, "only GET and HEAD are answered here"))
+}

@@ -1,0 +1,162 @@
+//! `/v1/receipts/{index | permit | leaf hash}`, `/v1/proofs/…` and `/v1/checkpoints`: evidence for one entry, between two sizes, and the
+//! history of heads.
+//!
+//! Guarantees: a receipt's checkpoint is a head that was published. A bare proof may be for any size up to the published one: it says
+//! nothing without the signed head of that size.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use serde::Serialize;
+use verifier::decision::PermitId;
+use verifier::hash::{Hash, leaf_hash};
+use verifier::receipt::write_text;
+use verifier::text::{b64, unhex};
+
+use super::Public;
+use super::answer::{JSON, TEXT, fresh, fresh_json, json, negotiate};
+use super::documents::HeadView;
+use super::problem::{Code, Problem};
+use super::query::{Query, last_segment, number};
+use super::records::vary;
+use crate::Reader;
+
+/// Heads in one answer: each costs a signature (about 20 µs) and a fold of the tree's right edge.
+pub(super) const MAX_HEADS: u64 = 256;
+
+/// A receipt in JSON; as text it is `c2sp.org/tlog-proof@v1`.
+#[derive(Serialize)]
+struct ReceiptView<'a> {
+    index: u64,
+    size: u64,
+    leaf: Hash,
+    path: &'a [Hash],
+    extra: String,
+    checkpoint: &'a str,
+}
+
+/// The receipt of one entry under the newest head, or under the head of `?size=`.
+pub(super) async fn receipt(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let size = Query::read(&request, &["size"])?.number("size")?;
+    let media_type = negotiate(&request, &[TEXT, JSON])?;
+    let reader = &public.reader;
+    let index = find(reader, last_segment(&request))?;
+    let head = match size {
+        None => reader.head(),
+        Some(size) => published_head(reader, size)?.into(),
+    };
+    let size = head.checkpoint.size;
+    let path = reader.inclusion(index, size)?;
+    let leaf = reader.entry(index)?;
+    let body = if media_type == JSON {
+        let (hash, extra) = (leaf_hash(&leaf), b64(&leaf));
+        json(&ReceiptView { index, size, leaf: hash, path: &path, extra, checkpoint: &head.note })
+    } else {
+        let mut text = String::new();
+        write_text(&mut text, index, &path, Some(&leaf), &head.note);
+        text
+    };
+    let mut answer = fresh(&request, media_type, body);
+    vary(&mut answer);
+    Ok(answer)
+}
+
+/// The index that an index, a permit id (32 hex digits) or a leaf hash (64 hex digits or URL-safe base64) names. No two of these have the
+/// same length: an index has at most 19 digits.
+fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
+    let unknown = || Problem::new(Code::UnknownId, "no published entry has this id");
+    let malformed = || {
+        Problem::malformed(
+            "id",
+            "an index, a permit id (32 lower-case hex digits) or a leaf hash (64, or URL-safe base64)",
+        )
+    };
+    let leaf = match id.len() {
+        0..=19 => return number("id", id),
+        32 => {
+            let permit: PermitId = id.parse().map_err(|_| malformed())?;
+            return reader.permit(&permit)?.ok_or_else(unknown);
+        }
+        64 => unhex(id).map_err(|_| malformed())?,
+        43 => URL_SAFE_NO_PAD.decode(id).map_err(|_| malformed())?,
+        44 => URL_SAFE.decode(id).map_err(|_| malformed())?,
+        _ => return Err(malformed()),
+    };
+    let leaf = Hash::from_slice(&leaf).ok_or_else(malformed)?;
+    reader.leaf(&leaf)?.ok_or_else(unknown)
+}
+
+/// An inclusion path.
+#[derive(Serialize)]
+struct InclusionView {
+    index: u64,
+    size: u64,
+    leaf: Hash,
+    root: Hash,
+    path: Vec<Hash>,
+}
+
+/// The path of `?index=` in the tree of `?size=`.
+pub(super) async fn inclusion(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let query = Query::read(&request, &["index", "size"])?;
+    let (index, size) = (query.required("index")?, query.required("size")?);
+    let reader = &public.reader;
+    let path = reader.inclusion(index, size)?;
+    let (leaf, root) = (reader.leaf_hash(index)?, reader.root_at(size)?);
+    Ok(fresh_json(&request, &InclusionView { index, size, leaf, root, path }))
+}
+
+/// A consistency proof.
+#[derive(Serialize)]
+struct ConsistencyView {
+    from: u64,
+    to: u64,
+    from_root: Hash,
+    to_root: Hash,
+    proof: Vec<Hash>,
+}
+
+/// The proof that the tree of `?from=` is a prefix of the tree of `?to=`.
+pub(super) async fn consistency(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let query = Query::read(&request, &["from", "to"])?;
+    let (from, to) = (query.required("from")?, query.required("to")?);
+    let reader = &public.reader;
+    let proof = reader.consistency(from, to)?;
+    let (from_root, to_root) = (reader.root_at(from)?, reader.root_at(to)?);
+    Ok(fresh_json(&request, &ConsistencyView { from, to, from_root, to_root, proof }))
+}
+
+/// A run of heads.
+#[derive(Serialize)]
+struct HeadsView<'a> {
+    checkpoints: Vec<HeadView<'a>>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+/// The head of `?size=` as it was signed, or the heads of sizes from `?from=` to `?to=`, at most [`MAX_HEADS`] at once.
+pub(super) async fn checkpoints(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let query = Query::read(&request, &["size", "from", "to"])?;
+    let reader = &public.reader;
+    let (size, from, to) = (query.number("size")?, query.number("from")?, query.number("to")?);
+    let (from, to) = match (size, from, to) {
+        (Some(size), None, None) => return Ok(fresh(&request, TEXT, published_head(reader, size)?.note)),
+        (None, Some(from), Some(to)) if from <= to => (from, to),
+        (None, Some(_), Some(_)) => return Err(Problem::malformed("from", "at most `to`")),
+        _ => return Err(Problem::new(Code::MissingParameter, "give either `size`, or `from` and `to`")),
+    };
+    let limit = usize::try_from(MAX_HEADS).unwrap_or(usize::MAX);
+    let heads = reader.heads(from, to, limit)?;
+    let next = match heads.last() {
+        Some(last) if heads.len() == limit && last.checkpoint.size < to => last.checkpoint.size.checked_add(1),
+        _ => None,
+    };
+    Ok(fresh_json(&request, &HeadsView { checkpoints: heads.iter().map(HeadView::new).collect(), next }))
+}
+
+fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {
+    reader
+        .head_at(size)?
+        .ok_or_else(|| Problem::new(Code::NotPublished, format!("no head of size {size} was ever published")))
+}

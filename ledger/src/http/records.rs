@@ -1,0 +1,98 @@
+//! `/v1/log`, `/v1/entries/{index}` and `/v1/requests/{index}`: what the log is, its records, and the disclosed private parts.
+//!
+//! Guarantees: private parts leave only if the vault says that they were disclosed *and* they are the ones that the leaf commits to.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use verifier::record::Record;
+use verifier::text::rfc3339;
+
+use super::Public;
+use super::answer::{CBOR, JSON, fresh_json, immutable, negotiate};
+use super::documents::{EntryView, HeadView, PartView};
+use super::problem::{Code, Problem};
+use super::query::{Query, index};
+use crate::ReadError;
+
+/// What this log is.
+#[derive(Serialize)]
+struct LogView<'a> {
+    origin: &'a str,
+    vkey: String,
+    created_at: String,
+    #[serde(flatten)]
+    head: HeadView<'a>,
+}
+
+/// Origin, key and newest head.
+pub(super) async fn log(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let reader = &public.reader;
+    let head = reader.head();
+    Ok(fresh_json(
+        &request,
+        &LogView {
+            origin: reader.origin(),
+            vkey: reader.verifier_key().to_string(),
+            created_at: rfc3339(reader.created_ms()),
+            head: HeadView::new(&head),
+        },
+    ))
+}
+
+/// One entry: in words with its bytes, or the bytes alone for `Accept: application/cbor`. Only the bytes never change.
+pub(super) async fn entry(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let index = index(&request)?;
+    let reader = &public.reader;
+    let media_type = negotiate(&request, &[JSON, CBOR])?;
+    let bytes = reader.entry(index)?;
+    let mut answer = if media_type == CBOR {
+        immutable(&request, reader, CBOR, || Ok(bytes))?
+    } else {
+        let record = Record::decode(&bytes).map_err(|source| ReadError::NotARecord { index, source })?;
+        fresh_json(&request, &EntryView::new(index, &bytes, &record))
+    };
+    vary(&mut answer);
+    Ok(answer)
+}
+
+/// Request and detail of one decision with their salts.
+#[derive(Serialize)]
+struct RequestView {
+    index: u64,
+    permit: String,
+    request: PartView,
+    detail: PartView,
+}
+
+/// The private parts of a decision, where the realm was `public`.
+pub(super) async fn request(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    let index = index(&request)?;
+    let reader = &public.reader;
+    let Record::Decision(decision) = reader.record(index)? else {
+        return Err(ReadError::NoPrivate { index }.into());
+    };
+    let parts = reader.private(index)?;
+    if !parts.disclosed {
+        return Err(Problem::new(Code::Committed, format!("request and detail of decision {index} are not public")));
+    }
+    if !parts.matches(&decision.request, &decision.detail) {
+        return Err(ReadError::Lost { index }.into());
+    }
+    // Not immutable: an erasure may end it.
+    Ok(fresh_json(
+        &request,
+        &RequestView {
+            index,
+            permit: decision.permit.to_string(),
+            request: PartView::new(&parts.request_salt, &parts.request),
+            detail: PartView::new(&parts.detail_salt, &parts.detail),
+        },
+    ))
+}
+
+/// Tells caches that `Accept` chose the form.
+pub(super) fn vary(answer: &mut HttpResponse) {
+    use actix_web::http::header::{HeaderValue, VARY};
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+}
