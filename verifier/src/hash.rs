@@ -81,7 +81,7 @@ pub fn root_of(leaves: &[Hash]) -> Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::fmt_b64_32(&self.0, f)
+        text::with_b64_32(&self.0, |text| f.pad(text))
     }
 }
 

@@ -111,7 +111,7 @@ pub fn write_text(out: &mut String, index: u64, path: &[Hash], extra: Option<&[u
     // Writing into a String cannot fail.
     let _ = write!(out, "\nindex {index}\n");
     for hash in path {
-        text::push_b64(out, hash.as_bytes());
+        text::with_b64_32(hash.as_bytes(), |text| out.push_str(text));
         out.push('\n');
     }
     out.push('\n');

@@ -67,6 +67,16 @@ fn times_have_three_digits_of_fraction_and_no_offset() {
     assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
 }
 
+#[test]
+fn the_fast_encoder_writes_what_the_plain_one_writes_at_every_length() {
+    use base64::Engine;
+    let bytes: Vec<u8> = (0..400_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    for length in 0..bytes.len() {
+        let plain = base64::engine::general_purpose::STANDARD.encode(&bytes[..length]);
+        assert_eq!(b64(&bytes[..length]), plain, "{length}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_read_is_written_back(bytes in proptest::collection::vec(any::<u8>(), 0..100), number in 0_u64..1 << 63) {
