@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use rs_merkle::{MerkleProof, MerkleTree};
+use sha2::Digest;
 use verifier::{
     hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash, root_of},
     proof::{
@@ -31,7 +32,10 @@ impl rs_merkle::Hasher for Rfc6962 {
 
     fn concat_and_hash(left: &[u8; 32], right: Option<&[u8; 32]>) -> [u8; 32] {
         match right {
-            Some(right) => node_hash(&Hash(*left), &Hash(*right)).0,
+            // The library's own SHA-256, not ours over its compression function.
+            Some(right) => {
+                sha2::Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+            }
             None => *left,
         }
     }
