@@ -1,6 +1,17 @@
 //! What is allowed: from request to durable, signed permit. Deny is the default, the error and the timeout.
 
+pub mod answer;
 pub mod clock;
 pub mod engine;
+pub mod fold;
+pub mod governance;
+pub mod http;
 pub mod keys;
+pub mod live;
+pub mod proposal;
 pub mod queue;
+pub mod sequencer;
+pub mod service;
+pub mod worker;
+
+pub use service::{Config, Service, StartError};

@@ -1,0 +1,353 @@
+//! Why: the native answer is what a caller keeps as its permit; it is written once, straight into one buffer.
+//!
+//! Guarantees: exactly the fields of DESIGN §7.1, in its order; proofs are those of the head that made the records
+//! durable; `decision: true` is written only for a [`Place`] that is allowed.
+//! Does not: decide. Proofs are made here, by the HTTP worker, not by the sequencer.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use ledger::{Head, ReadError, Reader};
+use verifier::decision::{Class, Condition, Decision, Detail, Named};
+use verifier::hash::{Hash, leaf_hash};
+use verifier::receipt;
+use verifier::record::Record;
+use verifier::text::{push_b64, rfc3339};
+
+use crate::proposal::{Durable, Item, Place, Present};
+
+/// Which receipt an answer carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receipts {
+    /// One for each record.
+    #[default]
+    Each,
+    /// One for all records of the body, which stand in a row.
+    Range,
+    /// None: the caller fetches it later.
+    None,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Which receipt.
+    pub receipts: Receipts,
+    /// Without `record`, `detail` and `conditions`.
+    pub brief: bool,
+}
+
+/// One decision as it is shown.
+struct Shown<'a> {
+    index: u64,
+    decision: &'a Decision,
+    leaf: &'a [u8],
+    present: Present,
+    codes: &'a [(Condition, &'a str)],
+    policies: &'a [String],
+    request_salt: &'a [u8; 16],
+    detail_salt: &'a [u8; 16],
+    detail: &'a [u8],
+}
+
+/// Writes answers over one log.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    /// The log.
+    pub reader: &'a Reader,
+    /// How.
+    pub style: Style,
+}
+
+impl Writer<'_> {
+    /// The answers to a body's items, `separator` between them; [`Writer::range`] has the receipt for all.
+    ///
+    /// # Errors
+    /// [`ReadError`] where a proof or an earlier record cannot be read.
+    pub fn items(&self, out: &mut String, durable: &Durable, separator: &str) -> Result<(), ReadError> {
+        let mut scratch = Scratch::default();
+        for (n, (item, place)) in durable.items().iter().enumerate() {
+            if n > 0 {
+                out.push_str(separator);
+            }
+            self.place(out, item, place, durable.head(), &mut scratch)?;
+        }
+        Ok(())
+    }
+
+    /// The answer to the `n`th item alone.
+    ///
+    /// # Errors
+    /// As [`Writer::items`].
+    pub fn item(&self, out: &mut String, durable: &Durable, n: usize) -> Result<(), ReadError> {
+        match durable.items().get(n) {
+            Some((item, place)) => self.place(out, item, place, durable.head(), &mut Scratch::default()),
+            None => Ok(()),
+        }
+    }
+
+    fn place(
+        &self,
+        out: &mut String,
+        item: &Item,
+        place: &Place,
+        head: &Head,
+        scratch: &mut Scratch,
+    ) -> Result<(), ReadError> {
+        match place {
+            Place::New { index, decision } => {
+                scratch.leaf.clear();
+                // The one encoding of the record that was just made durable.
+                scratch.decision(decision);
+                let codes: Vec<_> = item.verdict.codes().map(|(condition, code)| (condition, code.name())).collect();
+                let policies = &item.verdict.policies;
+                let shown = Shown {
+                    index: *index,
+                    decision,
+                    leaf: &scratch.leaf,
+                    present: if place.is_allowed() { Present::Allowed } else { Present::Denied },
+                    codes: &codes,
+                    policies: policies.get(..Named::SHOWN).unwrap_or(policies),
+                    request_salt: &item.request_salt,
+                    detail_salt: &item.detail.salt,
+                    detail: &item.detail.bytes,
+                };
+                self.write(out, &shown, (self.style.receipts == Receipts::Each).then_some(head), &mut scratch.receipt)
+            }
+            Place::Again { index, present } => {
+                // It stands outside the body's range, so it brings its own receipt there too.
+                let head = (self.style.receipts != Receipts::None).then_some(head);
+                self.recorded(out, *index, *present, head)
+            }
+        }
+    }
+
+    /// The answer for a record of the log, with a proof under `head` if there is one.
+    ///
+    /// # Errors
+    /// [`ReadError`]; also where the record is no decision or its parts are gone.
+    pub fn recorded(
+        &self,
+        out: &mut String,
+        index: u64,
+        present: Present,
+        head: Option<&Head>,
+    ) -> Result<(), ReadError> {
+        let leaf = self.reader.entry(index)?;
+        let private = self.reader.private(index)?;
+        let (Ok(Record::Decision(decision)), Ok(detail)) = (Record::decode(&leaf), Detail::decode(&private.detail))
+        else {
+            return Err(ReadError::NoPrivate { index });
+        };
+        let codes: Vec<_> = detail.codes.iter().map(|(condition, code)| (*condition, code.as_str())).collect();
+        let shown = Shown {
+            index,
+            decision: &decision,
+            leaf: &leaf,
+            present,
+            codes: &codes,
+            policies: detail.policies.as_ref().map_or(&[], |named| &named.shown),
+            request_salt: &private.request_salt,
+            detail_salt: &private.detail_salt,
+            detail: &private.detail,
+        };
+        self.write(out, &shown, head, &mut String::new())
+    }
+
+    fn write(
+        &self,
+        out: &mut String,
+        shown: &Shown<'_>,
+        head: Option<&Head>,
+        receipt: &mut String,
+    ) -> Result<(), ReadError> {
+        let Shown { decision, codes, .. } = shown;
+        out.push_str(if shown.present == Present::Allowed {
+            r#"{"decision":true,"permit":""#
+        } else {
+            r#"{"decision":false,"permit":""#
+        });
+        push_hex(out, &decision.permit.0);
+        out.push_str(r#"","index":"#);
+        push_number(out, shown.index);
+        out.push_str(r#","reasons":["#);
+        let void = match shown.present {
+            Present::Void(code) => Some(code),
+            Present::Allowed | Present::Denied => None,
+        };
+        push_list(out, codes.iter().map(|(_, code)| *code).chain(void));
+        out.push(']');
+        if !self.style.brief {
+            push_conditions(out, decision, codes);
+        }
+        out.push_str(r#","policies":["#);
+        push_list(out, shown.policies.iter().map(String::as_str));
+        out.push_str(r#"],"expires_at":"#);
+        match decision.grant {
+            Some(grant) => {
+                out.push('"');
+                out.push_str(&rfc3339(grant.expires_at));
+                out.push('"');
+            }
+            None => out.push_str("null"),
+        }
+        out.push_str(r#","leaf":""#);
+        push_b64(out, &leaf_hash(shown.leaf).0);
+        out.push_str(r#"","salt":""#);
+        push_b64(out, shown.request_salt);
+        if !self.style.brief {
+            out.push_str(r#"","record":""#);
+            push_b64(out, shown.leaf);
+            out.push_str(r#"","detail":{"salt":""#);
+            push_b64(out, shown.detail_salt);
+            out.push_str(r#"","bytes":""#);
+            push_b64(out, shown.detail);
+            out.push_str(r#""}"#);
+        } else {
+            out.push('"');
+        }
+        if let Some(head) = head {
+            let path = self.reader.inclusion(shown.index, head.checkpoint.size)?;
+            receipt.clear();
+            receipt::write_text(receipt, shown.index, &path, None, &head.note);
+            out.push_str(r#","receipt":"#);
+            push_string(out, receipt);
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    /// One receipt for the records that a body has made, which stand in a row; `null` where it made none.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the proof cannot be read.
+    pub fn range(&self, out: &mut String, durable: &Durable) -> Result<(), ReadError> {
+        let mut made = durable.items().iter().filter_map(|(_, place)| match place {
+            Place::New { index, .. } => Some(*index),
+            Place::Again { .. } => None,
+        });
+        let Some(first) = made.next() else {
+            out.push_str("null");
+            return Ok(());
+        };
+        let count = 1 + made.count() as u64;
+        let head: &Arc<Head> = durable.head();
+        let proof: Vec<Hash> = self.reader.range(first, count, head.checkpoint.size)?;
+        out.push_str(r#"{"first":"#);
+        push_number(out, first);
+        out.push_str(r#","count":"#);
+        push_number(out, count);
+        out.push_str(r#","proof":["#);
+        for (n, hash) in proof.iter().enumerate() {
+            out.push_str(if n > 0 { r#",""# } else { r#"""# });
+            push_b64(out, &hash.0);
+            out.push('"');
+        }
+        out.push_str(r#"],"checkpoint":"#);
+        push_string(out, &head.note);
+        out.push('}');
+        Ok(())
+    }
+}
+
+/// Buffers that are used again for each item.
+#[derive(Default)]
+struct Scratch {
+    leaf: Vec<u8>,
+    receipt: String,
+}
+
+impl Scratch {
+    fn decision(&mut self, decision: &Decision) {
+        Record::Decision(Box::new(decision.clone())).encode_into(&mut self.leaf);
+    }
+}
+
+fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &str)]) {
+    out.push_str(r#","conditions":{"#);
+    for (condition, class) in decision.classes.iter() {
+        out.push_str(if condition == Condition::Policy { "\"" } else { ",\"" });
+        out.push_str(condition.name());
+        out.push_str("\":\"");
+        out.push_str(class.name());
+        if matches!(class, Class::Fail | Class::Unknown)
+            && let Some((_, code)) = codes.iter().find(|(of, _)| *of == condition)
+        {
+            out.push(':');
+            out.push_str(code);
+        }
+        out.push('"');
+    }
+    out.push('}');
+}
+
+fn push_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
+    for (n, item) in items.enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        push_string(out, item);
+    }
+}
+
+/// A JSON string (RFC 8259 §7).
+pub(crate) fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(plain);
+        let mut chars = special.chars();
+        match chars.next() {
+            Some('\n') => out.push_str("\\n"),
+            Some(c @ ('"' | '\\')) => {
+                out.push('\\');
+                out.push(c);
+            }
+            Some(c) => {
+                // Writing into a string cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+fn push_number(out: &mut String, number: u64) {
+    // Writing into a string cannot fail.
+    let _ = write!(out, "{number}");
+}
+
+fn push_hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('0'));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_written_as_serde_json_reads_it() {
+        for text in ["", "plain", "a\"b\\c\nd\te\u{1}", "— é 😀", "\n\n", "ends with \\"] {
+            let mut out = String::new();
+            push_string(&mut out, text);
+            assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_permit_id_is_written_as_it_displays() {
+        let permit = verifier::decision::PermitId([0, 1, 0x9a, 0xff, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        let mut out = String::new();
+        push_hex(&mut out, &permit.0);
+        assert_eq!(out, permit.to_string());
+    }
+}

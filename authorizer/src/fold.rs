@@ -1,0 +1,369 @@
+//! Why: the log is the only truth; what the authorizer must remember between decisions is a fold over its records.
+//!
+//! Guarantees: the state after a restart is the state before it, computed again from journal and vault; every act of
+//! governance is checked again, signature and all; a record that this version cannot fold refuses the start instead of
+//! being skipped, since a skipped revocation would allow.
+//! Does not: keep a snapshot (every record is read at start). Permits themselves stay in the log and are looked up.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use ledger::{ReadError, Reader};
+use verifier::act::{Act, Deed, Power, Target};
+use verifier::decision::{Detail, Named};
+use verifier::epoch::{self, EpochContent};
+use verifier::record::{Record, RecordError};
+use verifier::request::Request;
+
+use crate::governance::{ActError, Governors};
+
+/// An idempotency key is kept so long, by recorded time (DESIGN §7.1).
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+/// Idempotency keys that are kept at once, about 100 bytes each; beyond it requests that bring one get 503.
+pub const MAX_IDEMPOTENCY_KEYS: usize = 1 << 20;
+/// Records that are read at a time while folding.
+const CHUNK: u64 = 1_024;
+
+/// What is stopped now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    halted: HashSet<Target>,
+}
+
+impl Switches {
+    /// Throws or releases one switch.
+    pub fn set(&mut self, target: &Target, power: Power) {
+        match power {
+            Power::Halt => self.halted.insert(target.clone()),
+            Power::Run => self.halted.remove(target),
+        };
+    }
+
+    /// Whether anything that concerns the request is stopped. `policies` are the determining policies that are known
+    /// by name; where there are more than are named, any stopped policy is taken to be among them.
+    #[must_use]
+    pub fn halt(&self, realm: &str, subject: (&str, &str), action: &str, policies: &[String], more: bool) -> bool {
+        self.halted.iter().any(|target| match target {
+            Target::Global => true,
+            Target::Realm(name) => name == realm,
+            Target::Subject(kind, id) => (kind.as_str(), id.as_str()) == subject,
+            Target::Action(name) => name == action,
+            Target::Policy(id) => more || policies.contains(id),
+        })
+    }
+
+    /// [`Switches::halt`] for a request; policies beyond the 32 that a record names count as not named, so that the
+    /// answer is the same when it is computed again from the log.
+    #[must_use]
+    pub fn halt_request(&self, realm: &str, request: &Request, policies: &[String]) -> bool {
+        if self.halted.is_empty() {
+            return false;
+        }
+        let subject = (request.subject.kind.as_str(), request.subject.id.as_str());
+        let shown = policies.get(..Named::SHOWN).unwrap_or(policies);
+        self.halt(realm, subject, &request.action.name, shown, policies.len() > Named::SHOWN)
+    }
+
+    /// [`Switches::halt`] for a decision that stands in the log.
+    #[must_use]
+    pub fn halt_recorded(&self, realm: &str, detail: &Detail) -> bool {
+        let subject = (detail.subject.0.as_str(), detail.subject.1.as_str());
+        let (shown, more) = match &detail.policies {
+            Some(named) => (named.shown.as_slice(), named.count > named.shown.len() as u64),
+            None => (&[][..], false),
+        };
+        self.halt(realm, subject, &detail.action, shown, more)
+    }
+}
+
+/// The idempotency keys of the last 24 hours.
+#[derive(Debug, Default)]
+pub struct Idempotency {
+    index_of: HashMap<[u8; 32], u64>,
+    by_age: VecDeque<(u64, [u8; 32])>,
+}
+
+impl Idempotency {
+    /// The record under a key.
+    #[must_use]
+    pub fn get(&self, tag: &[u8; 32]) -> Option<u64> {
+        self.index_of.get(tag).copied()
+    }
+
+    /// Whether `more` keys can be kept.
+    #[must_use]
+    pub fn has_room(&self, more: usize) -> bool {
+        self.index_of.len().saturating_add(more) <= MAX_IDEMPOTENCY_KEYS
+    }
+
+    fn insert(&mut self, tag: [u8; 32], index: u64, recorded_at: u64) {
+        self.index_of.insert(tag, index);
+        self.by_age.push_back((recorded_at, tag));
+    }
+
+    /// Forgets what is older than [`IDEMPOTENCY_MS`]; recorded time never goes backwards, so the oldest is in front.
+    pub fn forget(&mut self, now_ms: u64) {
+        while let Some((recorded_at, tag)) = self.by_age.front()
+            && recorded_at.saturating_add(IDEMPOTENCY_MS) <= now_ms
+        {
+            self.index_of.remove(tag);
+            self.by_age.pop_front();
+        }
+    }
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub struct Fold {
+    /// Raised by each epoch and switch; 0 before the first epoch.
+    pub governance: u64,
+    /// The live epoch; 0 before the first.
+    pub epoch: u64,
+    /// What is stopped. Shared with workers as it was after the last durable batch.
+    pub switches: Arc<Switches>,
+    /// Idempotency keys.
+    pub idempotency: Idempotency,
+    /// The time of the last record, Unix milliseconds.
+    pub last_ms: u64,
+    parts: Vec<u8>,
+    parts_from: u64,
+    parts_next: u64,
+}
+
+/// Why the log cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// A record cannot be read.
+    #[error("record {index} cannot be read: {source}")]
+    Read {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: ReadError,
+    },
+    /// A record cannot be decoded.
+    #[error("record {index}: {source}")]
+    Record {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: RecordError,
+    },
+    /// A record of a kind that this version does not fold.
+    #[error("record {index} is a `{kind}`, which this version does not know how to apply")]
+    NotImplemented {
+        /// Its index.
+        index: u64,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// An act does not stand up to its check.
+    #[error("record {index}: {source}")]
+    Act {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: ActError,
+    },
+    /// An act does not follow from what stands before it.
+    #[error("record {index} does not follow from the records before it: {reason}")]
+    Broken {
+        /// Its index.
+        index: u64,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl Fold {
+    /// Folds the whole published log. Returns the content of the live epoch too.
+    ///
+    /// # Errors
+    /// [`FoldError`]: the service must not start.
+    pub fn of(reader: &Reader, governors: &Governors) -> Result<(Fold, Option<EpochContent>), FoldError> {
+        let size = reader.head().checkpoint.size;
+        let window = recorded_at(reader, size)?.saturating_sub(IDEMPOTENCY_MS);
+        let mut fold = Fold::default();
+        let mut content = None;
+        let mut first = 0;
+        while first < size {
+            let count = CHUNK.min(size - first);
+            let entries = reader.entries(first, count).map_err(|source| FoldError::Read { index: first, source })?;
+            for (index, leaf) in (first..).zip(&entries) {
+                let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
+                if let Some(epoch) = fold.apply(reader, governors, index, record, window)? {
+                    content = Some(epoch);
+                }
+            }
+            first += count;
+        }
+        fold.idempotency.forget(fold.last_ms);
+        Ok((fold, content))
+    }
+
+    fn apply(
+        &mut self,
+        reader: &Reader,
+        governors: &Governors,
+        index: u64,
+        record: Record,
+        window: u64,
+    ) -> Result<Option<EpochContent>, FoldError> {
+        let broken = |reason| FoldError::Broken { index, reason };
+        let recorded_at = record.recorded_at();
+        if recorded_at < self.last_ms {
+            return Err(broken("recorded time goes backwards"));
+        }
+        self.last_ms = recorded_at;
+        match record {
+            Record::EpochPart { part, bytes, .. } => {
+                if part == 0 {
+                    self.parts.clear();
+                    (self.parts_from, self.parts_next) = (index, index);
+                }
+                if self.parts_next != index || self.parts.len() + bytes.len() > epoch::MAX_CONTENT {
+                    return Err(broken("an epoch part out of its run"));
+                }
+                self.parts_next = index + 1;
+                self.parts.extend_from_slice(&bytes);
+                Ok(None)
+            }
+            Record::Epoch { governance, first_part, parts, note, .. } => {
+                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let Deed::Epoch { number, content } = act.act().deed else {
+                    return Err(broken("an epoch record with another act"));
+                };
+                if first_part != self.parts_from || self.parts_next != index || first_part + parts != index {
+                    return Err(broken("an epoch record that does not close its run of parts"));
+                }
+                if number != self.epoch + 1 {
+                    return Err(broken("an epoch number is skipped"));
+                }
+                let document = std::mem::take(&mut self.parts);
+                if epoch::digest(&document) != content {
+                    return Err(broken("an epoch's content is not what its act names"));
+                }
+                let content = EpochContent::decode(&document).map_err(|_| broken("an epoch's content is malformed"))?;
+                self.follow(index, act.act(), governance)?;
+                self.epoch = number;
+                Ok(Some(content))
+            }
+            Record::Switch { governance, note, .. } => {
+                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let Deed::Switch { target, power, .. } = &act.act().deed else {
+                    return Err(broken("a switch record with another act"));
+                };
+                self.follow(index, act.act(), governance)?;
+                Arc::make_mut(&mut self.switches).set(target, *power);
+                Ok(None)
+            }
+            Record::Decision(_) => {
+                if recorded_at > window {
+                    let private = reader.private(index).map_err(|source| FoldError::Read { index, source })?;
+                    let detail = Detail::decode(&private.detail).map_err(|_| broken("its detail is malformed"))?;
+                    if let Some(tag) = detail.idempotency {
+                        self.idempotency.insert(tag, index, recorded_at);
+                    }
+                }
+                Ok(None)
+            }
+            // They change nothing that a decision rests on.
+            Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } | Record::State { .. } => {
+                Ok(None)
+            }
+            Record::Closure { .. }
+            | Record::Lease { .. }
+            | Record::Approval { .. }
+            | Record::Revocation { .. }
+            | Record::SystemSwitch { .. }
+            | Record::Erasure { .. }
+            | Record::Freeze { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
+        }
+    }
+
+    fn follow(&mut self, index: u64, act: &Act, governance: u64) -> Result<(), FoldError> {
+        if act.follows != self.governance || governance != self.governance + 1 {
+            return Err(FoldError::Broken { index, reason: "an act follows another governance version" });
+        }
+        self.governance = governance;
+        Ok(())
+    }
+
+    /// Notes a switch that the sequencer records now.
+    pub fn switch(&mut self, target: &Target, power: Power) {
+        self.governance += 1;
+        Arc::make_mut(&mut self.switches).set(target, power);
+    }
+
+    /// Notes an epoch that the sequencer records now.
+    pub fn publish(&mut self, number: u64) {
+        self.governance += 1;
+        self.epoch = number;
+    }
+
+    /// Notes a decision that the sequencer records now.
+    pub fn decided(&mut self, tag: Option<[u8; 32]>, index: u64, recorded_at: u64) {
+        self.last_ms = self.last_ms.max(recorded_at);
+        if let Some(tag) = tag {
+            self.idempotency.insert(tag, index, recorded_at);
+        }
+    }
+}
+
+/// The time of the last record; 0 in an empty log.
+fn recorded_at(reader: &Reader, size: u64) -> Result<u64, FoldError> {
+    let Some(index) = size.checked_sub(1) else { return Ok(0) };
+    let leaf = reader.entry(index).map_err(|source| FoldError::Read { index, source })?;
+    let record = Record::decode(&leaf).map_err(|source| FoldError::Record { index, source })?;
+    Ok(record.recorded_at())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_stops_what_it_names_and_nothing_else() {
+        let subject = ("Agent", "a");
+        let policies = ["p1".to_owned(), "p2".to_owned()];
+        let cases = [
+            ("global", true),
+            ("realm main", true),
+            ("realm other", false),
+            ("subject Agent::\"a\"", true),
+            ("subject Agent::\"b\"", false),
+            ("subject Bot::\"a\"", false),
+            ("action read", true),
+            ("action write", false),
+            ("policy p2", true),
+            ("policy p3", false),
+        ];
+        for (line, halted) in cases {
+            let target = Target::parse(line).unwrap();
+            let mut switches = Switches::default();
+            switches.set(&target, Power::Halt);
+            assert_eq!(switches.halt("main", subject, "read", &policies, false), halted, "{line}");
+            switches.set(&target, Power::Run);
+            assert_eq!(switches, Switches::default());
+        }
+    }
+
+    #[test]
+    fn a_stopped_policy_stops_decisions_that_do_not_name_all_of_theirs() {
+        let mut switches = Switches::default();
+        switches.set(&Target::Policy("p9".into()), Power::Halt);
+        assert!(!switches.halt("main", ("A", "a"), "read", &["p1".into()], false));
+        assert!(switches.halt("main", ("A", "a"), "read", &["p1".into()], true));
+    }
+
+    #[test]
+    fn an_idempotency_key_is_forgotten_after_24_hours_of_recorded_time() {
+        let mut keys = Idempotency::default();
+        keys.insert([1; 32], 7, 1_000);
+        keys.insert([2; 32], 8, 2_000);
+        keys.forget(IDEMPOTENCY_MS + 999);
+        assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (Some(7), Some(8)));
+        keys.forget(IDEMPOTENCY_MS + 1_000);
+        assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (None, Some(8)));
+    }
+}

@@ -1,0 +1,173 @@
+//! Why: only an administrator's signature changes what is allowed, and it must fit this log at this moment.
+//!
+//! Guarantees: a [`Verified`] act has one birthplace: a signed note under a key of the epoch in force, for this
+//! origin, checked with `verify_strict`. The governance version that it follows is compared by the sequencer, when the
+//! act gets its place, and by the fold at every start.
+//! Does not: rotate admin keys; the keys that `init` wrote stay until a later version records others in an epoch.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ledger::Head;
+use tokio::sync::oneshot;
+use verifier::act::{self, Act};
+use verifier::note::{Note, VerifierKey};
+use verifier::record::MAX_NOTE;
+
+use crate::engine::Engine;
+
+/// Admin keys that are read: a handful of people govern a log.
+pub const MAX_ADMIN_KEYS: usize = 64;
+
+/// Why an act is refused before it is sequenced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// Longer than a record can carry.
+    #[error("the signed act has more than {MAX_NOTE} bytes")]
+    TooLong,
+    /// Not a signed note, or no signature of an admin key on it.
+    #[error("the act is not signed by an admin key of this log")]
+    Signature,
+    /// The note's text is not an act.
+    #[error("{0}")]
+    Malformed(#[from] act::ActError),
+    /// The act is for another log.
+    #[error("the act is for the log `{0}`")]
+    Origin(String),
+}
+
+/// An act whose origin and signature were checked.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    act: Act,
+    note: String,
+}
+
+impl Verified {
+    /// What was signed.
+    #[must_use]
+    pub fn act(&self) -> &Act {
+        &self.act
+    }
+
+    /// The whole signed note, verbatim.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+}
+
+/// Who may govern this log.
+#[derive(Debug, Clone)]
+pub struct Governors {
+    origin: String,
+    keys: Vec<VerifierKey>,
+}
+
+/// Why the admin keys could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GovernorsError {
+    /// The operating system refused.
+    #[error("admin key file `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A line is not a verifier key of this origin's administrators.
+    #[error("admin key file `{path}` line {line} is not a verifier key named `{name}`")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The name that the key must have.
+        name: String,
+    },
+    /// No key at all: nobody could ever govern.
+    #[error("admin key file `{0}` holds no key")]
+    Empty(PathBuf),
+}
+
+impl Governors {
+    /// From verifier keys whose name is that of this origin's administrators; others are left out.
+    #[must_use]
+    pub fn new(origin: &str, keys: Vec<VerifierKey>) -> Self {
+        let name = Act::key_name(origin);
+        Governors { origin: origin.into(), keys: keys.into_iter().filter(|key| key.name() == name).collect() }
+    }
+
+    /// Reads a file of verifier keys, one a line.
+    ///
+    /// # Errors
+    /// [`GovernorsError`].
+    pub fn read(path: &Path, origin: &str) -> Result<Self, GovernorsError> {
+        let text = fs::read_to_string(path).map_err(|source| GovernorsError::Io { path: path.into(), source })?;
+        let name = Act::key_name(origin);
+        let mut keys = Vec::new();
+        for (line, text) in (1..).zip(text.lines().take(MAX_ADMIN_KEYS)) {
+            let key = text.parse::<VerifierKey>().ok().filter(|key| key.name() == name);
+            let wrong = || GovernorsError::Line { path: path.into(), line, name: name.clone() };
+            keys.push(key.ok_or_else(wrong)?);
+        }
+        if keys.is_empty() {
+            return Err(GovernorsError::Empty(path.into()));
+        }
+        Ok(Governors::new(origin, keys))
+    }
+
+    /// Checks a signed act.
+    ///
+    /// # Errors
+    /// [`ActError`]; the act must not be recorded.
+    pub fn open(&self, note: &str) -> Result<Verified, ActError> {
+        if note.len() > MAX_NOTE {
+            return Err(ActError::TooLong);
+        }
+        let opened = Note::open(note, &self.keys).map_err(|_| ActError::Signature)?;
+        let act = Act::parse(opened.text())?;
+        if act.origin != self.origin {
+            return Err(ActError::Origin(act.origin));
+        }
+        Ok(Verified { act, note: note.to_owned() })
+    }
+}
+
+/// The engines of one epoch, one for each worker; a worker locks its own only, so nobody ever waits.
+pub type Engines = Arc<Vec<Mutex<Engine>>>;
+
+/// An act on its way to the sequencer.
+#[derive(Debug)]
+pub struct Proposed {
+    /// The act.
+    pub verified: Verified,
+    /// For an epoch: its content document and the engines that were built from it.
+    pub epoch: Option<(Vec<u8>, Engines)>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Recorded, NotRecorded>>,
+}
+
+/// An act that is durable and in force.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The index of its record; of the closing record of an epoch.
+    pub index: u64,
+    /// The governance version that it made.
+    pub governance: u64,
+    /// The signed head that covers it.
+    pub head: Arc<Head>,
+}
+
+/// Why an act was not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRecorded {
+    /// It follows another governance version than the one in force, which is given.
+    Stale(u64),
+    /// It does not number the next epoch; the live one is given.
+    EpochNumber(u64),
+    /// A switch before the first epoch: the log's first act is an epoch.
+    NoEpoch,
+}

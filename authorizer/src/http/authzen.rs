@@ -1,0 +1,232 @@
+//! AuthZEN Authorization API 1.0: `POST /access/v1/evaluation` and `/evaluations`.
+//!
+//! Guarantees: each evaluation that is answered is a recorded decision, and nothing else is: an item behind a short
+//! circuit is neither evaluated nor recorded, an item that is no request is answered `false` and not recorded. Unknown
+//! fields are ignored, as the standard demands, and left out of what is committed. `X-Request-ID` is echoed always.
+//! Does not: carry a permit unless the caller sends `Interlock-Permit: include` (some clients compare whole answers).
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use verifier::json::Json;
+use verifier::request::{MAX_REQUEST, Request};
+
+use super::body::{self, MAX_BODY, MAX_ITEMS};
+use super::problem::{Code, Problem};
+use super::routes::{caller, room};
+use crate::answer::{Style, Writer, push_string};
+use crate::proposal::{Durable, Stop};
+use crate::worker::{Asked, Worker};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PERMIT: HeaderName = HeaderName::from_static("interlock-permit");
+/// The fields of an evaluation, with the fields of each that are objects of known shape.
+const FIELDS: [(&str, &[&str]); 4] = [
+    ("subject", &["type", "id", "properties"]),
+    ("action", &["name", "properties"]),
+    ("resource", &["type", "id", "properties"]),
+    ("context", &[]),
+];
+
+type Pairs = Vec<(String, Json)>;
+
+pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = match read(&worker, &request, payload, MAX_REQUEST).await {
+        Ok((caller, json)) => one(&worker, &request, &caller, &json).await,
+        Err(problem) => Err(problem),
+    };
+    respond(&request, result)
+}
+
+pub(super) async fn evaluations(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = match read(&worker, &request, payload, MAX_BODY).await {
+        Ok((caller, json)) => many(&worker, &request, &caller, &json).await,
+        Err(problem) => Err(problem),
+    };
+    respond(&request, result)
+}
+
+pub(super) async fn wrong_method(worker: Data<Worker>, request: HttpRequest) -> HttpResponse {
+    respond(&request, caller(&worker, &request).and_then(|_| Err(Code::MethodNotAllowed.into())))
+}
+
+fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpResponse {
+    let mut response = match result {
+        Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
+        // The bytes of a 401 are the same everywhere.
+        Err(problem) if problem.code == Code::Unauthorized => problem.response(),
+        Err(problem) => problem.authzen_response(),
+    };
+    if let Some(id) = request.headers().get(REQUEST_ID) {
+        response.headers_mut().insert(REQUEST_ID, HeaderValue::clone(id));
+    }
+    response
+}
+
+async fn read(
+    worker: &Worker,
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<(crate::keys::Identity, Json), Problem> {
+    let caller = caller(worker, request)?;
+    room(worker)?;
+    if !body::content_is(request, "application/json") {
+        return Err(Code::ContentType.into());
+    }
+    let body = body::read(request, payload, limit, body::BODY_DEADLINE).await?;
+    if body.is_empty() {
+        return Err(Code::EmptyBody.into());
+    }
+    match Json::parse(&body)? {
+        json @ Json::Object(_) => Ok((caller, json)),
+        other => {
+            Err(Problem::from(Code::WrongType).because(format!("the body must be an object, not {}", other.kind())))
+        }
+    }
+}
+
+async fn one(
+    worker: &Worker,
+    request: &HttpRequest,
+    caller: &crate::keys::Identity,
+    json: &Json,
+) -> Result<String, Problem> {
+    let asked = vec![Asked { request: evaluated(json, None)?, sent: None }];
+    let durable = worker.decide(caller, asked, Stop::Never).await?;
+    let mut out = String::new();
+    let durable = durable.first().ok_or(Code::Unavailable)?;
+    push_decision(&mut out, worker, request, durable, 0)?;
+    Ok(out)
+}
+
+async fn many(
+    worker: &Worker,
+    request: &HttpRequest,
+    caller: &crate::keys::Identity,
+    json: &Json,
+) -> Result<String, Problem> {
+    let wrong = |what: &str| Problem::from(Code::WrongType).because(what.into());
+    let items = match json.get("evaluations") {
+        None => return one(worker, request, caller, json).await,
+        Some(Json::Array(items)) if items.is_empty() => return one(worker, request, caller, json).await,
+        Some(Json::Array(items)) if items.len() > MAX_ITEMS => return Err(Code::TooManyItems.into()),
+        Some(Json::Array(items)) => items,
+        Some(_) => return Err(wrong("`/evaluations` must be an array")),
+    };
+    let stop = match json.get("options") {
+        None => Stop::Never,
+        Some(options @ Json::Object(_)) => match options.get("evaluations_semantic") {
+            None => Stop::Never,
+            Some(Json::String(semantic)) => match semantic.as_str() {
+                "execute_all" => Stop::Never,
+                "deny_on_first_deny" => Stop::AfterDeny,
+                "permit_on_first_permit" => Stop::AfterAllow,
+                _ => return Err(Problem::from(Code::InvalidValue).because("unknown `evaluations_semantic`".into())),
+            },
+            Some(_) => return Err(wrong("`/options/evaluations_semantic` must be a string")),
+        },
+        Some(_) => return Err(wrong("`/options` must be an object")),
+    };
+    check_defaults(json)?;
+    let mut entries: Vec<Result<Request, Problem>> = items.iter().map(|item| evaluated(item, Some(json))).collect();
+    if stop == Stop::AfterDeny
+        && let Some(bad) = entries.iter().position(Result::is_err)
+    {
+        // What is no request is denied, and what comes behind a denial is not evaluated.
+        entries.truncate(bad + 1);
+    }
+    let asked = entries
+        .iter()
+        .filter_map(|entry| entry.as_ref().ok())
+        .map(|request| Asked { request: request.clone(), sent: None })
+        .collect();
+    let durables = worker.decide(caller, asked, stop).await?;
+    let mut decided = durables.iter().flat_map(|durable| (0..durable.items().len()).map(move |n| (durable, n)));
+    let mut out = String::from(r#"{"evaluations":["#);
+    for (n, entry) in entries.iter().enumerate() {
+        let separator = if n > 0 { "," } else { "" };
+        match entry {
+            Err(problem) => {
+                out.push_str(separator);
+                push_error(&mut out, problem);
+            }
+            Ok(_) => {
+                let Some((durable, at)) = decided.next() else { break };
+                out.push_str(separator);
+                push_decision(&mut out, worker, request, durable, at)?;
+                let allowed = durable.items().get(at).is_some_and(|(_, place)| place.is_allowed());
+                match stop {
+                    Stop::AfterDeny if !allowed => break,
+                    Stop::AfterAllow if allowed => break,
+                    Stop::Never | Stop::AfterDeny | Stop::AfterAllow => {}
+                }
+            }
+        }
+    }
+    out.push_str("]}");
+    Ok(out)
+}
+
+fn push_decision(
+    out: &mut String,
+    worker: &Worker,
+    request: &HttpRequest,
+    durable: &Durable,
+    n: usize,
+) -> Result<(), Problem> {
+    let allowed = durable.items().get(n).is_some_and(|(_, place)| place.is_allowed());
+    out.push_str(if allowed { r#"{"decision":true"# } else { r#"{"decision":false"# });
+    if request.headers().get(PERMIT).is_some_and(|value| value == "include") {
+        out.push_str(r#","context":{"permit":"#);
+        let writer = Writer { reader: &worker.shared().reader, style: Style::default() };
+        writer.item(out, durable, n).map_err(|_| Code::Unavailable)?;
+        out.push('}');
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn push_error(out: &mut String, problem: &Problem) {
+    out.push_str(r#"{"decision":false,"context":{"error":{"status":400,"message":"#);
+    push_string(out, &problem.message());
+    out.push_str("}}}");
+}
+
+/// One evaluation as a request: known fields only; a field of the item replaces the whole default.
+fn evaluated(item: &Json, defaults: Option<&Json>) -> Result<Request, Problem> {
+    let Json::Object(_) = item else {
+        return Err(Problem::from(Code::WrongType).because("an evaluation must be an object".into()));
+    };
+    let mut pairs = Pairs::new();
+    for (field, known) in FIELDS {
+        let given = item.get(field).or_else(|| defaults.and_then(|defaults| defaults.get(field)));
+        if let Some(value) = given {
+            pairs.push((field.to_owned(), known_only(value, known)));
+        }
+    }
+    Ok(Request::from_json(Json::Object(pairs))?)
+}
+
+fn known_only(value: &Json, known: &[&str]) -> Json {
+    match value {
+        Json::Object(pairs) if !known.is_empty() => {
+            Json::Object(pairs.iter().filter(|(name, _)| known.contains(&name.as_str())).cloned().collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Defaults must be well-formed where they are given, whether or not an item uses them.
+fn check_defaults(json: &Json) -> Result<(), Problem> {
+    let text = |text: &str| Json::String(text.to_owned());
+    let stand_in = |name: &str| match name {
+        "action" => Json::Object(vec![("name".to_owned(), text("-"))]),
+        "context" => Json::Object(Pairs::new()),
+        _ => Json::Object(vec![("type".to_owned(), text("-")), ("id".to_owned(), text("-"))]),
+    };
+    let whole = FIELDS
+        .iter()
+        .map(|(field, _)| ((*field).to_owned(), json.get(field).cloned().unwrap_or_else(|| stand_in(field))));
+    evaluated(&Json::Object(whole.collect()), None).map(drop)
+}

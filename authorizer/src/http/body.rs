@@ -1,0 +1,219 @@
+//! Why: bytes of a stranger become requests here, within limits of size and time, and nowhere else.
+//!
+//! Guarantees: a body is read under a deadline and never beyond its limit; each item is the exact bytes from its `{` to
+//! the matching `}`, which is what the log commits to; between items there is nothing but JSON white space and commas.
+//! Does not: parse items (`Request::parse` does, and refuses what this scan let through).
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{Bytes, Payload};
+
+use super::problem::{Code, Problem};
+
+/// A body of decisions: 4,096 requests of 2 KiB.
+pub const MAX_BODY: usize = 8 * 1024 * 1024;
+/// Requests in one body.
+pub const MAX_ITEMS: usize = 4_096;
+/// A body must have arrived after this: 8 MiB at 16 Mbit/s.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(4);
+
+/// The shape in which requests came; the answer has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One object.
+    One,
+    /// A JSON array.
+    Array,
+    /// One object a line.
+    Lines,
+}
+
+/// Reads a body of at most `limit` bytes until `deadline`.
+///
+/// # Errors
+/// [`Code::ContentEncoding`], [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BodyIncomplete`].
+pub async fn read(request: &HttpRequest, payload: Payload, limit: usize, deadline: Duration) -> Result<Bytes, Problem> {
+    let headers = request.headers();
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Code::ContentEncoding.into());
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Code::BodyTooLarge.into());
+    }
+    match tokio::time::timeout(deadline, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => Err(Code::BodyIncomplete.into()),
+        Ok(Err(_)) => Err(Code::BodyTooLarge.into()),
+        Err(_) => Err(Code::BodyTimeout.into()),
+    }
+}
+
+/// Whether the content type is this one, parameters aside.
+#[must_use]
+pub fn content_is(request: &HttpRequest, wanted: &str) -> bool {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wanted))
+}
+
+/// Splits a body into the bytes of its items.
+///
+/// # Errors
+/// [`Code::EmptyBody`], [`Code::TooManyItems`], [`Code::InvalidJson`], [`Code::InvalidUtf8`].
+pub fn split(body: &Bytes, lines: bool) -> Result<(Shape, Vec<Bytes>), Problem> {
+    if std::str::from_utf8(body).is_err() {
+        return Err(Code::InvalidUtf8.into());
+    }
+    let items = if lines {
+        split_lines(body)?
+    } else {
+        let whole = trim(body);
+        match whole.first() {
+            None => return Err(Code::EmptyBody.into()),
+            Some(b'[') => return Ok((Shape::Array, some(split_array(body)?)?)),
+            Some(_) => return Ok((Shape::One, vec![body.slice_ref(whole)])),
+        }
+    };
+    Ok((Shape::Lines, some(items)?))
+}
+
+/// Without the white space of JSON (RFC 8259 §2) in front, and nothing else.
+fn trim_start(bytes: &[u8]) -> &[u8] {
+    let plain = bytes.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(bytes.len());
+    bytes.get(plain..).unwrap_or_default()
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let bytes = trim_start(bytes);
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
+fn some(items: Vec<Bytes>) -> Result<Vec<Bytes>, Problem> {
+    if items.is_empty() { Err(Code::EmptyBody.into()) } else { Ok(items) }
+}
+
+fn split_lines(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let mut items = Vec::new();
+    for line in body.split(|b| *b == b'\n') {
+        let line = trim(line);
+        if line.is_empty() {
+            continue;
+        }
+        if items.len() == MAX_ITEMS {
+            return Err(Code::TooManyItems.into());
+        }
+        items.push(body.slice_ref(line));
+    }
+    Ok(items)
+}
+
+fn split_array(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let malformed = |item: usize, why: &str| Problem::from(Code::InvalidJson).because(why.into()).at(item);
+    let mut items = Vec::new();
+    // Past the `[` that the caller saw.
+    let mut rest = trim(body).get(1..).map(trim_start).unwrap_or_default();
+    if rest.first() == Some(&b']') {
+        rest = rest.get(1..).unwrap_or_default();
+        return if rest.is_empty() { Ok(items) } else { Err(malformed(0, "something stands behind the array")) };
+    }
+    loop {
+        if items.len() == MAX_ITEMS {
+            return Err(Code::TooManyItems.into());
+        }
+        let n = items.len();
+        if rest.first() != Some(&b'{') {
+            return Err(malformed(n, "an item of the array is not an object"));
+        }
+        let length = object_length(rest).ok_or_else(|| malformed(n, "an object does not end"))?;
+        let (item, behind) = rest.split_at_checked(length).ok_or_else(|| malformed(n, "an object does not end"))?;
+        items.push(body.slice_ref(item));
+        rest = trim_start(behind);
+        match rest.split_first() {
+            Some((b',', more)) => rest = trim_start(more),
+            Some((b']', [])) => return Ok(items),
+            Some((b']', _)) => return Err(malformed(n, "something stands behind the array")),
+            Some(_) | None => return Err(malformed(n, "the array does not go on with `,` or `]`")),
+        }
+    }
+}
+
+/// Bytes from the first `{` to its matching `}`. Braces and brackets alike are counted; whether they match by kind is
+/// the parser's matter.
+fn object_length(bytes: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(text: &str) -> Result<Vec<String>, Code> {
+        let body = Bytes::from(text.to_owned());
+        let (shape, items) = split(&body, false).map_err(|problem| problem.code)?;
+        assert_eq!(shape, Shape::Array);
+        Ok(items.iter().map(|item| String::from_utf8(item.to_vec()).unwrap()).collect())
+    }
+
+    #[test]
+    fn items_are_the_exact_bytes_from_brace_to_matching_brace() {
+        assert_eq!(array(r#" [ {"a": "}]{\"" } ,{"b":[{}]}] "#).unwrap(), [r#"{"a": "}]{\"" }"#, r#"{"b":[{}]}"#]);
+        assert_eq!(array("[{}]").unwrap(), ["{}"]);
+    }
+
+    #[test]
+    fn what_stands_between_items_is_white_space_and_commas_only() {
+        for text in
+            ["[{}{}]", "[{},]", "[,{}]", "[{}", "[{}]x", "[1]", "[{},1]", "[[{}]]", "[{\"a\":1]", "[", "[]]", "[{}x]"]
+        {
+            assert_eq!(array(text).unwrap_err(), Code::InvalidJson, "{text}");
+        }
+        assert_eq!(array("[ ]").unwrap_err(), Code::EmptyBody);
+    }
+
+    #[test]
+    fn one_object_and_lines_keep_their_bytes_too() {
+        let body = Bytes::from_static(b" {\"a\": 1}\n");
+        assert_eq!(split(&body, false).unwrap(), (Shape::One, vec![Bytes::from_static(b"{\"a\": 1}")]));
+        let body = Bytes::from_static(b"{\"a\":1}\r\n\n {\"b\":2}");
+        let items = vec![Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"{\"b\":2}")];
+        assert_eq!(split(&body, true).unwrap(), (Shape::Lines, items));
+        assert_eq!(split(&Bytes::from_static(b" \n"), true).unwrap_err().code, Code::EmptyBody);
+        assert_eq!(split(&Bytes::from_static(b""), false).unwrap_err().code, Code::EmptyBody);
+        assert_eq!(split(&Bytes::from_static(b"{\"\xff\":1}"), false).unwrap_err().code, Code::InvalidUtf8);
+    }
+
+    #[test]
+    fn a_body_has_at_most_4096_items() {
+        let many = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+        assert_eq!(array(&many(MAX_ITEMS)).unwrap().len(), MAX_ITEMS);
+        assert_eq!(array(&many(MAX_ITEMS + 1)).unwrap_err(), Code::TooManyItems);
+    }
+}

@@ -1,0 +1,100 @@
+//! `POST /v1/decisions`: one object, an array or lines, answered in kind and in order.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use verifier::request::Request;
+
+use super::body::{self, Shape};
+use super::problem::{Code, Problem};
+use super::routes::{caller, respond, room};
+use crate::answer::{Receipts, Style, Writer};
+use crate::proposal::{Durable, Stop};
+use crate::worker::{Asked, Worker};
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+/// A full answer with its receipt, roughly: the buffer is reserved once.
+const ANSWER_BYTES: usize = 3 * 1024;
+
+pub(super) async fn decide(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(answer(&worker, &request, payload).await)
+}
+
+async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let caller = caller(worker, request)?;
+    room(worker)?;
+    let style = style(request.query_string())?;
+    let lines = match (body::content_is(request, JSON), body::content_is(request, LINES)) {
+        (true, _) => false,
+        (_, true) => true,
+        (false, false) => return Err(Code::ContentType.into()),
+    };
+    let body = body::read(request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
+    let (shape, items) = body::split(&body, lines)?;
+    let mut asked = Vec::with_capacity(items.len());
+    for (n, sent) in items.into_iter().enumerate() {
+        // One bad item refuses the whole body: nothing has been decided or recorded so far.
+        let request = Request::parse(&sent).map_err(|error| {
+            let problem = Problem::from(error);
+            if shape == Shape::One { problem } else { problem.at(n) }
+        })?;
+        asked.push(Asked { request, sent: Some(sent) });
+    }
+    let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
+        let problem = Problem::from(none);
+        if shape == Shape::One { Problem { item: None, ..problem } } else { problem }
+    })?;
+    // With `Stop::Never` the whole body is one.
+    let durable = decided.first().ok_or(Code::Unavailable)?;
+    let writer = Writer { reader: &worker.shared().reader, style };
+    // A proof that cannot be read: the records stand, but without evidence there is no answer.
+    let text = write(&writer, durable, shape).map_err(|_| Code::Unavailable)?;
+    let content_type = if shape == Shape::Lines { LINES } else { JSON };
+    Ok(HttpResponse::Ok().content_type(content_type).body(text))
+}
+
+fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {
+    let mut out = String::with_capacity(durable.items().len().saturating_mul(ANSWER_BYTES));
+    let range = writer.style.receipts == Receipts::Range;
+    match shape {
+        Shape::Lines => {
+            writer.items(&mut out, durable, "\n")?;
+            out.push('\n');
+            if range {
+                out.push_str(r#"{"receipt":"#);
+                writer.range(&mut out, durable)?;
+                out.push_str("}\n");
+            }
+        }
+        Shape::One | Shape::Array if range => {
+            out.push_str(r#"{"results":["#);
+            writer.items(&mut out, durable, ",")?;
+            out.push_str(r#"],"receipt":"#);
+            writer.range(&mut out, durable)?;
+            out.push('}');
+        }
+        Shape::One => writer.items(&mut out, durable, ",")?,
+        Shape::Array => {
+            out.push('[');
+            writer.items(&mut out, durable, ",")?;
+            out.push(']');
+        }
+    }
+    Ok(out)
+}
+
+/// `?receipt=each|range|none&answer=full|brief`; anything else is refused, so that a typing error is not a default.
+pub(super) fn style(query: &str) -> Result<Style, Problem> {
+    let mut style = Style::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair {
+            "receipt=each" => style.receipts = Receipts::Each,
+            "receipt=range" => style.receipts = Receipts::Range,
+            "receipt=none" => style.receipts = Receipts::None,
+            "answer=full" => style.brief = false,
+            "answer=brief" => style.brief = true,
+            _ => return Err(Code::InvalidQuery.into()),
+        }
+    }
+    Ok(style)
+}

@@ -1,0 +1,181 @@
+//! `POST /v1/epochs` and `/v1/switches`: acts of administrators, signed by them and answered when durable.
+//!
+//! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
+//! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::web::{self, Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+use verifier::act::Deed;
+use verifier::epoch::{self, EpochContent};
+use verifier::record::MAX_NOTE;
+
+use super::body;
+use super::problem::{Code, Problem};
+use super::routes::{admin, respond};
+use crate::engine::{Finding, PublishError, Published};
+use crate::governance::{ActError, Engines, NotRecorded, Proposed, Recorded, Verified};
+use crate::live::Shared;
+use crate::queue::Refused;
+use crate::worker::{ANSWER_DEADLINE, Worker};
+
+/// An epoch's content and the escapes that JSON adds to it.
+const MAX_EPOCH_BODY: usize = epoch::MAX_CONTENT + epoch::MAX_CONTENT / 4;
+/// An epoch may be large and its line slow; there is one administrator, not thousands.
+const EPOCH_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewEpoch {
+    policies: Vec<NewPolicy>,
+    schema: Option<String>,
+    entities: Option<String>,
+    trust: Option<String>,
+    note: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPolicy {
+    id: String,
+    text: String,
+}
+
+pub(super) async fn switch(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(try_switch(&worker, &request, payload).await)
+}
+
+async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    admin(worker, request)?;
+    if !body::content_is(request, "text/plain") {
+        return Err(Code::ContentType.into());
+    }
+    let body = body::read(request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
+    let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
+    let verified = worker.shared().governors.open(note)?;
+    if !matches!(verified.act().deed, Deed::Switch { .. }) {
+        return Err(Problem::from(Code::InvalidAct).because("not a switch".into()));
+    }
+    let Recorded { index, governance, head } = record(worker.shared(), verified, None).await?;
+    Ok(HttpResponse::Ok().json(json!({ "index": index, "governance": governance, "checkpoint": head.note })))
+}
+
+pub(super) async fn epoch(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(try_epoch(worker, &request, payload).await)
+}
+
+async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    admin(&worker, request)?;
+    if !body::content_is(request, "application/json") {
+        return Err(Code::ContentType.into());
+    }
+    let body = body::read(request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
+    let shared = worker.clone();
+    // Parsing and validating thousands of policies takes a while; decisions go on meanwhile.
+    let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;
+    let Built { verified, number, document, engines, warnings } = built;
+    let Recorded { index, governance, head } = record(worker.shared(), verified, Some((document, engines))).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "epoch": number, "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings,
+    })))
+}
+
+struct Built {
+    verified: Verified,
+    number: u64,
+    document: Vec<u8>,
+    engines: Engines,
+    warnings: Vec<serde_json::Value>,
+}
+
+fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
+    let sent: NewEpoch =
+        serde_json::from_slice(body).map_err(|error| Problem::from(Code::InvalidJson).because(error.to_string()))?;
+    let verified = shared.governors.open(&sent.note)?;
+    let Deed::Epoch { number, content: digest } = verified.act().deed else {
+        return Err(Problem::from(Code::InvalidAct).because("not an epoch".into()));
+    };
+    let mut policies: Vec<_> = sent.policies.into_iter().map(|NewPolicy { id, text }| (id, text)).collect();
+    policies.sort();
+    let content = EpochContent { policies, schema: sent.schema, entities: sent.entities, trust: sent.trust };
+    let document = content.encode();
+    if document.len() > epoch::MAX_CONTENT {
+        return Err(Code::BodyTooLarge.into());
+    }
+    if epoch::digest(&document) != digest {
+        return Err(Code::ContentMismatch.into());
+    }
+    let (published, engines) = engines(content, shared.workers)?;
+    let warnings = published.warnings().iter().map(shown).collect();
+    Ok(Built { verified, number, document, engines, warnings })
+}
+
+/// One engine for each worker, each with copies of its own.
+pub(crate) fn engines(content: EpochContent, workers: usize) -> Result<(Published, Engines), PublishError> {
+    let published = Published::new(content)?;
+    let engines = (0..workers).map(|_| published.replica().map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
+    Ok((published, Arc::new(engines)))
+}
+
+async fn record(shared: &Shared, verified: Verified, epoch: Option<(Vec<u8>, Engines)>) -> Result<Recorded, Problem> {
+    let (reply, answer) = oneshot::channel();
+    shared.queue.push_act(Proposed { verified, epoch, reply }).map_err(|refused| match refused {
+        Refused::Full(_) => Code::Overloaded,
+        Refused::Closed => Code::Unavailable,
+    })?;
+    match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+        Ok(Ok(Ok(recorded))) => Ok(recorded),
+        Ok(Ok(Err(not))) => Err(refused(not)),
+        // Not known to be durable: the administrator looks at the governance version and, if need be, tries again.
+        Ok(Err(_)) | Err(_) => Err(Code::Unavailable.into()),
+    }
+}
+
+fn refused(not: NotRecorded) -> Problem {
+    let conflict = |detail: String, member: &str, number: u64| Problem {
+        more: format!(r#","{member}":{number}"#),
+        ..Problem::from(Code::GovernanceConflict).because(detail)
+    };
+    match not {
+        NotRecorded::Stale(current) => {
+            conflict(format!("the governance version in force is {current}"), "governance", current)
+        }
+        NotRecorded::EpochNumber(current) => conflict(format!("the live epoch is {current}"), "epoch", current),
+        NotRecorded::NoEpoch => Problem::from(Code::GovernanceConflict).because("the first act is an epoch".into()),
+    }
+}
+
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        let code = match error {
+            ActError::TooLong | ActError::Malformed(_) => Code::InvalidAct,
+            ActError::Signature => Code::InvalidSignature,
+            ActError::Origin(_) => Code::WrongOrigin,
+        };
+        Problem::from(code).because(error.to_string())
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        let findings: Vec<_> = error.findings.iter().map(shown).collect();
+        let more = serde_json::to_string(&findings).unwrap_or_else(|_| "[]".into());
+        let problem = Problem::from(Code::EpochInvalid).because(error.to_string());
+        Problem { more: format!(r#","findings":{more}"#), ..problem }
+    }
+}
+
+fn shown(finding: &Finding) -> serde_json::Value {
+    json!({
+        "code": finding.code.name(),
+        "part": finding.part.to_string(),
+        "line": finding.at.map(|at| at.line),
+        "column": finding.at.map(|at| at.column),
+        "message": finding.message,
+    })
+}

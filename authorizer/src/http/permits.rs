@@ -1,0 +1,56 @@
+//! `GET /v1/permits/{permit}`: the full answer again, in the permit's present state, with a fresh proof.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use verifier::decision::{Detail, PermitId};
+use verifier::record::Record;
+
+use super::decisions::style;
+use super::problem::{Code, Problem};
+use super::routes::{caller, respond};
+use crate::answer::{Receipts, Writer};
+use crate::keys::Identity;
+use crate::proposal::Present;
+use crate::sequencer::present_state;
+use crate::worker::Worker;
+
+pub(super) async fn show(worker: Data<Worker>, request: HttpRequest, permit: Path<String>) -> HttpResponse {
+    respond(answer(&worker, &request, &permit))
+}
+
+fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<HttpResponse, Problem> {
+    let caller = caller(worker, request)?;
+    let style = style(request.query_string())?;
+    let reader = &worker.shared().reader;
+    let permit: PermitId = permit.parse().map_err(|_| Code::NotFound)?;
+    let index = reader.permit(&permit).map_err(|_| Code::Unavailable)?.ok_or(Code::NotFound)?;
+    let present = present(worker, &caller, index)?;
+    // The size is taken once and covers the record: its permit was found below it.
+    let head = reader.head();
+    let mut out = String::new();
+    let writer = Writer { reader, style };
+    let wanted = (style.receipts != Receipts::None).then_some(&*head);
+    writer.recorded(&mut out, index, present, wanted).map_err(|_| Code::Unavailable)?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(out))
+}
+
+/// The state of a permit of this caller; to anyone else there is no such permit.
+fn present(worker: &Worker, caller: &Identity, index: u64) -> Result<Present, Problem> {
+    let shared = worker.shared();
+    let (Ok(leaf), Ok(private)) = (shared.reader.entry(index), shared.reader.private(index)) else {
+        return Err(Code::NotFound.into());
+    };
+    let (Ok(Record::Decision(decision)), Ok(detail)) = (Record::decode(&leaf), Detail::decode(&private.detail)) else {
+        return Err(Code::NotFound.into());
+    };
+    if detail.key_id != caller.key_id() || decision.realm != caller.realm() {
+        return Err(Code::NotFound.into());
+    }
+    let now = shared.now();
+    let live = shared.live.load();
+    // Without a sequencer nobody can say what was stopped since; doubt denies.
+    if shared.queue.is_closed() {
+        return Err(Code::Unavailable.into());
+    }
+    Ok(present_state(&live.switches, &decision, &detail, now.at_ms, now.trouble.is_some()))
+}

@@ -1,0 +1,250 @@
+//! Why: what a worker hands to the sequencer and what it gets back. A worker proposes; only the sequencer decides.
+//!
+//! Guarantees: a proposal carries everything that the sequencer needs to record it, prepared and measured beforehand,
+//! so that sequencing cannot fail on what a client sent; permit id and the two salts are independent random bytes.
+//! Does not: hold an outcome. There is no `Outcome` in this file.
+
+use std::sync::Arc;
+
+use actix_web::web::Bytes;
+use ledger::Head;
+use rand::Rng;
+use tokio::sync::oneshot;
+use verifier::decision::{Decision, Detail, Named, PermitId, commitment};
+use verifier::hash::Hash;
+use verifier::request::Request;
+
+use crate::engine::Verdict;
+use crate::keys::Identity;
+use crate::queue::Load;
+
+/// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
+/// over by then, and a caller must not wait for ever.
+pub const MAX_ATTEMPTS: u8 = 3;
+/// A verdict older than this is evaluated again: what it rested on may have run out.
+pub const MAX_AGE_MS: u64 = 1_000;
+/// Bytes of requests and details of one body: what the vault takes in one batch, with room for the codes that the
+/// sequencer may add.
+pub const MAX_BODY_PRIVATE: usize = 48 * 1024 * 1024;
+
+/// When the rest of a body is left undecided and unrecorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Never: every item is recorded.
+    Never,
+    /// After the first item that is denied.
+    AfterDeny,
+    /// After the first item that is allowed.
+    AfterAllow,
+}
+
+/// One request with its worker's verdict, ready to be sequenced.
+#[derive(Debug)]
+pub struct Item {
+    /// As evaluated.
+    pub request: Request,
+    /// As asked, where what the schema does not declare was left out (AuthZEN).
+    pub original: Option<Request>,
+    /// The bytes that the leaf commits to.
+    pub committed: Bytes,
+    /// The idempotency key as it stands in the log.
+    pub tag: Option<[u8; 32]>,
+    /// What the worker found.
+    pub verdict: Verdict,
+    /// The permit's name, if it becomes one.
+    pub permit: PermitId,
+    /// Salt of the commitment to the request.
+    pub request_salt: [u8; 16],
+    /// Commitment to the request.
+    pub request_hash: Hash,
+    /// The private detail and what the leaf says of it.
+    pub detail: Prepared,
+}
+
+/// A detail in the bytes that the leaf commits to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its salt.
+    pub salt: [u8; 16],
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its commitment.
+    pub hash: Hash,
+}
+
+impl Item {
+    /// Prepares a request for the log.
+    #[must_use]
+    pub fn new(caller: &Identity, request: Request, committed: Bytes, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
+        let mut random = [0; 48];
+        // Seeded by the operating system and reseeded; the three parts share no structure.
+        rand::rng().fill_bytes(&mut random);
+        let (parts, _) = random.as_chunks::<16>();
+        let [permit, request_salt, salt] = match parts {
+            [a, b, c] => [*a, *b, *c],
+            _ => [[0; 16]; 3],
+        };
+        let request_hash = commitment(&request_salt, &committed);
+        let mut item = Item {
+            request,
+            original: None,
+            committed,
+            tag,
+            verdict,
+            permit: PermitId(permit),
+            request_salt,
+            request_hash,
+            detail: Prepared { salt, bytes: Vec::new(), hash: Hash([0; 32]) },
+        };
+        item.prepare_detail(caller);
+        item
+    }
+
+    /// Writes the detail from the verdict as it stands now; again after the sequencer lowered the verdict.
+    pub fn prepare_detail(&mut self, caller: &Identity) {
+        let Item { request, verdict, .. } = self;
+        let named = |names: &[String]| (!names.is_empty()).then(|| Named::new(names));
+        let detail = Detail {
+            subject: (request.subject.kind.clone(), request.subject.id.clone()),
+            action: request.action.name.clone(),
+            resource: (request.resource.kind.clone(), request.resource.id.clone()),
+            parent: request.parent,
+            key_id: caller.key_id().to_owned(),
+            codes: verdict.codes().map(|(condition, code)| (condition, code.name().to_owned())).collect(),
+            policies: named(&verdict.policies),
+            errors: named(&verdict.errors),
+            idempotency: self.tag,
+            retry_of: request.retry_of,
+        };
+        self.detail.bytes.clear();
+        detail.encode_into(&mut self.detail.bytes);
+        self.detail.hash = commitment(&self.detail.salt, &self.detail.bytes);
+    }
+}
+
+/// One body on its way to the sequencer. Its items are recorded together and in order, or not at all.
+#[derive(Debug)]
+pub struct Proposal {
+    /// Who asks.
+    pub caller: Identity,
+    /// The requests, in order; never empty.
+    pub items: Vec<Item>,
+    /// The governance version that they were evaluated under.
+    pub governance: u64,
+    /// The one time of every condition, Unix milliseconds.
+    pub evaluated_at: u64,
+    /// Evaluations so far, from 1.
+    pub attempt: u8,
+    /// When to leave the rest out.
+    pub stop: Stop,
+    /// What it counts for in the queue.
+    pub load: Load,
+    /// Where the answer goes; dropping it tells the caller that there is none.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// What the sequencer answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// Everything below is durable, under a signed head that is remembered.
+    Durable(Durable),
+    /// The verdicts no longer hold: evaluate again. Nothing was recorded.
+    Stale(Vec<Item>),
+    /// The body cannot be taken. Nothing was recorded.
+    Refused(Refusal),
+}
+
+/// A body whose records are durable: made by the sequencer after `append` returned, and nowhere else.
+#[derive(Debug)]
+pub struct Durable {
+    items: Vec<(Item, Place)>,
+    head: Arc<Head>,
+}
+
+impl Durable {
+    /// For the sequencer, after `append` returned.
+    pub(crate) fn new(items: Vec<(Item, Place)>, head: Arc<Head>) -> Self {
+        Durable { items, head }
+    }
+
+    /// The items with their places, in order; fewer than asked where the body was stopped.
+    #[must_use]
+    pub fn items(&self) -> &[(Item, Place)] {
+        &self.items
+    }
+
+    /// The signed head that covers all of them.
+    #[must_use]
+    pub fn head(&self) -> &Arc<Head> {
+        &self.head
+    }
+
+    /// Whether the last item stopped its body.
+    #[must_use]
+    pub fn last_is_allowed(&self) -> Option<bool> {
+        self.items.last().map(|(_, place)| place.is_allowed())
+    }
+}
+
+/// Where an item stands in the log.
+#[derive(Debug)]
+pub enum Place {
+    /// Recorded now.
+    New {
+        /// Its index.
+        index: u64,
+        /// Its leaf.
+        decision: Box<Decision>,
+    },
+    /// The same request was recorded before under its idempotency key.
+    Again {
+        /// The index of that record.
+        index: u64,
+        /// Its permit's state now.
+        present: Present,
+    },
+}
+
+impl Place {
+    /// Whether the action may start now.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        match self {
+            Place::New { decision, .. } => decision.outcome == verifier::decision::Outcome::Allow,
+            Place::Again { present, .. } => *present == Present::Allowed,
+        }
+    }
+}
+
+/// The state of a permit that was issued before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Allowed then, and nothing stands against it now.
+    Allowed,
+    /// Denied then.
+    Denied,
+    /// Allowed then, void now.
+    Void(&'static str),
+}
+
+/// Why a body cannot be taken. `item` counts from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// An idempotency key was used for another request.
+    KeyReused {
+        /// Which item.
+        item: usize,
+    },
+    /// A request under the same idempotency key is not answered yet.
+    InFlight {
+        /// Which item.
+        item: usize,
+    },
+    /// What was recorded under the idempotency key is erased or lost.
+    Erased {
+        /// Which item.
+        item: usize,
+    },
+    /// As many idempotency keys as are kept are in use.
+    TooManyKeys,
+}

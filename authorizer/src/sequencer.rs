@@ -1,0 +1,414 @@
+//! Why: one thread gives every decision its place in the log and its final verdict, in log order.
+//!
+//! Guarantees: an allowing outcome is constructed in one line of this file; a caller is answered only after `append`
+//! returned, so nothing leaves the process that is not durable under a signed, remembered head; a body is recorded
+//! together and in order or not at all; governance goes first. Whatever ends this thread (an I/O error, a panic)
+//! closes the queue: every waiting and later caller is denied.
+//! Does not: check what workers check; wait for a timer (a batch is whatever waits, up to named limits).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ledger::{AppendError, Batch, BatchError, Head, Ledger, Private, ReadError};
+use verifier::act::Deed;
+use verifier::decision::{Decision, Detail, Grant, Outcome};
+use verifier::epoch;
+use verifier::record::Record;
+
+use crate::clock::Reading;
+use crate::engine::{Code, RealmMode};
+use crate::fold::Fold;
+use crate::governance::{Engines, NotRecorded, Proposed, Recorded, Verified};
+use crate::keys::Identity;
+use crate::live::{Live, Shared};
+use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Present, Proposal, Refusal, Reply, Stop};
+use crate::queue::Load;
+
+/// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
+pub const BATCH_DECISIONS: usize = 8_192;
+/// Bytes of requests and details that one batch takes before it is committed: about 30 ms of a disk's time.
+pub const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// How long the sequencer sleeps without a wake-up: only a bound on the harm of a lost one.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Why the sequencer ended.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the log cannot be written: {0}")]
+    Append(#[from] AppendError),
+    #[error("a record does not fit: {0}")]
+    Batch(#[from] BatchError),
+    #[error("the log gave index {got} where {expected} was next")]
+    Index { got: u64, expected: u64 },
+}
+
+/// The single writer.
+#[derive(Debug)]
+pub struct Sequencer {
+    ledger: Ledger,
+    fold: Fold,
+    shared: Arc<Shared>,
+    batch: Batch,
+    batch_load: Load,
+    waiting: Vec<Waiting>,
+    held: Option<Proposal>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    items: Vec<(Item, Place)>,
+    load: Load,
+    reply: tokio::sync::oneshot::Sender<Reply>,
+}
+
+/// Closes the queue however the thread ends.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the sequencer panicked".into());
+        }
+        self.0.queue.close();
+    }
+}
+
+impl Sequencer {
+    /// The writer of a log whose fold is given.
+    #[must_use]
+    pub fn new(ledger: Ledger, fold: Fold, shared: Arc<Shared>) -> Self {
+        let (batch, batch_load) = (Batch::default(), Load::default());
+        Sequencer { ledger, fold, shared, batch, batch_load, waiting: Vec::new(), held: None }
+    }
+
+    /// Runs until the service stops and nothing waits, or the log cannot be written any more.
+    pub fn run(mut self) {
+        let shared = self.shared.clone();
+        let _closing = Closing(shared.clone());
+        if let Err(fault) = self.work() {
+            shared.fail(fault.to_string());
+        }
+    }
+
+    fn work(&mut self) -> Result<(), Fault> {
+        loop {
+            while let Some(act) = self.shared.queue.pop_act() {
+                self.govern(act)?;
+            }
+            self.fill()?;
+            if !self.waiting.is_empty() {
+                self.commit()?;
+            } else if self.held.is_none() {
+                if self.shared.stopping.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                self.shared.queue.wait(IDLE);
+            }
+        }
+    }
+
+    /// Takes what waits, up to the limits of a batch.
+    fn fill(&mut self) -> Result<(), Fault> {
+        while let Some(proposal) = self.held.take().or_else(|| self.shared.queue.pop()) {
+            let Load { decisions, bytes } = self.batch_load;
+            let full = decisions.saturating_add(proposal.load.decisions) > BATCH_DECISIONS
+                || bytes.saturating_add(proposal.load.bytes) > BATCH_BYTES;
+            // Any one body fits into an empty batch: its limits are below those of the ledger.
+            if full && !self.waiting.is_empty() {
+                self.held = Some(proposal);
+                return Ok(());
+            }
+            self.sequence(proposal)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a body its place, sends it back, or refuses it; all of it or nothing.
+    fn sequence(&mut self, proposal: Proposal) -> Result<(), Fault> {
+        if proposal.reply.is_closed() {
+            // The caller has gone: deciding for nobody would only fill the log.
+            self.shared.queue.release(proposal.load);
+            return Ok(());
+        }
+        let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
+        let now = at_ms.max(proposal.evaluated_at);
+        let stale = self.is_stale(&proposal, now);
+        let answer = if stale && proposal.attempt <= MAX_ATTEMPTS {
+            Err(None)
+        } else {
+            self.recall(&proposal, now, trouble.is_some()).map_err(Some)
+        };
+        let Proposal { caller, items, governance, evaluated_at, stop, load, reply, .. } = proposal;
+        let mut earlier = match answer {
+            Ok(earlier) => earlier.into_iter(),
+            Err(refusal) => {
+                self.shared.queue.release(load);
+                // A caller that went away in between is denied by that.
+                let _ = reply.send(refusal.map_or(Reply::Stale(items), Reply::Refused));
+                return Ok(());
+            }
+        };
+        let mut placed = Vec::with_capacity(items.len());
+        for mut item in items {
+            let place = match earlier.next().flatten() {
+                Some((index, present)) => Place::Again { index, present },
+                None => {
+                    let code = if stale {
+                        Some(Code::GovernanceRace)
+                    } else if trouble.is_some() {
+                        Some(Code::Clock)
+                    } else {
+                        None
+                    };
+                    let discloses = governance == self.fold.governance && item.verdict.mode == RealmMode::Public;
+                    self.record(&caller, &mut item, evaluated_at, now, code, discloses)?
+                }
+            };
+            let stops = match stop {
+                Stop::Never => false,
+                Stop::AfterDeny => !place.is_allowed(),
+                Stop::AfterAllow => place.is_allowed(),
+            };
+            placed.push((item, place));
+            if stops {
+                break;
+            }
+        }
+        self.batch_load.decisions = self.batch_load.decisions.saturating_add(load.decisions);
+        self.batch_load.bytes = self.batch_load.bytes.saturating_add(load.bytes);
+        self.waiting.push(Waiting { items: placed, load, reply });
+        Ok(())
+    }
+
+    fn is_stale(&self, proposal: &Proposal, now: u64) -> bool {
+        // A deadline that passed since is applied here; any other end of a verdict needs the worker again.
+        let ran_out = |item: &Item| {
+            let until = item.verdict.valid_until_ms;
+            until > proposal.evaluated_at && until <= now && item.request.deadline.is_none_or(|deadline| deadline > now)
+        };
+        proposal.governance != self.fold.governance
+            || now.saturating_sub(proposal.evaluated_at) > MAX_AGE_MS
+            || proposal.items.iter().any(ran_out)
+    }
+
+    /// Looks every idempotency key of a body up before anything of the body is recorded.
+    fn recall(&mut self, proposal: &Proposal, now: u64, trouble: bool) -> Result<Vec<Option<(u64, Present)>>, Refusal> {
+        self.fold.idempotency.forget(now);
+        let mut found = Vec::new();
+        let mut new_tags = Vec::new();
+        for (n, item) in proposal.items.iter().enumerate() {
+            let Some(tag) = item.tag else { continue };
+            found.resize(n, None);
+            match self.fold.idempotency.get(&tag) {
+                None if new_tags.contains(&tag) => return Err(Refusal::InFlight { item: n }),
+                None => {
+                    new_tags.push(tag);
+                    found.push(None);
+                }
+                // Above what is published: its answer is not out yet, so there is nothing to repeat.
+                Some(index) if index >= self.ledger.size() => return Err(Refusal::InFlight { item: n }),
+                Some(index) => found.push(Some((index, self.present(n, item, index, now, trouble)?))),
+            }
+        }
+        if !self.fold.idempotency.has_room(new_tags.len()) {
+            return Err(Refusal::TooManyKeys);
+        }
+        Ok(found)
+    }
+
+    /// The present state of what was recorded for the same request; threat 13.
+    fn present(&self, n: usize, item: &Item, index: u64, now: u64, trouble: bool) -> Result<Present, Refusal> {
+        let gone = |_: ReadError| Refusal::Erased { item: n };
+        let private = self.shared.reader.private(index).map_err(gone)?;
+        if private.request != *item.committed {
+            return Err(Refusal::KeyReused { item: n });
+        }
+        let leaf = self.shared.reader.entry(index).map_err(gone)?;
+        let (Ok(Record::Decision(decision)), Ok(detail)) = (Record::decode(&leaf), Detail::decode(&private.detail))
+        else {
+            return Err(Refusal::Erased { item: n });
+        };
+        Ok(present_state(&self.fold.switches, &decision, &detail, now, trouble))
+    }
+
+    /// Decides one item for good and records it.
+    fn record(
+        &mut self,
+        caller: &Identity,
+        item: &mut Item,
+        evaluated_at: u64,
+        now: u64,
+        doubt: Option<Code>,
+        disclosed: bool,
+    ) -> Result<Place, Fault> {
+        let before = item.verdict.classes();
+        if let Some(code) = doubt {
+            item.verdict.unknown(code);
+        }
+        if self.fold.switches.halt_request(caller.realm(), &item.request, &item.verdict.policies) {
+            item.verdict.fail(Code::Halted);
+        }
+        if item.request.deadline.is_some_and(|deadline| deadline <= now) {
+            item.verdict.fail(Code::Deadline);
+        }
+        let classes = item.verdict.classes();
+        if classes != before {
+            item.prepare_detail(caller);
+        }
+        // The one place where an action is allowed: nine verdicts, none of which failed or is unknown, at log time.
+        let outcome = if item.verdict.stands() { Outcome::Allow } else { Outcome::Deny };
+        let grant = (outcome == Outcome::Allow).then(|| Grant {
+            expires_at: now.saturating_add(item.verdict.ttl_ms),
+            uses: item.verdict.uses,
+            lease_ends_at: None,
+        });
+        let index = self.ledger.size().saturating_add(self.batch.len() as u64);
+        let record = Record::Decision(Box::new(Decision {
+            recorded_at: now,
+            governance: self.fold.governance,
+            epoch: self.fold.epoch,
+            permit: item.permit,
+            realm: caller.realm().to_owned(),
+            evaluated_at,
+            outcome,
+            classes,
+            request: item.request_hash,
+            detail: item.detail.hash,
+            grant,
+            audience: item.request.audience.clone(),
+            shadow: None,
+        }));
+        let private = Private {
+            disclosed,
+            request_salt: item.request_salt,
+            request: &item.committed,
+            detail_salt: item.detail.salt,
+            detail: &item.detail.bytes,
+        };
+        self.batch.push(&record, Some(private))?;
+        self.fold.decided(item.tag, index, now);
+        let Record::Decision(decision) = record else { return Err(Fault::Index { got: index, expected: index }) };
+        Ok(Place::New { index, decision })
+    }
+
+    /// Makes everything in the batch durable, then answers.
+    fn commit(&mut self) -> Result<(), Fault> {
+        // A crash before `append` returns: nobody was answered; what recovery finds of the frame is not a promise.
+        let head = if self.batch.is_empty() { self.shared.reader.head() } else { self.append()?.1 };
+        // A crash from here on: the records stand, and a retry under an idempotency key finds them.
+        for Waiting { items, load, reply } in self.waiting.drain(..) {
+            self.shared.queue.release(load);
+            // A caller that went away has no permit; its record stays.
+            let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
+        }
+        self.batch_load = Load::default();
+        Ok(())
+    }
+
+    /// Appends the batch; returns the index of its first record.
+    fn append(&mut self) -> Result<(u64, Arc<Head>), Fault> {
+        let expected = self.ledger.size();
+        let appended = self.ledger.append(&self.batch, self.fold.last_ms)?;
+        self.batch.clear();
+        if appended.first != expected {
+            return Err(Fault::Index { got: appended.first, expected });
+        }
+        self.shared.recorded(self.fold.last_ms);
+        Ok((expected, appended.head))
+    }
+
+    /// Records one act alone, puts it in force, and answers. The batch is empty here.
+    fn govern(&mut self, proposed: Proposed) -> Result<(), Fault> {
+        let Proposed { verified, epoch, reply } = proposed;
+        let result = self.act(&verified, epoch)?;
+        // An administrator who went away reads the version in force, and finds the act in the log.
+        let _ = reply.send(result);
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        verified: &Verified,
+        epoch: Option<(Vec<u8>, Engines)>,
+    ) -> Result<Result<Recorded, NotRecorded>, Fault> {
+        if verified.act().follows != self.fold.governance {
+            return Ok(Err(NotRecorded::Stale(self.fold.governance)));
+        }
+        let recorded_at = self.shared.clock.read(self.fold.last_ms).at_ms;
+        let governance = self.fold.governance + 1;
+        let note = verified.note().to_owned();
+        let (index, head, engines) = match (&verified.act().deed, epoch) {
+            (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.epoch + 1 => {
+                return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
+            }
+            (Deed::Epoch { number, .. }, Some((document, engines))) => {
+                self.fold.last_ms = recorded_at;
+                let (index, head) = self.append_epoch(*number, &document, recorded_at, governance, note)?;
+                self.fold.publish(*number);
+                (index, head, Some(engines))
+            }
+            (Deed::Switch { target, power, .. }, None) if self.fold.epoch > 0 => {
+                self.fold.last_ms = recorded_at;
+                self.batch.push(&Record::Switch { recorded_at, governance, note }, None)?;
+                let (index, head) = self.append()?;
+                self.fold.switch(target, *power);
+                (index, head, self.shared.live.load().engines.clone())
+            }
+            (Deed::Switch { .. } | Deed::Epoch { .. }, _) => return Ok(Err(NotRecorded::NoEpoch)),
+        };
+        // Durable: from the next body on, workers decide under it; what they decided before is sent back.
+        let switches = self.fold.switches.clone();
+        self.shared.live.store(Arc::new(Live { governance, epoch: self.fold.epoch, engines, switches }));
+        Ok(Ok(Recorded { index, governance, head }))
+    }
+
+    /// A crash between two appends leaves parts without their closing record: they count for nothing.
+    fn append_epoch(
+        &mut self,
+        number: u64,
+        document: &[u8],
+        recorded_at: u64,
+        governance: u64,
+        note: String,
+    ) -> Result<(u64, Arc<Head>), Fault> {
+        let first_part = self.ledger.size();
+        let mut parts = 0;
+        for bytes in epoch::parts(document) {
+            let record = Record::EpochPart { recorded_at, epoch: number, part: parts, bytes: bytes.to_vec() };
+            self.push_or_append(&record)?;
+            parts += 1;
+        }
+        self.push_or_append(&Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor: None })?;
+        let (_, head) = self.append()?;
+        Ok((first_part + parts, head))
+    }
+
+    fn push_or_append(&mut self, record: &Record) -> Result<(), Fault> {
+        match self.batch.push(record, None) {
+            Err(BatchError::Full) => {
+                self.append()?;
+                Ok(self.batch.push(record, None)?)
+            }
+            done => Ok(done?),
+        }
+    }
+}
+
+/// What a recorded decision is worth at a time: allowed only if it was, has not run out, and nothing is stopped.
+#[must_use]
+pub fn present_state(
+    switches: &crate::fold::Switches,
+    decision: &Decision,
+    detail: &Detail,
+    now: u64,
+    clock_trouble: bool,
+) -> Present {
+    match decision.grant {
+        Some(_) if clock_trouble => Present::Void(Code::Clock.name()),
+        Some(grant) if grant.expires_at <= now => Present::Void("expired"),
+        Some(_) if switches.halt_recorded(&decision.realm, detail) => Present::Void(Code::Halted.name()),
+        Some(_) => Present::Allowed,
+        None => Present::Denied,
+    }
+}

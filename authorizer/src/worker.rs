@@ -1,0 +1,215 @@
+//! Why: what one HTTP worker does with a body: evaluate on its own engine, propose, wait, evaluate again if told to.
+//!
+//! Guarantees: the clock is read once per evaluation, and that is the time of every condition; whatever goes wrong on
+//! the way (queue full, sequencer gone, no answer in time) is [`NoAnswer`], never a decision.
+//! Does not: change or read state that a later record could change.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use tokio::sync::oneshot;
+use verifier::json::Json;
+use verifier::request::{Entity, Request};
+
+use crate::engine::{Code, Engine, Facts};
+use crate::keys::Identity;
+use crate::live::{Live, Shared};
+use crate::proposal::{Durable, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop};
+use crate::queue::{Load, Refused};
+
+/// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One request as it came.
+#[derive(Debug)]
+pub struct Asked {
+    /// As parsed.
+    pub request: Request,
+    /// The exact bytes as sent; `None` for AuthZEN, whose committed form follows from what was evaluated.
+    pub sent: Option<Bytes>,
+}
+
+/// Why there is no decision. Nothing is allowed by any of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// No epoch is published yet.
+    NoEpoch,
+    /// The queue is full.
+    Full,
+    /// The log cannot be written, or not in time.
+    Unavailable,
+    /// Requests and details together are larger than a batch takes.
+    TooLarge,
+    /// The sequencer refused the body.
+    Refused(Refusal),
+}
+
+/// One worker of the HTTP server.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Worker {
+    /// The worker with this index; each has its own engine.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+        Worker { shared, index }
+    }
+
+    /// The service's shared parts.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Decides requests of one caller, recorded in order. With [`Stop::Never`] there is one [`Durable`] with all of
+    /// them; else there are as many as it took until an item stopped the rest, which is neither evaluated nor recorded.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; with [`Stop::Never`] nothing was recorded then, or its answer came too late.
+    pub async fn decide(&self, caller: &Identity, asked: Vec<Asked>, stop: Stop) -> Result<Vec<Durable>, NoAnswer> {
+        let mut asked = VecDeque::from(asked);
+        let mut done = Vec::new();
+        while !asked.is_empty() {
+            let durable = self.decide_some(caller, &mut asked, stop).await?;
+            let stopped = match (stop, durable.last_is_allowed()) {
+                (Stop::Never, _) => false,
+                (Stop::AfterDeny, last) => last != Some(true),
+                (Stop::AfterAllow, last) => last == Some(true),
+            };
+            done.push(durable);
+            if stopped {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn decide_some(
+        &self,
+        caller: &Identity,
+        asked: &mut VecDeque<Asked>,
+        stop: Stop,
+    ) -> Result<Durable, NoAnswer> {
+        let mut attempt: u8 = 1;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let proposal = self.propose(caller, asked, stop, attempt, reply)?;
+            let load = proposal.load;
+            self.shared.queue.push(proposal, load).map_err(|refused| match refused {
+                Refused::Full(_) => NoAnswer::Full,
+                Refused::Closed => NoAnswer::Unavailable,
+            })?;
+            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+                Ok(Ok(Reply::Durable(durable))) => return Ok(durable),
+                Ok(Ok(Reply::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
+                Ok(Ok(Reply::Stale(items))) => {
+                    for item in items.into_iter().rev() {
+                        asked.push_front(item.into());
+                    }
+                    attempt = attempt.saturating_add(1);
+                }
+                // The sequencer dropped the reply, or the disk takes too long.
+                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unavailable),
+            }
+        }
+    }
+
+    /// Evaluates requests from the front, up to the first that is sure to stop the rest.
+    fn propose(
+        &self,
+        caller: &Identity,
+        asked: &mut VecDeque<Asked>,
+        stop: Stop,
+        attempt: u8,
+        reply: oneshot::Sender<Reply>,
+    ) -> Result<Proposal, NoAnswer> {
+        let live = self.shared.live.load();
+        let Live { governance, engines, .. } = &**live;
+        let engine = engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        // An engine is never left half changed: deciding does not change it.
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = self.shared.now();
+        let mut items = Vec::with_capacity(asked.len());
+        let mut bytes = 0_usize;
+        while let Some(next) = asked.pop_front() {
+            let item = self.evaluate(&engine, caller, next, reading.at_ms, reading.trouble.is_some());
+            bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
+            let stands = item.verdict.stands();
+            items.push(item);
+            match stop {
+                Stop::AfterDeny if !stands => break,
+                Stop::AfterAllow if stands => break,
+                Stop::Never | Stop::AfterDeny | Stop::AfterAllow => {}
+            }
+        }
+        if bytes > MAX_BODY_PRIVATE {
+            return Err(NoAnswer::TooLarge);
+        }
+        let load = Load { decisions: items.len(), bytes };
+        let (governance, evaluated_at) = (*governance, reading.at_ms);
+        Ok(Proposal { caller: caller.clone(), items, governance, evaluated_at, attempt, stop, load, reply })
+    }
+
+    fn evaluate(&self, engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> Item {
+        let Asked { request, sent } = asked;
+        let facts = Facts { realm: caller.realm(), key_id: caller.key_id(), now_ms, authzen: sent.is_none() };
+        let (evaluated, committed, original) = match sent {
+            Some(sent) => (request, sent, None),
+            None => {
+                let tolerated = engine.tolerate(&request);
+                let committed = committed_form(&tolerated);
+                (tolerated, Bytes::from(committed), Some(request))
+            }
+        };
+        let mut verdict = engine.decide(&evaluated, &facts);
+        if committed.is_empty() {
+            verdict.unknown(Code::EngineError);
+        }
+        if trouble {
+            verdict.unknown(Code::Clock);
+        }
+        let tag = evaluated.idempotency_key.as_deref().map(|key| self.shared.keys.idempotency_tag(caller, key));
+        let mut item = Item::new(caller, evaluated, committed, tag, verdict);
+        item.original = original;
+        item
+    }
+}
+
+impl From<Item> for Asked {
+    fn from(item: Item) -> Self {
+        match item.original {
+            Some(request) => Asked { request, sent: None },
+            None => Asked { request: item.request, sent: Some(item.committed) },
+        }
+    }
+}
+
+/// The RFC 8785 form of what was evaluated: subject, action, resource and context, absent where empty.
+#[must_use]
+pub fn committed_form(request: &Request) -> Vec<u8> {
+    let text = |text: &str| Json::String(text.to_owned());
+    let with = |mut pairs: Vec<(String, Json)>, name: &str, more: &[(String, Json)]| {
+        if !more.is_empty() {
+            pairs.push((name.to_owned(), Json::Object(more.to_vec())));
+        }
+        pairs
+    };
+    let entity = |entity: &Entity| {
+        let pairs = vec![("type".to_owned(), text(&entity.kind)), ("id".to_owned(), text(&entity.id))];
+        Json::Object(with(pairs, "properties", &entity.properties))
+    };
+    let action = vec![("name".to_owned(), text(&request.action.name))];
+    let pairs = vec![
+        ("subject".to_owned(), entity(&request.subject)),
+        ("action".to_owned(), Json::Object(with(action, "properties", &request.action.properties))),
+        ("resource".to_owned(), entity(&request.resource)),
+    ];
+    let whole = Json::Object(with(pairs, "context", &request.context));
+    // Only a number that is no number cannot be written, and JSON has none; what has no form is denied by its caller.
+    serde_json_canonicalizer::to_vec(&whole).unwrap_or_default()
+}
