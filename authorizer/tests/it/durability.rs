@@ -1,0 +1,149 @@
+//! Answers only after durability: a disk that hangs or fails gives nobody a permit.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use authorizer::queue::Bounds;
+use ledger::storage::ram::{Fault, Op, Ram, Rule};
+use verifier::act::Power;
+use verifier::decision::Outcome;
+use verifier::record::Record;
+
+use crate::support::{Site, bearer, call, read};
+
+fn hang(ram: &Ram) {
+    ram.fault(Rule { op: Some(Op::Sync), path: String::new(), nth: 0, fault: Fault::Hang });
+}
+
+fn allowed(site: &Site) -> usize {
+    let allowed = |record: &Record| matches!(record, Record::Decision(d) if d.outcome == Outcome::Allow);
+    site.records().iter().filter(|record| allowed(record)).count()
+}
+
+#[test]
+fn while_a_sync_never_ends_no_answer_but_503_appears_and_after_a_crash_nothing_was_allowed() {
+    let mut site = Site::in_memory();
+    let size = site.size();
+    hang(site.ram.as_ref().unwrap());
+    let (address, key) = (site.address(), bearer(&site.key));
+    let callers: Vec<_> = ["/v1/decisions", "/v1/decisions?receipt=none&answer=brief", "/access/v1/evaluation"]
+        .into_iter()
+        .map(|path| {
+            let key = key.clone();
+            thread::spawn(move || {
+                let headers = [("Authorization", &*key), ("Content-Type", "application/json")];
+                call(address, "POST", path, &headers, read("1").to_string().as_bytes())
+            })
+        })
+        .collect();
+    for caller in callers {
+        let answer = caller.join().unwrap();
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.header("retry-after").is_some());
+        assert!(!answer.text().contains("true"));
+    }
+    assert_eq!(site.size(), size, "nothing is published");
+    site.crash();
+    assert_eq!(allowed(&site), 0);
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+}
+
+/// Threat 12.
+#[test]
+fn a_repeated_request_is_not_answered_before_its_first_record_is_durable() {
+    let site = Site::in_memory();
+    let mut request = read("1");
+    request["idempotency_key"] = "k".into();
+    let body = request.to_string();
+    hang(site.ram.as_ref().unwrap());
+    let (address, key) = (site.address(), bearer(&site.key));
+    let first = {
+        let (key, body) = (key.clone(), body.clone());
+        thread::spawn(move || {
+            let headers = [("Authorization", &*key), ("Content-Type", "application/json")];
+            call(address, "POST", "/v1/decisions", &headers, body.as_bytes())
+        })
+    };
+    thread::sleep(Duration::from_millis(200));
+    let second = site.send("/v1/decisions", "application/json", body.as_bytes());
+    assert_eq!((first.join().unwrap().status, second.status), (503, 503));
+    site.ram.as_ref().unwrap().release();
+    // The first record became durable after all; the retry finds that one permit and makes no second.
+    let end = Instant::now() + Duration::from_secs(10);
+    while site.size() == 2 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let retried = site.decide(&request);
+    assert_eq!(retried["decision"], true);
+    assert_eq!(allowed(&site), 1);
+}
+
+#[test]
+fn a_full_queue_is_answered_503_with_retry_after_before_the_body_is_read() {
+    let small = Bounds { bodies: 1, ..Bounds::default() };
+    let site = Site::with(Some(Ram::new()), move |config| config.bounds = small);
+    let size = site.size();
+    hang(site.ram.as_ref().unwrap());
+    let (address, key) = (site.address(), bearer(&site.key));
+    let first = {
+        let key = key.clone();
+        thread::spawn(move || {
+            let headers = [("Authorization", &*key), ("Content-Type", "application/json")];
+            call(address, "POST", "/v1/decisions", &headers, read("1").to_string().as_bytes())
+        })
+    };
+    thread::sleep(Duration::from_millis(300));
+    // A body is announced and never sent: the answer does not wait for it.
+    let headers = [("Authorization", &*key), ("Content-Type", "application/json"), ("Content-Length", "50000")];
+    for path in ["/v1/decisions", "/access/v1/evaluation", "/access/v1/evaluations"] {
+        let began = Instant::now();
+        let answer = site.call("POST", path, &headers, b"");
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.text().contains("overloaded"), "{}", answer.text());
+        let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=10).contains(&seconds));
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+    assert_eq!(first.join().unwrap().status, 503);
+    assert_eq!(site.size(), size);
+}
+
+#[test]
+fn after_an_io_error_every_waiting_and_later_request_is_denied() {
+    let mut site = Site::in_memory();
+    let kind = std::io::ErrorKind::StorageFull;
+    let rule = Rule { op: Some(Op::Write), path: String::new(), nth: 0, fault: Fault::Fail(kind) };
+    site.ram.as_ref().unwrap().fault(rule);
+    for _ in 0..3 {
+        let answer = site.post("/v1/decisions", &read("1"));
+        assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    }
+    assert_eq!(site.switch(1, "global", Power::Halt).code(), "unavailable");
+    assert_eq!(site.call("GET", "/readyz", &[], b"").status, 503);
+    assert!(site.service.as_ref().unwrap().fault().is_some());
+    site.crash();
+    assert_eq!(allowed(&site), 0);
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+}
+
+#[test]
+fn a_stop_answers_what_was_accepted_and_closes_the_log() {
+    let mut site = Site::new();
+    let (address, key) = (site.address(), bearer(&site.key));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let key = key.clone();
+            thread::spawn(move || {
+                let headers = [("Authorization", &*key), ("Content-Type", "application/json")];
+                call(address, "POST", "/v1/decisions", &headers, read("1").to_string().as_bytes()).status
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
+    site.restart();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    for caller in callers {
+        assert_eq!(caller.join().unwrap(), 200);
+    }
+}

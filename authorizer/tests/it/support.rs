@@ -1,0 +1,310 @@
+//! A site: a log, keys, an administrator, and a running service; and the smallest HTTP client that does.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use authorizer::keys::{ApiKeys, Role, admin_bearer};
+use authorizer::service::{admin_keys_path, api_keys_path};
+use authorizer::{Config, Service};
+use ledger::storage::Storage;
+use ledger::storage::disk::Disk;
+use ledger::storage::ram::Ram;
+use ledger::{Ledger, Options, Reader, Signer, create_in, default_memory};
+use serde_json::{Value, json};
+use verifier::act::{Act, Deed, Power, Target};
+use verifier::epoch::EpochContent;
+use verifier::receipt::Receipt;
+use verifier::record::Record;
+use verifier::text::unb64;
+use verifier::verify::{LogKey, verify_receipt};
+
+pub const ORIGIN: &str = "test.example/log";
+const SEED: [u8; 32] = [42; 32];
+
+/// Reads are allowed, writes of archived records are forbidden, an action `boom` makes a forbid err.
+pub const POLICIES: [(&str, &str); 3] = [
+    ("reads", r#"@id("reads") permit(principal, action == Action::"read", resource);"#),
+    (
+        "writes",
+        r#"@id("writes") permit(principal, action == Action::"write", resource) unless { resource has archived && resource.archived };"#,
+    ),
+    ("frozen", r#"@id("frozen") forbid(principal, action, resource) when { resource has frozen && resource.frozen };"#),
+];
+
+pub struct Site {
+    pub dir: tempfile::TempDir,
+    pub service: Option<Service>,
+    pub reader: Reader,
+    pub key: String,
+    pub admin_key: String,
+    pub ram: Option<Ram>,
+    admin: Signer,
+    adjust: Adjust,
+}
+
+type Adjust = Arc<dyn Fn(&mut Config)>;
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Site {
+    /// On disk, with an epoch of [`POLICIES`].
+    pub fn new() -> Site {
+        Site::with(None, |_| {})
+    }
+
+    /// In memory, where syncs can be made to hang or fail.
+    pub fn in_memory() -> Site {
+        Site::with(Some(Ram::new()), |_| {})
+    }
+
+    /// With another configuration.
+    pub fn with(ram: Option<Ram>, adjust: impl Fn(&mut Config) + 'static) -> Site {
+        let site = Site::without_epoch(ram, adjust);
+        let answer = site.publish(&POLICIES, 0, 1);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        site
+    }
+
+    pub fn without_epoch(ram: Option<Ram>, adjust: impl Fn(&mut Config) + 'static) -> Site {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let adjust: Adjust = Arc::new(adjust);
+        let (log, memory) = log_paths(&data, ram.as_ref());
+        let now = config(&data, &adjust).clock.wall_ms();
+        create_in(storage(ram.as_ref()), &log, &memory, ORIGIN, now).unwrap();
+        fs::create_dir_all(data.join("keys")).unwrap();
+        let admin = Signer::from_seed(&Act::key_name(ORIGIN), &SEED).unwrap();
+        fs::write(admin_keys_path(&data), format!("{}\n", admin.verifier_key())).unwrap();
+        let keys = ApiKeys::create_file(&api_keys_path(&data)).unwrap();
+        keys.create_admin(&SEED, "2026-01-01T00:00:00.000Z".into()).unwrap();
+        let (key, _) = keys.create("main", Role::Service, "2026-01-01T00:00:01.000Z".into()).unwrap();
+        let (service, reader) = start(&data, ram.as_ref(), &adjust);
+        let (key, admin_key) = (key.to_string(), admin_bearer(&SEED).to_string());
+        Site { dir, service: Some(service), reader, key, admin_key, ram, admin, adjust }
+    }
+
+    /// Stops and starts again over the same log.
+    pub fn restart(&mut self) {
+        assert!(self.service.take().unwrap().stop(), "closed in time");
+        self.open();
+    }
+
+    /// As after `kill -9`: what the old service still holds is void.
+    pub fn crash(&mut self) {
+        self.ram.as_ref().unwrap().restart();
+        drop(self.service.take());
+        self.open();
+    }
+
+    fn open(&mut self) {
+        let (service, reader) = start(&self.dir.path().join("data"), self.ram.as_ref(), &self.adjust);
+        (self.service, self.reader) = (Some(service), reader);
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.service.as_ref().unwrap().address()
+    }
+
+    pub fn size(&self) -> u64 {
+        self.reader.head().checkpoint.size
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        (0..self.size()).map(|index| self.reader.record(index).unwrap()).collect()
+    }
+
+    /// A call with the service key.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(path, "application/json", body.to_string().as_bytes())
+    }
+
+    pub fn send(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        self.call("POST", path, &[("Authorization", &bearer(&self.key)), ("Content-Type", content_type)], body)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &[("Authorization", &bearer(&self.key))], b"")
+    }
+
+    pub fn admin(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        self.call(method, path, &[("Authorization", &bearer(&self.admin_key)), ("Content-Type", content_type)], body)
+    }
+
+    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        call(self.address(), method, path, headers, body)
+    }
+
+    /// A decision on one request; panics unless the answer is 200.
+    pub fn decide(&self, request: &Value) -> Value {
+        let answer = self.post("/v1/decisions", request);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    pub fn epoch_body(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Value {
+        let mut pairs: Vec<(String, String)> = policies.iter().map(|(i, t)| ((*i).into(), (*t).into())).collect();
+        pairs.sort();
+        let content = EpochContent { policies: pairs.clone(), ..EpochContent::default() };
+        let deed = Deed::Epoch { number, content: content.digest() };
+        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
+        let policies: Vec<_> = pairs.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
+        json!({ "policies": policies, "note": note })
+    }
+
+    pub fn publish(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Answer {
+        let body = self.epoch_body(policies, follows, number);
+        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
+    }
+
+    pub fn switch(&self, follows: u64, target: &str, power: Power) -> Answer {
+        let deed = Deed::Switch { target: Target::parse(target).unwrap(), power, reason: "drill".into() };
+        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
+        self.admin("POST", "/v1/switches", "text/plain", note.as_bytes())
+    }
+
+    pub fn sign(&self, act: &Act) -> String {
+        self.admin.sign_note(&act.text())
+    }
+
+    /// Checks an answer as its receiver would, with nothing but the log's key, and gives back the record.
+    pub fn verify(&self, answer: &Value) -> Record {
+        let receipt = Receipt::parse(answer["receipt"].as_str().unwrap()).unwrap();
+        let leaf = unb64(answer["record"].as_str().unwrap()).unwrap();
+        let key = LogKey::unlimited(self.reader.verifier_key().clone());
+        let verified = verify_receipt(&receipt, Some(&leaf), &[key]).unwrap();
+        assert_eq!(verified.index(), answer["index"].as_u64().unwrap());
+        assert_eq!(verified.leaf().to_string(), answer["leaf"].as_str().unwrap());
+        verified.record().clone()
+    }
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The code of a problem document.
+    pub fn code(&self) -> String {
+        let json = self.json();
+        assert_eq!(json["status"], self.status);
+        json["code"].as_str().unwrap().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (this, value) = line.split_once(':')?;
+            this.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// A request that [`POLICIES`] allow.
+pub fn read(id: &str) -> Value {
+    json!({
+        "subject": { "type": "Agent", "id": "alice" },
+        "action": { "name": "read" },
+        "resource": { "type": "Record", "id": id },
+    })
+}
+
+/// A request that [`POLICIES`] deny.
+pub fn erase(id: &str) -> Value {
+    let mut request = read(id);
+    request["action"]["name"] = "erase".into();
+    request
+}
+
+pub fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
+/// The wall clock, as the tests' shell.
+#[expect(clippy::disallowed_methods, reason = "the test's own shell")]
+pub fn now_ms() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Content-Length") && (method != "GET" || !body.is_empty()) {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server may refuse before it has read the body.
+    let _ = stream.write_all(body);
+    answer(&mut stream)
+}
+
+/// Reads one answer up to its end, which is the end of the connection.
+pub fn answer(stream: &mut TcpStream) -> Answer {
+    let mut raw = Vec::new();
+    let mut chunk = [0; 65_536];
+    while let Ok(n) = stream.read(&mut chunk) {
+        if n == 0 {
+            break;
+        }
+        raw.extend_from_slice(&chunk[..n]);
+        if is_whole(&raw) {
+            break;
+        }
+    }
+    let end = raw.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {raw:?}"));
+    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: raw[end + 4..].to_vec() }
+}
+
+fn is_whole(raw: &[u8]) -> bool {
+    let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+    let length =
+        head.split("content-length:").nth(1).and_then(|rest| rest.lines().next()?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| raw.len() >= end + 4 + length)
+}
+
+fn storage(ram: Option<&Ram>) -> Arc<dyn Storage> {
+    match ram {
+        Some(ram) => Arc::new(ram.clone()),
+        None => Arc::new(Disk),
+    }
+}
+
+fn log_paths(data: &Path, ram: Option<&Ram>) -> (PathBuf, PathBuf) {
+    let log = if ram.is_some() { PathBuf::from("/log") } else { data.to_owned() };
+    let memory = default_memory(&log);
+    (log, memory)
+}
+
+fn config(data: &Path, adjust: &Adjust) -> Config {
+    let mut config = Config::new(data, "127.0.0.1:0".parse().unwrap());
+    config.workers = 2;
+    adjust(&mut config);
+    config
+}
+
+fn start(data: &Path, ram: Option<&Ram>, adjust: &Adjust) -> (Service, Reader) {
+    let config = config(data, adjust);
+    let (log, _) = log_paths(data, ram);
+    let now = config.clock.wall_ms();
+    let (ledger, reader) = Ledger::open_in(storage(ram), Options::new(log), now).unwrap();
+    let service = Service::start(config, ledger, reader.clone()).unwrap();
+    (service, reader)
+}
