@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Workloads with named seeds, and what measures them; `interlock bench` and the criterion benches run them.
+
+pub mod policy;

@@ -1,0 +1,225 @@
+//! Policy evaluation: what the engine costs beside `cedar-policy` itself on the same policies, as policies grow in number.
+//!
+//! One policy an agent, each of them bound to its agent by scope, and five prohibitions that apply to everybody: whatever the number of
+//! policies, a request has six candidates. The limit is plain `is_authorized` on requests and entities that are already built; the engine
+//! begins at the parsed request, and converts and checks it against the schema within the measured time. No index stands before either of
+//! them, so both grow with the number of policies.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use authorizer::engine::{Engine, Facts, PublishError, Published};
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity, EntityId, EntityUid, Policy, PolicyId, PolicySet, RestrictedExpression,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use verifier::epoch::EpochContent;
+use verifier::request::Request;
+
+/// The seed of the requests.
+pub const SEED: u64 = 0x494c_4b50;
+/// How many different requests are asked in turn.
+const REQUESTS: usize = 256;
+
+const SCHEMA: &str = r#"
+entity Agent = { "team": String, "level": Long };
+entity Account = { "owner": String, "limit": Long, "frozen": Bool };
+action "transfer" appliesTo {
+  principal: Agent, resource: Account,
+  context: { "amount": Long, "now": datetime, "mfa": Bool, "country": String },
+};
+"#;
+
+const PROHIBITIONS: [(&str, &str); 5] = [
+    ("amount-above-limit", "context.amount > resource.limit"),
+    ("country-not-served", r#"["kp", "ir", "sy"].contains(context.country)"#),
+    ("frozen-account", "resource.frozen"),
+    ("large-without-mfa", "context.amount > 1000 && !context.mfa"),
+    ("outside-the-year", r#"context.now < datetime("2026-01-01") || context.now >= datetime("2027-01-01")"#),
+];
+
+/// Policies, and requests that they allow and deny.
+pub struct Workload {
+    engine: Engine,
+    requests: Vec<Request>,
+    plain: PolicySet,
+    prepared: Vec<(cedar_policy::Request, Entities)>,
+}
+
+/// What was measured: nanoseconds a decision, the best of several rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// How many policies stood in the epoch.
+    pub policies: usize,
+    /// The engine, from the parsed request to nine verdicts.
+    pub engine_ns: f64,
+    /// Plain `is_authorized` on what was built before.
+    pub plain_ns: f64,
+}
+
+impl Measured {
+    /// The engine's rate as a share of the limit.
+    pub fn ratio(&self) -> f64 {
+        self.plain_ns / self.engine_ns
+    }
+}
+
+/// An epoch of so many policies, at least the five prohibitions.
+pub fn content(policies: usize) -> EpochContent {
+    let forbid = |(id, when): &(&str, &str)| {
+        (
+            (*id).to_owned(),
+            format!("@id(\"{id}\")\nforbid (principal, action == Action::\"transfer\", resource) when {{ {when} }};"),
+        )
+    };
+    let permit = |agent: usize| {
+        let id = format!("agent-{agent:06}");
+        let text = format!(
+            "@id(\"{id}\")\npermit (principal == Agent::\"{agent}\", action == Action::\"transfer\", resource) \
+             when {{ principal.level >= 2 && principal.team == resource.owner && context.amount > 0 }};"
+        );
+        (id, text)
+    };
+    let mut policies: Vec<_> =
+        PROHIBITIONS.iter().map(forbid).chain((0..policies.saturating_sub(PROHIBITIONS.len())).map(permit)).collect();
+    policies.sort();
+    EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None }
+}
+
+/// One request's values.
+struct Ask {
+    agent: usize,
+    level: i64,
+    amount: i64,
+    mfa: bool,
+    frozen: bool,
+    country: &'static str,
+}
+
+impl Ask {
+    fn random(rng: &mut StdRng, agents: usize) -> Self {
+        Self {
+            agent: rng.random_range(0..agents.max(1)),
+            level: rng.random_range(1..5),
+            amount: rng.random_range(1..3_000),
+            mfa: rng.random_bool(0.7),
+            frozen: rng.random_bool(0.05),
+            country: if rng.random_bool(0.95) { "no" } else { "kp" },
+        }
+    }
+
+    fn json(&self) -> String {
+        let Self { agent, level, amount, mfa, frozen, country } = self;
+        format!(
+            r#"{{"subject":{{"type":"Agent","id":"{agent}","properties":{{"team":"ops","level":{level}}}}},"action":{{"name":"transfer"}},
+            "resource":{{"type":"Account","id":"a{agent}","properties":{{"owner":"ops","limit":2500,"frozen":{frozen}}}}},
+            "context":{{"amount":{amount},"now":"2026-05-05T12:00:00Z","mfa":{mfa},"country":"{country}"}}}}"#
+        )
+    }
+
+    fn prepared(&self) -> Option<(cedar_policy::Request, Entities)> {
+        let uid =
+            |kind: &str, id: String| Some(EntityUid::from_type_name_and_id(kind.parse().ok()?, EntityId::new(id)));
+        let (principal, resource) =
+            (uid("Agent", self.agent.to_string())?, uid("Account", format!("a{}", self.agent))?);
+        let text = |text: &str| Value::new_string(text.to_owned());
+        let subject = named(vec![("team", text("ops")), ("level", Value::new_long(self.level))]).collect();
+        let account =
+            vec![("owner", text("ops")), ("limit", Value::new_long(2_500)), ("frozen", Value::new_bool(self.frozen))];
+        let context = vec![
+            ("amount", Value::new_long(self.amount)),
+            ("now", Value::new_datetime("2026-05-05T12:00:00Z")),
+            ("mfa", Value::new_bool(self.mfa)),
+            ("country", text(self.country)),
+        ];
+        let none = std::collections::HashSet::new;
+        let entities = [
+            Entity::new(principal.clone(), subject, none()).ok()?,
+            Entity::new(resource.clone(), named(account).collect(), none()).ok()?,
+        ];
+        let context = Context::from_pairs(named(context)).ok()?;
+        let request =
+            cedar_policy::Request::new(principal, uid("Action", "transfer".to_owned())?, resource, context, None)
+                .ok()?;
+        Some((request, Entities::from_entities(entities, None).ok()?))
+    }
+}
+
+type Value = RestrictedExpression;
+
+fn named(pairs: Vec<(&str, Value)>) -> impl Iterator<Item = (String, Value)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value))
+}
+
+impl Workload {
+    /// The workload of so many policies.
+    ///
+    /// # Errors
+    /// None in practice: the policies are made here.
+    pub fn new(policies: usize) -> Result<Self, PublishError> {
+        let content = content(policies);
+        let parsed = content.policies.iter().filter_map(|(id, text)| Policy::parse(Some(PolicyId::new(id)), text).ok());
+        let plain = PolicySet::from_policies(parsed).unwrap_or_default();
+        let mut rng = StdRng::seed_from_u64(SEED);
+        let asks: Vec<_> =
+            (0..REQUESTS).map(|_| Ask::random(&mut rng, policies.saturating_sub(PROHIBITIONS.len()))).collect();
+        let requests = asks.iter().filter_map(|ask| Request::parse(ask.json().as_bytes()).ok()).collect();
+        let prepared = asks.iter().filter_map(Ask::prepared).collect();
+        Ok(Self { engine: Published::new(content)?.replica()?, requests, plain, prepared })
+    }
+
+    /// Asks the engine every request once; returns how many stood.
+    pub fn decide(&self) -> usize {
+        let facts = Facts { realm: "main", key_id: "0a0b0c0d0e0f", now_ms: 1_778_000_000_000, authzen: false };
+        self.requests.iter().filter(|request| self.engine.decide(black_box(request), &facts).stands()).count()
+    }
+
+    /// Asks plain Cedar every request once; returns how many were allowed.
+    pub fn plainly(&self) -> usize {
+        let authorizer = Authorizer::new();
+        let allowed = |(request, entities): &&(cedar_policy::Request, Entities)| {
+            authorizer.is_authorized(black_box(request), &self.plain, entities).decision()
+                == cedar_policy::Decision::Allow
+        };
+        self.prepared.iter().filter(allowed).count()
+    }
+
+    /// Measures both, alternating, for about this long each.
+    pub fn measure(&self, time: Duration) -> Measured {
+        const ROUNDS: u32 = 5;
+        let (mut engine_ns, mut plain_ns) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..ROUNDS {
+            engine_ns = engine_ns.min(nanoseconds(|| self.decide(), time / ROUNDS));
+            plain_ns = plain_ns.min(nanoseconds(|| self.plainly(), time / ROUNDS));
+        }
+        Measured { policies: self.plain.num_of_policies(), engine_ns, plain_ns }
+    }
+}
+
+/// Nanoseconds a request over as many passes as the time allows, one at least.
+fn nanoseconds(mut pass: impl FnMut() -> usize, time: Duration) -> f64 {
+    let start = Instant::now();
+    let mut asked = 0.0;
+    loop {
+        black_box(pass());
+        asked += REQUESTS as f64;
+        let taken = start.elapsed();
+        if taken >= time {
+            return taken.as_secs_f64() * 1e9 / asked;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_and_plain_cedar_allow_the_same_requests_and_not_all_of_them() {
+        let workload = Workload::new(100).unwrap();
+        assert_eq!((workload.requests.len(), workload.prepared.len()), (REQUESTS, REQUESTS));
+        assert_eq!(workload.decide(), workload.plainly());
+        assert!((REQUESTS / 10..REQUESTS * 9 / 10).contains(&workload.decide()));
+    }
+}
