@@ -14,7 +14,8 @@ use verifier::receipt;
 use verifier::record::Record;
 use verifier::text::{push_b64, rfc3339};
 
-use crate::proposal::{Durable, Item, Place, Present};
+use crate::present::Present;
+use crate::proposal::{Durable, Item, Place};
 
 /// Which receipt an answer carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -119,6 +119,8 @@ pub struct Fold {
     pub governance: u64,
     /// The live epoch; 0 before the first.
     pub epoch: u64,
+    /// The indexes of the closing records of all epochs, in order.
+    pub epochs: Arc<[u64]>,
     /// What is stopped. Shared with workers as it was after the last durable batch.
     pub switches: Arc<Switches>,
     /// Idempotency keys.
@@ -245,7 +247,7 @@ impl Fold {
                 }
                 let content = EpochContent::decode(&document).map_err(|_| broken("an epoch's content is malformed"))?;
                 self.follow(index, act.act(), governance)?;
-                self.epoch = number;
+                self.publish_at(number, index);
                 Ok(Some(content))
             }
             Record::Switch { governance, note, .. } => {
@@ -295,10 +297,15 @@ impl Fold {
         Arc::make_mut(&mut self.switches).set(target, power);
     }
 
-    /// Notes an epoch that the sequencer records now.
-    pub fn publish(&mut self, number: u64) {
+    /// Notes an epoch that the sequencer records now, with its closing record at `index`.
+    pub fn publish(&mut self, number: u64, index: u64) {
         self.governance += 1;
+        self.publish_at(number, index);
+    }
+
+    fn publish_at(&mut self, number: u64, index: u64) {
         self.epoch = number;
+        self.epochs = self.epochs.iter().copied().chain([index]).collect();
     }
 
     /// Notes a decision that the sequencer records now.

@@ -7,30 +7,30 @@
 //! costs the same work. A revocation holds from the next call on. [`Identity`] has one birthplace: a valid key.
 //! Does not: limit rates; sign requests (condition 2 beyond API keys).
 
+mod bearer;
+mod file;
+
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use verifier::text::{hex, unhex};
 use zeroize::Zeroizing;
 
+pub use bearer::admin_bearer;
+use bearer::{ID_BYTES, SECRET_BYTES, admin_parts, bearer_text, keyed, parse_bearer};
+use file::{read_file, write_file};
+
 /// Keys in one file: each is looked up in a map and listed whole, and a service has tens, not thousands.
 pub const MAX_KEYS: usize = 10_000;
 /// The longest realm name: it stands in every leaf.
 pub const MAX_REALM: usize = 64;
-/// The largest key file that is read: [`MAX_KEYS`] entries of about 300 bytes.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
-const ID_BYTES: usize = 6;
-const SECRET_BYTES: usize = 32;
-const PREFIX: &str = "ilk_";
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,27 +121,6 @@ pub enum KeysError {
     /// The operating system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    pepper: String,
-    #[serde(default)]
-    key: Vec<StoredKey>,
-}
-
-// Its own list of fields: serde cannot refuse unknown ones through a flattened structure.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredKey {
-    id: String,
-    hash: String,
-    realm: String,
-    role: Role,
-    created: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    revoked: Option<String>,
 }
 
 struct Entry {
@@ -323,135 +302,9 @@ impl Snapshot {
     }
 }
 
-/// The bearer that the holder of the admin seed sends with governance calls: the server knows its hash, never the
-/// seed, so it can turn strangers away before it checks an act's signature.
-#[must_use]
-pub fn admin_bearer(seed: &[u8; 32]) -> Zeroizing<String> {
-    let (id, secret) = admin_parts(seed);
-    bearer_text(&id, &secret)
-}
-
-fn admin_parts(seed: &[u8; 32]) -> ([u8; ID_BYTES], Zeroizing<[u8; SECRET_BYTES]>) {
-    let derive = |label: &[u8]| -> [u8; 32] {
-        let mut mac = keyed(seed);
-        mac.update(label);
-        mac.finalize().into_bytes().into()
-    };
-    let [a, b, c, d, e, f, ..] = derive(b"interlock admin id v1");
-    ([a, b, c, d, e, f], Zeroizing::new(derive(b"interlock admin bearer v1")))
-}
-
-fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    // A key of up to one block is zero-padded to the block by HMAC itself; this form cannot fail.
-    let mut block = Zeroizing::new([0; 64]);
-    for (to, from) in block.iter_mut().zip(key) {
-        *to = *from;
-    }
-    Hmac::<Sha256>::new((&*block).into())
-}
-
-fn bearer_text(id: &[u8; ID_BYTES], secret: &[u8; SECRET_BYTES]) -> Zeroizing<String> {
-    let secret = Zeroizing::new(hex(secret));
-    Zeroizing::new(format!("{PREFIX}{}_{}", hex(id), *secret))
-}
-
-fn parse_bearer(authorization: &[u8]) -> Option<([u8; ID_BYTES], Zeroizing<[u8; SECRET_BYTES]>)> {
-    let (scheme, rest) = authorization.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    let rest = rest.strip_prefix(PREFIX.as_bytes())?;
-    let (id, rest) = rest.split_at_checked(2 * ID_BYTES)?;
-    let secret = rest.strip_prefix(b"_")?;
-    let mut out = ([0; ID_BYTES], Zeroizing::new([0; SECRET_BYTES]));
-    unhex_into(id, &mut out.0)?;
-    unhex_into(secret, out.1.as_mut())?;
-    Some(out)
-}
-
-fn unhex_into(text: &[u8], out: &mut [u8]) -> Option<()> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_chunks::<2>() else { return None };
-    if pairs.len() != out.len() {
-        return None;
-    }
-    for ([high, low], out) in pairs.iter().zip(out) {
-        *out = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(())
-}
-
-fn read_file(path: &Path) -> Result<Snapshot, KeysError> {
-    let io_error = |source| KeysError::Io { path: path.into(), source };
-    let damaged = |reason| KeysError::Damaged { path: path.into(), reason };
-    let file = File::open(path).map_err(io_error)?;
-    let metadata = file.metadata().map_err(io_error)?;
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeysError::Exposed { path: path.into(), mode });
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(damaged("too large"));
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(io_error)?;
-    // The parser's own message would quote the line, and a line may hold the pepper.
-    let stored: Stored = toml::from_str(&text).map_err(|_| damaged("not the expected TOML"))?;
-    let pepper_text = Zeroizing::new(stored.pepper);
-    let mut pepper = Zeroizing::new([0; 32]);
-    unhex_into(pepper_text.as_bytes(), pepper.as_mut()).ok_or_else(|| damaged("pepper is not 64 hex digits"))?;
-    if stored.key.len() > MAX_KEYS {
-        return Err(damaged("too many keys"));
-    }
-    let mut entries = HashMap::with_capacity(stored.key.len());
-    for StoredKey { id, hash, realm, role, created, revoked } in stored.key {
-        let (mut raw_id, mut raw_hash) = ([0; ID_BYTES], [0; 32]);
-        unhex_into(id.as_bytes(), &mut raw_id).ok_or_else(|| damaged("a key id is not 12 hex digits"))?;
-        unhex_into(hash.as_bytes(), &mut raw_hash).ok_or_else(|| damaged("a key hash is not 64 hex digits"))?;
-        let info = Arc::new(KeyInfo { id, realm, role, created, revoked });
-        if entries.insert(raw_id, Entry { hash: raw_hash, info }).is_some() {
-            return Err(damaged("a key id stands twice"));
-        }
-    }
-    Ok(Snapshot::new(pepper, entries))
-}
-
-fn write_file(path: &Path, snapshot: &Snapshot) -> Result<(), KeysError> {
-    let io_error = |source| KeysError::Io { path: path.into(), source };
-    let mut key: Vec<StoredKey> = snapshot
-        .entries
-        .values()
-        .map(|entry| {
-            let KeyInfo { id, realm, role, created, revoked } = KeyInfo::clone(&entry.info);
-            StoredKey { id, hash: hex(&entry.hash), realm, role, created, revoked }
-        })
-        .collect();
-    key.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    let stored = Stored { pepper: hex(&*snapshot.pepper), key };
-    let text = toml::to_string(&stored)
-        .map_err(|_| KeysError::Damaged { path: path.into(), reason: "cannot be written as TOML" })?;
-    let text = Zeroizing::new(text);
-    let temporary = path.with_extension("toml.new");
-    // A left-over of a crash: nobody reads it, the next writer replaces it.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(io_error)?;
-    file.write_all(text.as_bytes()).map_err(io_error)?;
-    // A crash up to here leaves the old file; after the rename, old or new; after the directory's sync, the new one.
-    file.sync_all().map_err(io_error)?;
-    fs::rename(&temporary, path).map_err(io_error)?;
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|d| d.sync_all()).map_err(io_error)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -8,6 +8,7 @@ pub mod governance;
 pub mod http;
 pub mod keys;
 pub mod live;
+pub mod present;
 pub mod proposal;
 pub mod queue;
 pub mod sequencer;

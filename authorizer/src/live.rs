@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use ledger::Reader;
 
 use crate::clock::{Clock, Reading};
-use crate::fold::Switches;
+use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
 use crate::keys::ApiKeys;
 use crate::proposal::Proposal;
@@ -24,10 +24,21 @@ pub struct Live {
     pub governance: u64,
     /// The epoch; 0 before the first.
     pub epoch: u64,
+    /// The indexes of the closing records of all epochs, in order.
+    pub epochs: Arc<[u64]>,
     /// One engine for each worker; `None` before the first epoch.
     pub engines: Option<Engines>,
     /// What is stopped.
     pub switches: Arc<Switches>,
+}
+
+impl Live {
+    /// What is in force after a fold, with the engines of its epoch.
+    #[must_use]
+    pub fn of(fold: &Fold, engines: Option<Engines>) -> Self {
+        let Fold { governance, epoch, .. } = *fold;
+        Live { governance, epoch, epochs: fold.epochs.clone(), engines, switches: fold.switches.clone() }
+    }
 }
 
 /// The service's shared parts.
@@ -90,6 +101,23 @@ impl Shared {
     /// The sequencer's last recorded time.
     pub(crate) fn recorded(&self, last_ms: u64) {
         self.last_ms.store(last_ms, Ordering::Release);
+    }
+
+    /// Whether decisions can be made: the log can be written, an epoch is published, the clock can be relied on.
+    ///
+    /// # Errors
+    /// What is missing, in words that anyone may read.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if self.queue.is_closed() || self.fault().is_some() || self.reader.poisoned() {
+            return Err("the log cannot be written");
+        }
+        if self.live.load().engines.is_none() {
+            return Err("no epoch is published");
+        }
+        if self.now().trouble.is_some() {
+            return Err("the clock cannot be relied on");
+        }
+        if self.stopping.load(Ordering::SeqCst) { Err("the service is stopping") } else { Ok(()) }
     }
 
     /// Why nothing can be recorded any more, if so.

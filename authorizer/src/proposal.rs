@@ -16,6 +16,7 @@ use verifier::request::Request;
 
 use crate::engine::Verdict;
 use crate::keys::Identity;
+use crate::present::Present;
 use crate::queue::Load;
 
 /// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
@@ -214,17 +215,6 @@ impl Place {
             Place::Again { present, .. } => *present == Present::Allowed,
         }
     }
-}
-
-/// The state of a permit that was issued before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
-    /// Allowed then, and nothing stands against it now.
-    Allowed,
-    /// Denied then.
-    Denied,
-    /// Allowed then, void now.
-    Void(&'static str),
 }
 
 /// Why a body cannot be taken. `item` counts from 0.

@@ -6,23 +6,23 @@
 //! closes the queue: every waiting and later caller is denied.
 //! Does not: check what workers check; wait for a timer (a batch is whatever waits, up to named limits).
 
+mod acts;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ledger::{AppendError, Batch, BatchError, Head, Ledger, Private, ReadError};
-use verifier::act::Deed;
 use verifier::decision::{Decision, Detail, Grant, Outcome};
-use verifier::epoch;
 use verifier::record::Record;
 
 use crate::clock::Reading;
 use crate::engine::{Code, RealmMode};
 use crate::fold::Fold;
-use crate::governance::{Engines, NotRecorded, Proposed, Recorded, Verified};
 use crate::keys::Identity;
-use crate::live::{Live, Shared};
-use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Present, Proposal, Refusal, Reply, Stop};
+use crate::live::Shared;
+use crate::present::{Present, present_state};
+use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop};
 use crate::queue::Load;
 
 /// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
@@ -316,99 +316,5 @@ impl Sequencer {
         }
         self.shared.recorded(self.fold.last_ms);
         Ok((expected, appended.head))
-    }
-
-    /// Records one act alone, puts it in force, and answers. The batch is empty here.
-    fn govern(&mut self, proposed: Proposed) -> Result<(), Fault> {
-        let Proposed { verified, epoch, reply } = proposed;
-        let result = self.act(&verified, epoch)?;
-        // An administrator who went away reads the version in force, and finds the act in the log.
-        let _ = reply.send(result);
-        Ok(())
-    }
-
-    fn act(
-        &mut self,
-        verified: &Verified,
-        epoch: Option<(Vec<u8>, Engines)>,
-    ) -> Result<Result<Recorded, NotRecorded>, Fault> {
-        if verified.act().follows != self.fold.governance {
-            return Ok(Err(NotRecorded::Stale(self.fold.governance)));
-        }
-        let recorded_at = self.shared.clock.read(self.fold.last_ms).at_ms;
-        let governance = self.fold.governance + 1;
-        let note = verified.note().to_owned();
-        let (index, head, engines) = match (&verified.act().deed, epoch) {
-            (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.epoch + 1 => {
-                return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
-            }
-            (Deed::Epoch { number, .. }, Some((document, engines))) => {
-                self.fold.last_ms = recorded_at;
-                let (index, head) = self.append_epoch(*number, &document, recorded_at, governance, note)?;
-                self.fold.publish(*number);
-                (index, head, Some(engines))
-            }
-            (Deed::Switch { target, power, .. }, None) if self.fold.epoch > 0 => {
-                self.fold.last_ms = recorded_at;
-                self.batch.push(&Record::Switch { recorded_at, governance, note }, None)?;
-                let (index, head) = self.append()?;
-                self.fold.switch(target, *power);
-                (index, head, self.shared.live.load().engines.clone())
-            }
-            (Deed::Switch { .. } | Deed::Epoch { .. }, _) => return Ok(Err(NotRecorded::NoEpoch)),
-        };
-        // Durable: from the next body on, workers decide under it; what they decided before is sent back.
-        let switches = self.fold.switches.clone();
-        self.shared.live.store(Arc::new(Live { governance, epoch: self.fold.epoch, engines, switches }));
-        Ok(Ok(Recorded { index, governance, head }))
-    }
-
-    /// A crash between two appends leaves parts without their closing record: they count for nothing.
-    fn append_epoch(
-        &mut self,
-        number: u64,
-        document: &[u8],
-        recorded_at: u64,
-        governance: u64,
-        note: String,
-    ) -> Result<(u64, Arc<Head>), Fault> {
-        let first_part = self.ledger.size();
-        let mut parts = 0;
-        for bytes in epoch::parts(document) {
-            let record = Record::EpochPart { recorded_at, epoch: number, part: parts, bytes: bytes.to_vec() };
-            self.push_or_append(&record)?;
-            parts += 1;
-        }
-        self.push_or_append(&Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor: None })?;
-        let (_, head) = self.append()?;
-        Ok((first_part + parts, head))
-    }
-
-    fn push_or_append(&mut self, record: &Record) -> Result<(), Fault> {
-        match self.batch.push(record, None) {
-            Err(BatchError::Full) => {
-                self.append()?;
-                Ok(self.batch.push(record, None)?)
-            }
-            done => Ok(done?),
-        }
-    }
-}
-
-/// What a recorded decision is worth at a time: allowed only if it was, has not run out, and nothing is stopped.
-#[must_use]
-pub fn present_state(
-    switches: &crate::fold::Switches,
-    decision: &Decision,
-    detail: &Detail,
-    now: u64,
-    clock_trouble: bool,
-) -> Present {
-    match decision.grant {
-        Some(_) if clock_trouble => Present::Void(Code::Clock.name()),
-        Some(grant) if grant.expires_at <= now => Present::Void("expired"),
-        Some(_) if switches.halt_recorded(&decision.realm, detail) => Present::Void(Code::Halted.name()),
-        Some(_) => Present::Allowed,
-        None => Present::Denied,
     }
 }

@@ -8,42 +8,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use ledger::{Ledger, Reader};
 
 use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Governors, GovernorsError};
-use crate::http;
+use crate::http::{self, Servers};
 use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
 use crate::sequencer::Sequencer;
-use crate::worker::Worker;
 
 /// A stop takes at most so long: requests under way get their answers, then connections are closed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
-/// What HTTP requests under way get of it.
-const HTTP_STOP_SECONDS: u64 = 7;
 /// What the sequencer gets of it; a disk that hangs is left behind.
 const SEQUENCER_STOP: Duration = Duration::from_secs(2);
-/// A request's head must have arrived after this.
-const HEAD_DEADLINE: Duration = Duration::from_secs(3);
-/// A connection without a request is closed after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// A connection that does not close is dropped after this.
-const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
-/// Connections of one worker: what 64 MiB of queue can be filled from, with room for idle ones.
-const MAX_CONNECTIONS: usize = 4_096;
-
 /// The file of API keys below the data directory.
 pub fn api_keys_path(data: &Path) -> PathBuf {
     data.join("keys").join("api.toml")
@@ -61,6 +45,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the decision API listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the public read API listens, if it shall.
+    pub public: Option<SocketAddr>,
     /// HTTP workers, each with its own engine; one for each core.
     pub workers: usize,
     /// An operator's word that the clock is right although it is far from the last record.
@@ -79,6 +65,7 @@ impl Config {
         Config {
             data: data.into(),
             listen,
+            public: None,
             workers,
             accept_clock_gap: false,
             clock: Arc::new(System::default()),
@@ -121,10 +108,10 @@ pub enum StartError {
 /// A running authorizer.
 #[derive(Debug)]
 pub struct Service {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: ServerHandle,
-    http: Option<JoinHandle<()>>,
+    servers: Option<Servers>,
+    address: SocketAddr,
+    public: Option<SocketAddr>,
     sequencer_done: mpsc::Receiver<()>,
 }
 
@@ -142,15 +129,15 @@ impl Service {
         let clock = Clock::start(config.clock.clone(), Some(fold.last_ms), config.accept_clock_gap)?;
         let workers = config.workers.max(1);
         let engines = content.map(|content| http::engines(content, workers)).transpose()?.map(|(_, engines)| engines);
-        let live = Live { governance: fold.governance, epoch: fold.epoch, engines, switches: fold.switches.clone() };
+        let live = Live::of(&fold, engines);
         let last_ms = fold.last_ms;
         let queue = Queue::new(config.bounds);
         let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
 
-        let refused = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        let (server, http) = serve(listener, shared.clone(), workers)?;
+        let listener = listen(config.listen)?;
+        let public = config.public.map(listen).transpose()?;
+        let servers = Servers::start(listener, public, &shared).map_err(StartError::Thread)?;
+        let (address, public) = servers.addresses();
 
         let (done, sequencer_done) = mpsc::channel();
         let sequencer = Sequencer::new(ledger, fold, shared.clone());
@@ -162,13 +149,19 @@ impl Service {
                 sequencer.run();
             })
             .map_err(StartError::Thread)?;
-        Ok(Service { address, shared, server, http: Some(http), sequencer_done })
+        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done })
     }
 
-    /// The address that is listened on.
+    /// The address of the decision API.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the public read API, if there is one.
+    #[must_use]
+    pub fn public_address(&self) -> Option<SocketAddr> {
+        self.public
     }
 
     /// What workers and sequencer share; for metrics and for the command.
@@ -190,10 +183,8 @@ impl Service {
     }
 
     fn end(&mut self) -> bool {
-        let Some(http) = self.http.take() else { return true };
-        // The server's own thread drives the stop; the future it returns only waits for it.
-        drop(self.server.stop(true));
-        let stopped = http.join().is_ok();
+        let Some(servers) = self.servers.take() else { return true };
+        let stopped = servers.stop();
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         let closed = self.sequencer_done.recv_timeout(SEQUENCER_STOP) == Err(mpsc::RecvTimeoutError::Disconnected);
@@ -207,42 +198,7 @@ impl Drop for Service {
     }
 }
 
-fn serve(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    workers: usize,
-) -> Result<(ServerHandle, JoinHandle<()>), StartError> {
-    let (tell, told) = mpsc::channel();
-    let http = std::thread::Builder::new()
-        .name("http".into())
-        .spawn(move || {
-            let next = Arc::new(AtomicUsize::new(0));
-            let system = actix_web::rt::System::new();
-            let result = system.block_on(async move {
-                let server = HttpServer::new(move || {
-                    // Called once on each worker thread: that worker's engine is its own.
-                    let index = next.fetch_add(1, Ordering::Relaxed) % workers;
-                    let worker = Data::new(Worker::new(shared.clone(), index));
-                    App::new().configure(|config| http::configure(config, worker))
-                })
-                .workers(workers)
-                .tcp_nodelay(true)
-                .client_request_timeout(HEAD_DEADLINE)
-                .client_disconnect_timeout(DISCONNECT_DEADLINE)
-                .keep_alive(KEEP_ALIVE)
-                .max_connections(MAX_CONNECTIONS)
-                .shutdown_timeout(HTTP_STOP_SECONDS)
-                .disable_signals()
-                .listen(listener)?
-                .run();
-                // The receiver is gone only if the start was given up.
-                let _ = tell.send(server.handle());
-                server.await
-            });
-            // The listener failed: the process has no decision API any more, and readiness is gone with it.
-            drop(result);
-        })
-        .map_err(StartError::Thread)?;
-    let server = told.recv().map_err(|_| StartError::Thread(io::Error::other("the HTTP server did not start")))?;
-    Ok((server, http))
+/// Listens on an address before anything is served, so that a port in use is told at once.
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
 }

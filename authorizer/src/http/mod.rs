@@ -1,4 +1,4 @@
-//! The private listener: the decision API of DESIGN §7.1 over HTTP/1.1.
+//! The listeners: the decision API of DESIGN §7.1 over HTTP/1.1, and the ledger's public read API beside it.
 
 mod authzen;
 mod body;
@@ -9,8 +9,10 @@ mod keys;
 mod permits;
 mod problem;
 mod routes;
+mod server;
 
 pub use body::{BODY_DEADLINE, MAX_BODY, MAX_ITEMS};
 pub(crate) use governance::engines;
 pub use problem::Code;
 pub use routes::configure;
+pub use server::Servers;

@@ -10,8 +10,8 @@ use super::problem::{Code, Problem};
 use super::routes::{caller, respond};
 use crate::answer::{Receipts, Writer};
 use crate::keys::Identity;
-use crate::proposal::Present;
-use crate::sequencer::present_state;
+use crate::present::{Present, present_state};
+
 use crate::worker::Worker;
 
 pub(super) async fn show(worker: Data<Worker>, request: HttpRequest, permit: Path<String>) -> HttpResponse {

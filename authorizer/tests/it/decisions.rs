@@ -5,10 +5,12 @@ use verifier::checkpoint::SignedCheckpoint;
 use verifier::decision::{Detail, Outcome, commitment};
 use verifier::hash::Hash;
 use verifier::proof::verify_range;
+use verifier::receipt::Receipt;
 use verifier::record::Record;
 use verifier::text::unb64;
+use verifier::verify::{LogKey, verify_receipt};
 
-use crate::support::{ORIGIN, Site, erase, read};
+use crate::support::{ORIGIN, Site, call, erase, read};
 
 const LINES: &str = "application/x-ndjson";
 
@@ -123,6 +125,20 @@ fn a_permit_is_shown_again_with_a_fresh_proof_to_the_key_that_asked_only() {
     }
     let other = site.call("GET", &path, &[("Authorization", &crate::support::bearer(&site.admin_key))], b"");
     assert_eq!((other.status, other.code().as_str()), (404, "not_found"));
+}
+
+#[test]
+fn a_stranger_fetches_the_receipt_of_a_permit_from_the_public_listener_without_a_key() {
+    let site = Site::with(None, |config| config.public = Some("127.0.0.1:0".parse().unwrap()));
+    let answer = site.decide(&read("1"));
+    let public = site.service.as_ref().unwrap().public_address().unwrap();
+    let path = format!("/v1/receipts/{}", answer["permit"].as_str().unwrap());
+    let receipt = Receipt::parse(&call(public, "GET", &path, &[], b"").text()).unwrap();
+    let key = LogKey::unlimited(site.reader.verifier_key().clone());
+    let verified = verify_receipt(&receipt, None, &[key]).unwrap();
+    assert_eq!(verified.leaf().to_string(), answer["leaf"].as_str().unwrap());
+    assert_eq!(call(public, "GET", "/readyz", &[], b"").status, 200);
+    assert_eq!(call(public, "POST", "/v1/decisions", &[], b"{}").status, 404);
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! The listeners: workers, deadlines of connections, and a stop in good order.
+//!
+//! Guarantees: each worker of the decision API has an engine of its own; a slow head, an idle connection and one that
+//! does not close are cut off; a stop answers requests under way and is over within its time.
+//! Does not: speak TLS or HTTP/2.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use ledger::http::Public;
+
+use crate::live::Shared;
+use crate::worker::Worker;
+
+/// What requests under way get when the service stops; the sequencer and the log get the rest of ten seconds.
+const STOP_SECONDS: u64 = 7;
+/// A request's head must have arrived after this.
+const HEAD_DEADLINE: Duration = Duration::from_secs(3);
+/// A connection without a request is closed after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A connection that does not close is dropped after this.
+const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
+/// Connections of one worker: what fills the queue, with room for idle ones.
+const MAX_CONNECTIONS: usize = 4_096;
+/// Workers of the public read API: its answers are slices of maps, and decisions come first.
+const PUBLIC_WORKERS: usize = 1;
+
+/// The running listeners.
+#[derive(Debug)]
+pub struct Servers {
+    address: SocketAddr,
+    public: Option<SocketAddr>,
+    handles: Vec<ServerHandle>,
+    thread: JoinHandle<()>,
+}
+
+impl Servers {
+    /// Serves the decision API, and the public read API where it has a listener.
+    ///
+    /// # Errors
+    /// What the operating system said; nothing is served then.
+    pub fn start(listener: TcpListener, public: Option<TcpListener>, shared: &Arc<Shared>) -> io::Result<Servers> {
+        let address = listener.local_addr()?;
+        let public_address = public.as_ref().map(TcpListener::local_addr).transpose()?;
+        let (tell, told) = mpsc::channel();
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let servers = private(listener, shared.clone()).and_then(|private| {
+                    let public = public.map(|listener| self::public(listener, shared)).transpose()?;
+                    Ok([Some(private), public])
+                });
+                // The other side waits for this one word, unless it was given up.
+                let _ = tell.send(match &servers {
+                    Ok(servers) => Ok(servers.iter().flatten().map(Server::handle).collect::<Vec<_>>()),
+                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                });
+                let running = servers.into_iter().flatten().flatten().map(actix_web::rt::spawn);
+                for server in running.collect::<Vec<_>>() {
+                    // A listener that failed is gone, and callers see that; there is nobody to tell here.
+                    let _ = server.await;
+                }
+            });
+        })?;
+        let handles = told.recv().map_err(|_| io::Error::other("the HTTP server did not start"))??;
+        Ok(Servers { address, public: public_address, handles, thread })
+    }
+
+    /// The addresses of the decision API and of the public read API.
+    #[must_use]
+    pub fn addresses(&self) -> (SocketAddr, Option<SocketAddr>) {
+        (self.address, self.public)
+    }
+
+    /// Stops listening, waits for requests under way, ends. Returns whether the thread ended well.
+    #[must_use]
+    pub fn stop(self) -> bool {
+        for handle in self.handles {
+            // The server's own thread drives the stop; the future would only wait for it, as the join does.
+            drop(handle.stop(true));
+        }
+        self.thread.join().is_ok()
+    }
+}
+
+fn private(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
+    let next = AtomicUsize::new(0);
+    let workers = shared.workers;
+    let next = Arc::new(next);
+    let server = HttpServer::new(move || {
+        // Called once on each worker thread: that worker's engine is its own.
+        let index = next.fetch_add(1, Ordering::Relaxed) % workers;
+        let worker = Data::new(Worker::new(shared.clone(), index));
+        App::new().configure(|config| super::configure(config, worker))
+    });
+    let server = server
+        .workers(workers)
+        .tcp_nodelay(true)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(DISCONNECT_DEADLINE)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(MAX_CONNECTIONS)
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+fn public(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
+    let (epochs, ready) = (shared.clone(), shared.clone());
+    let public = Arc::new(Public {
+        reader: shared.reader.clone(),
+        epochs: Box::new(move || epochs.live.load().epochs.clone()),
+        ready: Box::new(move || ready.ready().map_err(str::to_owned)),
+        now_ms: Box::new(move || shared.now().at_ms),
+    });
+    let server = HttpServer::new(move || {
+        let public = public.clone();
+        App::new().configure(|config| ledger::http::configure(config, public))
+    });
+    let server = server
+        .workers(PUBLIC_WORKERS)
+        .tcp_nodelay(true)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(DISCONNECT_DEADLINE)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(MAX_CONNECTIONS)
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}

@@ -1,0 +1,92 @@
+//! Acts of governance, recorded by the same thread: each alone, before any decision that waits.
+//!
+//! Guarantees: an act is put in force only when its record is durable, and before its administrator is answered; from
+//! then on a proposal from before it is stale. An epoch counts only with its closing record.
+
+use std::sync::Arc;
+
+use ledger::{BatchError, Head};
+use verifier::act::Deed;
+use verifier::epoch;
+use verifier::record::Record;
+
+use super::{Fault, Sequencer};
+use crate::governance::{Engines, NotRecorded, Proposed, Recorded, Verified};
+use crate::live::Live;
+
+impl Sequencer {
+    /// Records one act alone, puts it in force, and answers. The batch is empty here.
+    pub(super) fn govern(&mut self, proposed: Proposed) -> Result<(), Fault> {
+        let Proposed { verified, epoch, reply } = proposed;
+        let result = self.act(&verified, epoch)?;
+        // An administrator who went away reads the version in force, and finds the act in the log.
+        let _ = reply.send(result);
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        verified: &Verified,
+        epoch: Option<(Vec<u8>, Engines)>,
+    ) -> Result<Result<Recorded, NotRecorded>, Fault> {
+        if verified.act().follows != self.fold.governance {
+            return Ok(Err(NotRecorded::Stale(self.fold.governance)));
+        }
+        let recorded_at = self.shared.clock.read(self.fold.last_ms).at_ms;
+        let governance = self.fold.governance + 1;
+        let note = verified.note().to_owned();
+        let (index, head, engines) = match (&verified.act().deed, epoch) {
+            (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.epoch + 1 => {
+                return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
+            }
+            (Deed::Epoch { number, .. }, Some((document, engines))) => {
+                self.fold.last_ms = recorded_at;
+                let (index, head) = self.append_epoch(*number, &document, recorded_at, governance, note)?;
+                self.fold.publish(*number, index);
+                (index, head, Some(engines))
+            }
+            (Deed::Switch { target, power, .. }, None) if self.fold.epoch > 0 => {
+                self.fold.last_ms = recorded_at;
+                self.batch.push(&Record::Switch { recorded_at, governance, note }, None)?;
+                let (index, head) = self.append()?;
+                self.fold.switch(target, *power);
+                (index, head, self.shared.live.load().engines.clone())
+            }
+            (Deed::Switch { .. } | Deed::Epoch { .. }, _) => return Ok(Err(NotRecorded::NoEpoch)),
+        };
+        // Durable: from the next body on, workers decide under it; what they decided before is sent back.
+        self.shared.live.store(Arc::new(Live::of(&self.fold, engines)));
+        Ok(Ok(Recorded { index, governance, head }))
+    }
+
+    /// A crash between two appends leaves parts without their closing record: they count for nothing.
+    fn append_epoch(
+        &mut self,
+        number: u64,
+        document: &[u8],
+        recorded_at: u64,
+        governance: u64,
+        note: String,
+    ) -> Result<(u64, Arc<Head>), Fault> {
+        let first_part = self.ledger.size();
+        let mut parts = 0;
+        for bytes in epoch::parts(document) {
+            let record = Record::EpochPart { recorded_at, epoch: number, part: parts, bytes: bytes.to_vec() };
+            self.push_or_append(&record)?;
+            parts += 1;
+        }
+        self.push_or_append(&Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor: None })?;
+        let (_, head) = self.append()?;
+        Ok((first_part + parts, head))
+    }
+
+    fn push_or_append(&mut self, record: &Record) -> Result<(), Fault> {
+        match self.batch.push(record, None) {
+            Err(BatchError::Full) => {
+                self.append()?;
+                Ok(self.batch.push(record, None)?)
+            }
+            done => Ok(done?),
+        }
+    }
+}
