@@ -5,6 +5,7 @@
 //! [`Engine`](super::Engine) comes only from there. Every engine parses its own copy, since a shared `PolicySet` scales negatively
 //! (its reference counts are contended).
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use cedar_policy::{Entities, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
@@ -125,6 +126,7 @@ pub fn split_policies(file: &str) -> Result<Vec<(String, String)>, PublishError>
         (id.len(), id.to_owned())
     });
     let mut policies: Vec<(String, String)> = Vec::new();
+    let mut taken = HashSet::new();
     let mut cursor = 0;
     for policy in ordered {
         let text = policy.to_string();
@@ -133,7 +135,7 @@ pub fn split_policies(file: &str) -> Result<Vec<(String, String)>, PublishError>
         let finding = |code, message: String| Finding::new(code, Part::Policies, message).at(Position::of(file, start));
         match policy.annotation("id") {
             None => findings.push(finding(FindingCode::PolicyId, "the policy has no `@id`".into())),
-            Some(id) if policies.iter().any(|(taken, _)| taken == id) => {
+            Some(id) if !taken.insert(id) => {
                 findings.push(finding(FindingCode::DuplicatePolicyId, format!("`@id` `{id}` is taken")));
             }
             Some(id) => policies.push((id.to_owned(), text)),

@@ -146,12 +146,16 @@ mod tests {
 
     #[test]
     fn the_documented_example_is_read() {
-        let text = "[realms]\nmain = \"public\"\nclinic = \"committed\"\n[limits]\nmax_ttl_ms = 5_000\n[actions.pay]\nrequire = [\"policy\", \"runtime\"]\n";
-        let trust = Trust::parse(text).unwrap();
-        assert_eq!(trust.limits(), Limits { max_ttl_ms: 5_000, max_uses: 1 });
+        let lines = include_str!("trust.rs").lines().skip_while(|line| *line != "//! ```toml").skip(1);
+        let example: Vec<_> =
+            lines.take_while(|line| *line != "//! ```").map(|line| line.trim_start_matches("//!")).collect();
+        assert!(example.len() > 10);
+        let trust = Trust::parse(&example.join("\n")).unwrap();
+        assert_eq!(trust.limits(), Limits::default());
         assert_eq!(trust.realm("clinic"), Some(RealmMode::Committed));
         assert_eq!(trust.realm("elsewhere"), None);
         assert_eq!(Trust::default().realm("elsewhere"), Some(RealmMode::Public));
+        assert_eq!(trust.actions().collect::<Vec<_>>(), ["transfer_funds"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The other conditions that are evaluated here, and what is recorded of those that are not.
 
-use authorizer::engine::{Code, DEFAULT_MAX_TTL_MS, Facts, Published, RealmMode, Standing};
+use authorizer::engine::{ALWAYS, Code, DEFAULT_MAX_TTL_MS, Facts, Published, RealmMode, Standing};
 use verifier::decision::{Class, Condition};
 use verifier::epoch::EpochContent;
 
@@ -32,6 +32,18 @@ fn all_nine_conditions_are_told() {
         assert_eq!(class, expected, "{}", condition.name());
     }
     assert_eq!((verdict.ttl_ms, verdict.uses, verdict.valid_until_ms), (60_000, 1, u64::MAX));
+}
+
+#[test]
+fn no_permit_is_hollow() {
+    // What always holds cannot be switched off: not by an empty list, not by leaving the action out.
+    for trust in ["", "[actions.read]\nrequire = []\n", "[actions.write]\nrequire = [\"runtime\"]\n"] {
+        let verdict = trusting(trust).replica().unwrap().decide(&request(&read("{}", "{}", "{}", "{}")), &FACTS);
+        assert!(verdict.stands());
+        for condition in ALWAYS {
+            assert_eq!(verdict.standing(condition), Standing::Pass, "{} under {trust:?}", condition.name());
+        }
+    }
 }
 
 #[test]
