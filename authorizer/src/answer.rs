@@ -210,7 +210,8 @@ impl Writer<'_> {
         if let Some(head) = head {
             let path = self.reader.inclusion(shown.index, head.checkpoint.size)?;
             receipt.clear();
-            receipt::write_text(receipt, shown.index, &path, None, &head.note);
+            // With the leaf in `extra`, as the public API gives it: the text alone, saved to a file, can be verified.
+            receipt::write_text(receipt, shown.index, &path, Some(shown.leaf), &head.note);
             out.push_str(r#","receipt":"#);
             push_string(out, receipt);
         }

@@ -1,8 +1,11 @@
 //! The native call: allowed and denied, answered in kind, with receipts that a stranger can check.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use verifier::checkpoint::SignedCheckpoint;
-use verifier::decision::{Detail, Outcome, commitment};
+use verifier::decision::{Detail, Outcome, PermitId, commitment};
+use verifier::guard::{Claim, Guard, Permit, Trust, UseStore, UseStoreError};
 use verifier::hash::Hash;
 use verifier::proof::verify_range;
 use verifier::receipt::Receipt;
@@ -10,7 +13,7 @@ use verifier::record::Record;
 use verifier::text::unb64;
 use verifier::verify::{LogKey, verify_receipt};
 
-use crate::support::{ORIGIN, Site, call, erase, read};
+use crate::support::{ORIGIN, Site, call, erase, now_ms, read};
 
 const LINES: &str = "application/x-ndjson";
 
@@ -39,6 +42,48 @@ fn an_allowed_request_gets_a_permit_that_verifies_offline() {
     let grant = decision.grant.unwrap();
     assert_eq!((grant.expires_at, grant.uses), (decision.recorded_at + 60_000, 1));
     assert_eq!(verifier::text::rfc3339(grant.expires_at), answer["expires_at"]);
+}
+
+#[derive(Default)]
+struct Uses(HashSet<(PermitId, u32)>);
+
+impl UseStore for Uses {
+    fn claim(&mut self, permit: PermitId, nth: u32, _: u64) -> Result<Claim, UseStoreError> {
+        Ok(if self.0.insert((permit, nth)) { Claim::Taken } else { Claim::AlreadyTaken })
+    }
+}
+
+#[test]
+fn the_guard_admits_the_requests_own_bytes_once_and_nothing_else() {
+    let site = Site::new();
+    let trust = format!("realm = \"main\"\n[[log_key]]\nvkey = \"{}\"\n", site.reader.verifier_key());
+    let mut guard = Guard::new(Trust::parse(&trust).unwrap(), Uses::default(), 0);
+    let bytes = read("1").to_string();
+    for style in ["", "?answer=brief"] {
+        let answer = site.send(&format!("/v1/decisions{style}"), "application/json", bytes.as_bytes());
+        let permit = Permit::from_answer(&answer.body).unwrap();
+        assert!(guard.admit(read("2").to_string().as_bytes(), &permit, now_ms()).is_err());
+        let admitted = guard.admit(bytes.as_bytes(), &permit, now_ms()).unwrap();
+        assert_eq!(admitted.request().resource.id, "1");
+        assert!(guard.admit(bytes.as_bytes(), &permit, now_ms()).is_err(), "used");
+    }
+    let denied = site.post("/v1/decisions", &erase("1"));
+    let permit = Permit::from_answer(&denied.body).unwrap();
+    assert!(guard.admit(erase("1").to_string().as_bytes(), &permit, now_ms()).is_err());
+}
+
+#[test]
+fn a_body_of_the_largest_kind_stands_together() {
+    let site = Site::new();
+    let mut request = read("1");
+    request["context"] = json!({ "filling": "x".repeat(1_800) });
+    let body = Value::Array(vec![request; 4_096]).to_string();
+    assert!(body.len() > 7_900_000 && body.len() <= 8 * 1024 * 1024);
+    let before = site.size();
+    let answer = site.send("/v1/decisions?receipt=range&answer=brief", "application/json", body.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["receipt"]["count"], 4_096);
+    assert_eq!(site.size(), before + 4_096);
 }
 
 #[test]

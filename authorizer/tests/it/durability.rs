@@ -1,15 +1,18 @@
 //! Answers only after durability: a disk that hangs or fails gives nobody a permit.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use authorizer::clock::{Manual, Source};
 use authorizer::queue::Bounds;
 use ledger::storage::ram::{Fault, Op, Ram, Rule};
 use verifier::act::Power;
 use verifier::decision::Outcome;
 use verifier::record::Record;
 
-use crate::support::{Site, bearer, call, read};
+use crate::support::{Site, bearer, call, now_ms, read};
 
 fn hang(ram: &Ram) {
     ram.fault(Rule { op: Some(Op::Sync), path: String::new(), nth: 0, fault: Fault::Hang });
@@ -123,6 +126,43 @@ fn after_an_io_error_every_waiting_and_later_request_is_denied() {
     assert!(site.service.as_ref().unwrap().fault().is_some());
     site.crash();
     assert_eq!(allowed(&site), 0);
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+}
+
+/// A clock that panics in the sequencer when told to: the nearest a test can come to a bug there.
+struct Trap {
+    clock: Manual,
+    armed: AtomicBool,
+}
+
+impl Source for Trap {
+    fn wall_ms(&self) -> u64 {
+        let sequencer = thread::current().name() == Some("sequencer");
+        assert!(!(sequencer && self.armed.load(Ordering::SeqCst)), "the trap");
+        self.clock.wall_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.clock.monotonic_ms()
+    }
+}
+
+#[test]
+fn a_panic_of_the_sequencer_denies_every_waiting_and_later_request() {
+    let trap = Arc::new(Trap { clock: Manual::at(now_ms()), armed: AtomicBool::new(false) });
+    let given = trap.clone();
+    let mut site = Site::with(None, move |config| config.clock = given.clone());
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+    let size = site.size();
+    trap.armed.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let answer = site.post("/v1/decisions", &read("1"));
+        assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    }
+    assert_eq!(site.service.as_ref().unwrap().fault(), Some("the sequencer panicked"));
+    assert_eq!(site.size(), size);
+    trap.armed.store(false, Ordering::SeqCst);
+    site.restart();
     assert_eq!(site.decide(&read("1"))["decision"], true);
 }
 
