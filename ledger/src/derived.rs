@@ -90,11 +90,6 @@ impl Derived {
         self.rows.write(self.frames, row, start)
     }
 
-    /// The leaf hashes of the last growth.
-    pub(crate) fn new_leaves(&self) -> &[Hash] {
-        self.growth.levels().next().map_or(&[], |(_, leaves)| leaves)
-    }
-
     /// The last growth is the tree now.
     pub(crate) fn accept(&mut self) {
         self.edge.clone_from(self.growth.edge());
@@ -119,9 +114,13 @@ impl Mark {
         if !files.exists(&path)? {
             return Ok(None);
         }
-        let bytes = files.read(&path, MARK as u64 * 2)?;
+        let file = files.open(&path, Mode::Read)?;
+        if file.len()? != MARK as u64 {
+            return Ok(None);
+        }
+        let bytes: [u8; MARK] = file.read_array(0)?;
         let read = || {
-            let mut take = Take(checked(bytes.as_slice())?);
+            let mut take = Take(checked(&bytes)?);
             let (magic, id) = (take.array::<8>()?, take.hash()?);
             let mark = Self { size: take.u64()?, frames: take.u64()? };
             take.finish(mark).filter(|_| magic == *MAGIC && id == *log)

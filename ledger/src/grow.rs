@@ -93,6 +93,13 @@ impl Growth {
         self.raise(edge);
     }
 
+    /// Computes what `edge` becomes with these leaf hashes.
+    pub(crate) fn adopt(&mut self, edge: &Edge, leaves: &[Hash]) {
+        self.nodes.clear();
+        self.nodes.extend_from_slice(leaves);
+        self.raise(edge);
+    }
+
     /// Computes the inner nodes above the leaf hashes that stand in `nodes`.
     fn raise(&mut self, edge: &Edge) {
         self.levels.clear();

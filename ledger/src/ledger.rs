@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use verifier::note::VerifierKey;
 
+use crate::background::Background;
 use crate::batch::Batch;
 use crate::derived::{Derived, Mark};
 use crate::frame::FrameHeader;
@@ -66,6 +67,7 @@ pub struct Ledger {
     pub(crate) memory: Memory,
     pub(crate) last_ms: u64,
     pub(crate) vault_head: Vec<u8>,
+    pub(crate) background: Background,
     pub(crate) _lock: Box<dyn LockGuard>,
 }
 
@@ -85,6 +87,7 @@ impl Ledger {
         if time_ms < self.last_ms {
             return Err(AppendError::TimeBackwards { time_ms, last_ms: self.last_ms });
         }
+        self.background.keep_up();
         self.commit(batch, time_ms).map_err(|failure| {
             self.poison(&failure);
             AppendError::Io(failure)
@@ -148,7 +151,8 @@ impl Ledger {
         vault_len: u32,
     ) -> Result<(FrameHeader, Row), IoFailure> {
         if self.journal.offset >= SEGMENT_BYTES {
-            self.mark()?;
+            // The segment is full and everything in it published: from here on an opening need not read it.
+            self.background.mark(self.mark());
         }
         self.journal.roll_if_full(&self.shared.journal, first)?;
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
@@ -171,16 +175,16 @@ impl Ledger {
 
     fn publish(&mut self, batch: &Batch, first: u64, head: Head) -> Arc<Head> {
         let permits = batch.permits.iter().map(|(position, permit)| (first + u64::from(*position), *permit));
-        self.shared.keys.learn(first, self.derived.new_leaves().iter(), permits);
+        self.shared.keys.leave(permits);
         let head = Arc::new(head);
         self.shared.published.store(Arc::new(Published { head: head.clone(), frames: self.derived.frames }));
+        self.background.file(self.derived.size());
         head
     }
 
-    /// Makes the derived files durable up to the published size.
-    fn mark(&self) -> Result<(), IoFailure> {
-        let mark = Mark { size: self.derived.size(), frames: self.derived.frames };
-        mark.set(&self.files, &self.layout, &self.shared.identity.id, &self.derived.levels, &self.derived.rows)
+    /// What is published now.
+    fn mark(&self) -> Mark {
+        Mark { size: self.derived.size(), frames: self.derived.frames }
     }
 
     /// From now on nothing is appended; the marker tells the next opening not to believe the page cache.
@@ -196,9 +200,11 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
+        self.background.finish();
         if !self.shared.poisoned.load(Ordering::Acquire) {
+            let (log, derived) = (&self.shared.identity.id, &self.derived);
             // Only a shorter opening depends on it; an error here leaves the mark before.
-            let _only_speed = self.mark();
+            let _only_speed = self.mark().set(&self.files, &self.layout, log, &derived.levels, &derived.rows);
         }
     }
 }

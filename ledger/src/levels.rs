@@ -21,12 +21,23 @@ pub(crate) struct Levels {
     files: Files,
     dir: PathBuf,
     levels: [OnceLock<File>; HEIGHTS],
+    mode: Mode,
 }
 
 impl Levels {
     /// Level files in `dir`; each is opened when it is first needed.
     pub(crate) fn new(files: &Files, dir: &Path) -> Self {
-        Self { files: files.clone(), dir: dir.to_owned(), levels: [const { OnceLock::new() }; HEIGHTS] }
+        let levels = [const { OnceLock::new() }; HEIGHTS];
+        Self { files: files.clone(), dir: dir.to_owned(), levels, mode: Mode::Write }
+    }
+
+    /// As [`Levels::new`], without making anything.
+    pub(crate) fn for_reading(files: &Files, dir: &Path) -> Self {
+        Self { mode: Mode::Read, ..Self::new(files, dir) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// Makes the files hold exactly the complete nodes of a tree of `size` leaves: longer files are cut, those of unused heights removed.
@@ -88,7 +99,7 @@ impl Levels {
         if let Some(file) = slot.get() {
             return Ok(file);
         }
-        let file = self.files.open_mapped(&path(), Mode::Write)?;
+        let file = self.files.open_mapped(&path(), self.mode)?;
         Ok(slot.get_or_init(|| file))
     }
 }

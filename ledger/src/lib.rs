@@ -3,8 +3,10 @@
 //! The way of a batch: [`Batch`] → [`Ledger::append`] (vault → frame → sign → memory → publish) → [`Reader`].
 //! The way back after a crash: `recover.rs`. What is derived: `derived.rs`. All `unsafe`: `map.rs`. Every disk operation: [`storage`].
 
+mod background;
 mod batch;
 mod bytes;
+mod check;
 mod create;
 mod derived;
 mod frame;
@@ -20,6 +22,7 @@ mod memory;
 mod reader;
 mod recover;
 mod rows;
+mod runs;
 mod scan;
 mod segments;
 mod signer;
@@ -27,6 +30,7 @@ pub mod storage;
 mod vault;
 
 pub use batch::{Batch, BatchError};
+pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
 pub use create::{CreateError, create, create_in};
 pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;

@@ -72,6 +72,14 @@ impl Memory {
         Ok(Some((Self { file, log, sequence }, head)))
     }
 
+    /// The head that a file remembers, without opening it for writing. `None` if there is no such file.
+    pub(crate) fn peek(files: &Files, path: &Path, log: Hash) -> Result<Option<Remembered>, MemoryError> {
+        if !files.exists(path)? {
+            return Ok(None);
+        }
+        Ok(Some(read(&files.open(path, Mode::Read)?, &log)?.1))
+    }
+
     /// Remembers a head, durably. If we crash here, the slot before still stands.
     pub(crate) fn remember(&mut self, head: &Remembered) -> Result<(), IoFailure> {
         let sequence = self.sequence + 1;
@@ -137,13 +145,9 @@ mod tests {
         Remembered { size, root: sha256(&size.to_be_bytes()), time_ms: size, signature: [7; 64] }
     }
 
-    fn peek(files: &Files, path: &Path, log: Hash) -> Result<Option<Remembered>, MemoryError> {
-        Ok(Memory::open(files, path, log)?.map(|(_, head)| head))
-    }
-
     fn disk() -> (Ram, Files) {
         let ram = Ram::new();
-        let files = Files(Arc::new(ram.clone()));
+        let files = Files(Arc::new(ram.process()));
         files.create_dir(Path::new("/m/x"), false).unwrap();
         (ram, files)
     }
@@ -155,12 +159,12 @@ mod tests {
         let mut memory = Memory::create(&files, path, log).unwrap();
         for size in 1..5 {
             memory.remember(&head(size)).unwrap();
-            assert_eq!(peek(&files, path, log).unwrap(), Some(head(size)));
+            assert_eq!(Memory::peek(&files, path, log).unwrap(), Some(head(size)));
         }
         // The slot of sequence 4 is at offset 0; each flipped bit of it leaves sequence 3.
         for byte in 0..SLOT {
             ram.damage(path, |bytes| bytes[byte] ^= 0x10).unwrap();
-            assert_eq!(peek(&files, path, log).unwrap(), Some(head(3)));
+            assert_eq!(Memory::peek(&files, path, log).unwrap(), Some(head(3)));
             ram.damage(path, |bytes| bytes[byte] ^= 0x10).unwrap();
         }
     }
@@ -170,8 +174,8 @@ mod tests {
         let (ram, files) = disk();
         let path = Path::new("/m/log.memory");
         Memory::create(&files, path, sha256(b"log")).unwrap().remember(&head(1)).unwrap();
-        assert!(matches!(peek(&files, path, sha256(b"x")), Err(MemoryError::OtherLog { .. })));
+        assert!(matches!(Memory::peek(&files, path, sha256(b"x")), Err(MemoryError::OtherLog { .. })));
         ram.damage(path, |bytes| bytes.fill(0)).unwrap();
-        assert!(matches!(peek(&files, path, sha256(b"log")), Err(MemoryError::Damaged { .. })));
+        assert!(matches!(Memory::peek(&files, path, sha256(b"log")), Err(MemoryError::Damaged { .. })));
     }
 }

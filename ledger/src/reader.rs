@@ -286,12 +286,17 @@ impl Reader {
 
     /// The index of the decision with this permit id.
     pub fn permit(&self, permit: &PermitId) -> Result<Option<u64>, ReadError> {
-        Ok(self.shared.keys.permit(permit, self.size()))
+        for index in self.shared.keys.permit(permit, self.size())? {
+            if matches!(self.record(index)?, Record::Decision(decision) if decision.permit == *permit) {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
     }
 
     /// The first index that has this leaf hash.
     pub fn leaf(&self, leaf: &Hash) -> Result<Option<u64>, ReadError> {
-        Ok(self.shared.keys.leaf(leaf, self.size()))
+        Ok(self.shared.keys.leaf(leaf, self.size())?)
     }
 
     /// The bytes of a tile (C2SP tlog-tiles), full or partial; `None` unless all its hashes are published.

@@ -23,15 +23,16 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use verifier::record::Record;
 
+use crate::background::Background;
 use crate::batch::{Batch, BatchError};
 use crate::create::sync_parent;
 use crate::derived::{Derived, Mark};
 use crate::head::Head;
-use crate::keys::Keys;
+use crate::keys::{Keys, RUN};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER, SMALL_FILE, SegmentKind, default_memory};
 use crate::ledger::{AppendError, Ledger};
 use crate::memory::{Memory, MemoryError, Remembered};
-use crate::reader::{Published, ReadError, Reader, Shared};
+use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::{Row, RowError};
 use crate::scan::{Frame, JournalScan, Step, VaultFrame, VaultScan};
 use crate::segments::{Segments, Tail};
@@ -106,9 +107,21 @@ pub enum OpenError {
     /// The loss of the memory could not be recorded.
     #[error("the loss of the memory could not be recorded: {0}")]
     Unrecorded(#[from] BatchError),
+    /// A published entry cannot be read or is no record.
+    #[error(transparent)]
+    Entry(ReadError),
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] IoFailure),
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(failure) => Self::Io(failure),
+            other => Self::Entry(other),
+        }
+    }
 }
 
 impl From<RowError> for OpenError {
@@ -190,7 +203,10 @@ impl Unrecovered {
         let last = derived.last()?;
         let (segment, offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
         // Vault bytes that no frame knows: their batch was never in the journal.
-        let vault = self.vault.cut(segment, offset)?;
+        let Some(vault) = self.vault.cut(segment, offset)? else {
+            let (file, index) = (self.vault.path(segment), derived.size().saturating_sub(1));
+            return Err(OpenError::BrokenVault { file, offset, index });
+        };
         if self.files.exists(&self.layout.poisoned())? {
             // Nothing of what the failed writer left is believed any more.
             self.files.remove(&self.layout.poisoned())?;
@@ -335,7 +351,13 @@ impl Unrecovered {
                 self.journal.remove_after(start)?;
                 Ok(tail)
             }
-            None => Ok(self.journal.cut(certain.segment, certain.offset)?),
+            None => match self.journal.cut(certain.segment, certain.offset)? {
+                Some(tail) => Ok(tail),
+                None => {
+                    let (file, index) = (self.journal.path(certain.segment), start.saturating_sub(1));
+                    Err(OpenError::BrokenFrame { file, offset: 0, index, why: "the segment is missing or too short" })
+                }
+            },
         }
     }
 
@@ -379,6 +401,7 @@ impl Unrecovered {
             // Always, even if nothing changed: the slot that we believed may never have reached the medium.
             memory.remember(&Remembered::of(&head))?;
         }
+        let log = self.identity.id;
         let shared = Arc::new(Shared {
             identity: self.identity,
             signer: self.signer,
@@ -386,16 +409,14 @@ impl Unrecovered {
             rows: derived.rows.clone(),
             journal: self.journal,
             vault: self.vault,
-            keys: Keys::default(),
+            keys: Keys::open(&self.files, &self.layout.index(), log, derived.levels.clone(), derived.size(), RUN)?,
             published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
             poisoned: AtomicBool::new(false),
         });
         let reader = Reader { shared: shared.clone() };
-        learn(&reader).map_err(|error| match error {
-            ReadError::Io(failure) => OpenError::Io(failure),
-            _ => OpenError::Derived { file: self.layout.index() },
-        })?;
+        file_keys(&reader)?;
         let (files, layout, lock) = (self.files, self.layout, self.lock);
+        let background = Background::start(&files, &layout, &shared, derived.size())?;
         let mut ledger = Ledger {
             shared,
             files,
@@ -406,6 +427,7 @@ impl Unrecovered {
             memory,
             last_ms,
             vault_head: Vec::new(),
+            background,
             _lock: lock,
         };
         if lost {
@@ -436,7 +458,13 @@ struct Certain {
     overlaps: Vec<(u64, u64)>,
 }
 
-fn row_of(frame: &Frame, segment: u64, offset: u64, parts: Option<&VaultFrame>, vault_end: (u64, u64)) -> Row {
+pub(crate) fn row_of(
+    frame: &Frame,
+    segment: u64,
+    offset: u64,
+    parts: Option<&VaultFrame>,
+    vault_end: (u64, u64),
+) -> Row {
     let (vault_segment, vault_offset, vault_len) = match parts {
         Some(parts) => (parts.segment, parts.offset, u32::try_from(parts.header.len()).unwrap_or(u32::MAX)),
         None => (vault_end.0, vault_end.1, 0),
@@ -454,15 +482,23 @@ fn row_of(frame: &Frame, segment: u64, offset: u64, parts: Option<&VaultFrame>, 
     }
 }
 
-/// Learns all keys of the log.
-fn learn(reader: &Reader) -> Result<(), ReadError> {
-    for index in 0..reader.size() {
-        let leaf = reader.leaf_hash(index)?;
-        let permit = match reader.record(index)? {
-            Record::Decision(decision) => Some((index, decision.permit)),
-            _ => None,
-        };
-        reader.shared.keys.learn(index, std::iter::once(&leaf), permit.into_iter());
+/// Files the keys of all entries that no run covers.
+fn file_keys(reader: &Reader) -> Result<(), ReadError> {
+    let (keys, size) = (&reader.shared.keys, reader.size());
+    keys.settle()?;
+    let mut next = keys.upto();
+    while next < size {
+        let count = (size - next).min(MAX_ENTRIES);
+        let mut permits = Vec::new();
+        for (index, leaf) in (next..).zip(reader.entries(next, count)?) {
+            let record = Record::decode(&leaf).map_err(|source| ReadError::NotARecord { index, source })?;
+            if let Record::Decision(decision) = record {
+                permits.push((index, decision.permit));
+            }
+        }
+        keys.leave(permits.into_iter());
+        next += count;
+        keys.file(next)?;
     }
     Ok(())
 }

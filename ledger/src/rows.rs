@@ -121,6 +121,13 @@ impl Rows {
         Ok(Self { frames, positions, files: files.clone(), dir: dir.to_owned() })
     }
 
+    /// As [`Rows::open`], without making anything.
+    pub(crate) fn for_reading(files: &Files, dir: &Path) -> Result<Self, IoFailure> {
+        let frames = files.open_mapped(&dir.join("frames"), Mode::Read)?;
+        let positions = files.open_mapped(&dir.join("positions"), Mode::Read)?;
+        Ok(Self { frames, positions, files: files.clone(), dir: dir.to_owned() })
+    }
+
     /// Makes the files hold exactly `frames` rows and the positions of `size` entries; `false` if they hold fewer.
     pub(crate) fn fit(&self, frames: u64, size: u64) -> Result<bool, IoFailure> {
         for (file, wanted) in [(&self.frames, frames * ROW as u64), (&self.positions, size.div_ceil(STRIDE) * 8)] {
@@ -181,8 +188,12 @@ impl Rows {
         if marked <= row.first {
             return Ok((row.first, row.body()));
         }
-        let offset = u64::from_be_bytes(self.positions.read_array(marked / STRIDE * 8)?);
-        Ok((marked, offset))
+        Ok((marked, self.position(marked)?))
+    }
+
+    /// Where the length prefix of an entry whose index is a multiple of [`STRIDE`] stands in its segment.
+    pub(crate) fn position(&self, index: u64) -> Result<u64, IoFailure> {
+        Ok(u64::from_be_bytes(self.positions.read_array(index / STRIDE * 8)?))
     }
 
     /// Makes both files and their names durable.

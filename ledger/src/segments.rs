@@ -86,6 +86,7 @@ impl Segments {
         replacement.file.sync()?;
         // If we crash here, the replacement is a left-over that the next recovery removes.
         self.files.rename(&self.replacement(replacement.first), &self.path(replacement.first))?;
+        self.forget_open();
         self.files.sync_dir(&self.dir)?;
         // If we crash here, the old copies still stand at the end of the segment before; a segment ends where the next one begins.
         Ok(Tail { file: self.files.open(&self.path(replacement.first), Mode::Write)?, ..replacement })
@@ -99,16 +100,22 @@ impl Segments {
         Ok(())
     }
 
-    /// Cuts a segment at `offset` and removes all segments beyond `last`, durably; answers the end for appending.
-    pub(crate) fn cut(&self, last: u64, offset: u64) -> Result<Tail, IoFailure> {
+    /// Cuts a segment at `offset` and removes all segments beyond `last`, durably; answers the end for appending. `None` if the segment
+    /// is missing, of another log or too short: it is never made up.
+    pub(crate) fn cut(&self, last: u64, offset: u64) -> Result<Option<Tail>, IoFailure> {
+        if !self.files.exists(&self.path(last))? || !self.is_ours(last)? {
+            return Ok(None);
+        }
         let file = self.files.open(&self.path(last), Mode::Write)?;
-        if file.len()? != offset {
-            file.truncate(offset)?;
+        match file.len()?.cmp(&offset) {
+            std::cmp::Ordering::Less => return Ok(None),
+            std::cmp::Ordering::Equal => {}
+            std::cmp::Ordering::Greater => file.truncate(offset)?,
         }
         // Always synced: what stands here was perhaps only ever in the page cache.
         file.sync()?;
         self.remove_after(last)?;
-        Ok(Tail { file, first: last, offset })
+        Ok(Some(Tail { file, first: last, offset }))
     }
 
     /// Cuts what a segment holds beyond `offset`, where the next one begins.
@@ -123,6 +130,7 @@ impl Segments {
 
     /// Removes all segments beyond `last`, durably.
     pub(crate) fn remove_after(&self, last: u64) -> Result<(), IoFailure> {
+        self.forget_open();
         let doomed: Vec<u64> = self.list()?.into_iter().filter(|first| *first > last).collect();
         for first in &doomed {
             self.files.remove(&self.path(*first))?;
@@ -131,6 +139,11 @@ impl Segments {
             self.files.sync_dir(&self.dir)?;
         }
         Ok(())
+    }
+
+    /// Lets go of all files opened for reading: what their names stand for has changed.
+    fn forget_open(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn replacement(&self, first: u64) -> PathBuf {

@@ -64,9 +64,16 @@ pub struct Rule {
     pub fault: Fault,
 }
 
-/// The disk; clones are the same disk.
+/// The disk, as whoever breaks it sees it; clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct Ram(Arc<Shared>);
+
+/// The disk as one process sees it. After [`Ram::restart`] every operation of an earlier process fails without effect.
+#[derive(Clone, Debug)]
+pub struct Process {
+    ram: Ram,
+    life: u64,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -124,6 +131,11 @@ impl Ram {
     /// An empty disk.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The disk for a process that starts now.
+    pub fn process(&self) -> Process {
+        Process { ram: self.clone(), life: self.state().life }
     }
 
     /// Adds a fault to come.
@@ -215,11 +227,13 @@ impl Ram {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Process {
     /// Runs one operation under the faults to come.
     fn run<T>(&self, op: Op, path: &Path, effect: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.state();
-        if state.killed {
+        let mut state = self.ram.state();
+        if state.killed || state.life != self.life {
             return Err(io::Error::other("the process was killed"));
         }
         if op != Op::Read {
@@ -242,11 +256,11 @@ impl Ram {
                 Err(io::Error::other("the process was killed"))
             }
             Some(Fault::Hang) => {
-                let (gate, life) = (state.open_gates, state.life);
+                let gate = state.open_gates;
                 while state.open_gates == gate {
-                    state = self.0.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self.ram.0.released.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
-                if state.life != life {
+                if state.life != self.life {
                     return Err(io::Error::other("the process was killed"));
                 }
                 effect(&mut state)
@@ -283,17 +297,14 @@ impl State {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn file(&mut self, id: usize, life: u64) -> io::Result<&mut Node> {
-        if life != self.life {
-            return Err(io::Error::other("the process was killed"));
-        }
+    fn file(&mut self, id: usize) -> io::Result<&mut Node> {
         self.files.get_mut(id).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
-impl Storage for Ram {
+impl Storage for Process {
     fn open(&self, path: &Path, mode: Mode, _mapped: bool) -> io::Result<Arc<dyn Stored>> {
-        let there = self.state().find(path);
+        let there = self.ram.state().find(path);
         let id = match (mode, there) {
             (Mode::Read | Mode::Write, Ok(id)) => self.run(Op::Read, path, |_| Ok(id))?,
             (Mode::Read, Err(error)) => return Err(error),
@@ -307,11 +318,10 @@ impl Storage for Ram {
                 Ok(id)
             })?,
         };
-        let state = self.state();
-        if state.files.get(id).is_none_or(|file| file.directory) {
+        if self.ram.state().files.get(id).is_none_or(|file| file.directory) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        Ok(Arc::new(Handle { ram: self.clone(), path: path.to_owned(), id, life: state.life }))
+        Ok(Arc::new(Handle { process: self.clone(), path: path.to_owned(), id }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -385,7 +395,7 @@ impl Storage for Ram {
                 state.names.insert(path.to_owned(), id);
             }
             state.locks.push(path.to_owned());
-            let guard = Held { ram: self.clone(), path: path.to_owned(), life: state.life };
+            let guard = Held { process: self.clone(), path: path.to_owned() };
             Ok(Some(Box::new(guard) as Box<dyn LockGuard>))
         })
     }
@@ -393,17 +403,16 @@ impl Storage for Ram {
 
 #[derive(Debug)]
 struct Held {
-    ram: Ram,
+    process: Process,
     path: PathBuf,
-    life: u64,
 }
 
 impl LockGuard for Held {}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = self.ram.state();
-        if state.life == self.life {
+        let mut state = self.process.ram.state();
+        if state.life == self.process.life {
             state.locks.retain(|held| held != &self.path);
         }
     }
@@ -411,22 +420,21 @@ impl Drop for Held {
 
 #[derive(Debug)]
 struct Handle {
-    ram: Ram,
+    process: Process,
     path: PathBuf,
     id: usize,
-    life: u64,
 }
 
 impl Stored for Handle {
     fn len(&self) -> io::Result<u64> {
-        self.ram.run(Op::Read, &self.path, |state| Ok(state.file(self.id, self.life)?.cache.len() as u64))
+        self.process.run(Op::Read, &self.path, |state| Ok(state.file(self.id)?.cache.len() as u64))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.ram.run(Op::Read, &self.path, |state| {
+        self.process.run(Op::Read, &self.path, |state| {
             let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
             let stop = start.checked_add(buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let file = state.file(self.id, self.life)?;
+            let file = state.file(self.id)?;
             buffer.copy_from_slice(file.cache.get(start..stop).ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
         })
@@ -443,8 +451,8 @@ impl Stored for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.ram.run(Op::Sync, &self.path, |state| {
-            let file = state.file(self.id, self.life)?;
+        self.process.run(Op::Sync, &self.path, |state| {
+            let file = state.file(self.id)?;
             for change in file.dirty.drain(..) {
                 change.apply(&mut file.medium);
             }
@@ -455,8 +463,8 @@ impl Stored for Handle {
 
 impl Handle {
     fn change(&self, op: Op, change: Change) -> io::Result<()> {
-        self.ram.run(op, &self.path, |state| {
-            let file = state.file(self.id, self.life)?;
+        self.process.run(op, &self.path, |state| {
+            let file = state.file(self.id)?;
             change.apply(&mut file.cache);
             file.dirty.push(change);
             Ok(())

@@ -21,7 +21,7 @@ impl Rig {
     pub fn new() -> Self {
         let rig = Self { ram: Ram::new(), dir: PathBuf::from("/srv/log") };
         let memory = ledger::default_memory(&rig.dir);
-        ledger::create_in(Arc::new(rig.ram.clone()), &rig.dir, &memory, ORIGIN, START).unwrap();
+        ledger::create_in(Arc::new(rig.ram.process()), &rig.dir, &memory, ORIGIN, START).unwrap();
         rig
     }
 
@@ -30,12 +30,12 @@ impl Rig {
     }
 
     pub fn try_open(&self) -> Result<(Ledger, Reader), OpenError> {
-        Ledger::open_in(Arc::new(self.ram.clone()), Options::new(&self.dir), START + 1)
+        Ledger::open_in(Arc::new(self.ram.process()), Options::new(&self.dir), START + 1)
     }
 
     pub fn open_without_memory(&self) -> Result<(Ledger, Reader), OpenError> {
         let options = Options { accept_memory_loss: true, ..Options::new(&self.dir) };
-        Ledger::open_in(Arc::new(self.ram.clone()), options, START + 1)
+        Ledger::open_in(Arc::new(self.ram.process()), options, START + 1)
     }
 
     pub fn memory(&self) -> PathBuf {

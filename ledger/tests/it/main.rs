@@ -1,7 +1,10 @@
 //! The ledger through its public door, on a real disk and on one that fails.
 #![cfg(test)]
 
+mod checks;
 mod common;
 mod http;
+mod proofs;
 mod recovery;
 mod round_trip;
+mod threats;

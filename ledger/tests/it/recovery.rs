@@ -1,6 +1,7 @@
 //! What opening believes, refuses and rebuilds (DESIGN §6).
 
-use ledger::{Ledger, OpenError, Options};
+use ledger::storage::ram::{Fault, Op, Rule};
+use ledger::{CreateError, Ledger, OpenError, Options};
 
 use crate::common::*;
 
@@ -56,4 +57,152 @@ fn a_lost_memory_is_refused_until_its_loss_is_accepted_and_recorded() {
     drop(ledger);
     assert_eq!(rig.open().1.size(), 6);
     assert!(rig.ram.snapshot().contains_key(&rig.path("log.toml")));
+}
+
+#[test]
+fn a_missing_empty_or_foreign_directory_never_becomes_a_log() {
+    let place = tempfile::tempdir().unwrap();
+    let open = |name: &str| Ledger::open(Options::new(place.path().join(name)), START);
+    assert!(matches!(open("missing"), Err(OpenError::NotALog { .. })));
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    assert!(matches!(open("empty"), Err(OpenError::NotALog { .. })));
+    std::fs::create_dir(place.path().join("foreign")).unwrap();
+    std::fs::write(place.path().join("foreign/log.toml"), "name = \"somebody else's\"\n").unwrap();
+    assert!(matches!(open("foreign"), Err(OpenError::Malformed { .. })));
+    assert!(!place.path().join("missing").exists());
+    assert_eq!(files_under(&place.path().join("empty")).len(), 0);
+}
+
+#[test]
+fn creating_overwrites_neither_a_directory_nor_a_memory() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    assert!(matches!(ledger::create(&dir, ORIGIN, START), Err(CreateError::NotEmpty { .. })));
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(matches!(ledger::create(&dir, ORIGIN, START), Err(CreateError::MemoryExists { .. })));
+}
+
+#[test]
+fn a_signing_key_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    let key = dir.join("keys/log.key");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir.join("keys")), mode(&key)), (0o700, 0o600));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(Ledger::open(Options::new(&dir), START), Err(OpenError::KeyExposed { mode: 0o644, .. })));
+}
+
+#[test]
+fn another_logs_key_journal_or_memory_is_refused() {
+    let (ours, theirs) = (Rig::new(), Rig::new());
+    let (mut ledger, _) = theirs.open();
+    ledger.append(&mixed(0, 3), START).unwrap();
+    drop(ledger);
+    let foreign = theirs.ram.snapshot();
+    let put = |path: &std::path::Path| ours.ram.damage(path, |bytes| bytes.clone_from(&foreign[path])).unwrap();
+    let before = ours.ram.snapshot();
+    put(&ours.path("keys/log.key"));
+    assert!(matches!(ours.try_open(), Err(OpenError::ForeignKey { .. })));
+    ours.ram.restore(&ours.dir, &before);
+    put(&ours.memory());
+    assert!(matches!(ours.try_open(), Err(OpenError::MemoryOfAnotherLog { .. })));
+    ours.ram.damage(&ours.memory(), |bytes| bytes.clone_from(&before[&ours.memory()])).unwrap();
+    put(&ours.path("journal/00000000000000000000.seg"));
+    assert!(matches!(ours.try_open(), Err(OpenError::BrokenFrame { offset: 0, .. })));
+}
+
+#[test]
+fn a_torn_frame_above_the_remembered_head_is_cut() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(0, 5), START).unwrap();
+    drop(ledger);
+    let journal = rig.path("journal/00000000000000000000.seg");
+    let whole = rig.ram.snapshot()[&journal].clone();
+    for torn in [1, 75, 76, 77, 200] {
+        let frame = whole[64..].iter().copied().take(torn);
+        rig.ram.damage(&journal, |bytes| bytes.extend(frame)).unwrap();
+        let (ledger, reader) = rig.open();
+        check_mixed(&reader, 5);
+        drop(ledger);
+        assert_eq!(rig.ram.snapshot()[&journal], whole);
+    }
+}
+
+#[test]
+fn an_interrupted_recovery_is_taken_up_again_wherever_it_stopped() {
+    // A frame that was written and not synced when the process was killed; then every operation of the recovery is the last one.
+    for stop in 0.. {
+        let rig = Rig::new();
+        let (mut ledger, _) = rig.open();
+        ledger.append(&mixed(0, 5), START).unwrap();
+        rig.ram.fault(Rule { op: Some(Op::Sync), path: "journal".into(), nth: 0, fault: Fault::Kill });
+        ledger.append(&mixed(5, 4), START).unwrap_err();
+        drop(ledger);
+        rig.ram.restart();
+        rig.ram.fault(Rule { op: None, path: String::new(), nth: stop, fault: Fault::Kill });
+        let finished = rig.try_open().map(drop).is_ok();
+        if stop.is_multiple_of(2) {
+            rig.ram.restart()
+        } else {
+            rig.ram.power_loss()
+        }
+        let (mut ledger, reader) = rig.open();
+        let size = reader.size();
+        assert!(size == 9 || (size == 5 && !finished), "stopped at {stop}: {size}");
+        check_mixed(&reader, size);
+        ledger.append(&mixed(size, 3), START).unwrap();
+        check_mixed(&reader, size + 3);
+        if finished {
+            assert!(stop > 10, "there was something to interrupt");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_killed_opens_from_its_mark_and_from_nothing_alike() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(0, 50), START).unwrap();
+    drop(ledger);
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(50, 30), START).unwrap();
+    rig.ram.restart();
+    drop(ledger);
+    // From the mark at 50.
+    let (ledger, reader) = rig.open();
+    check_mixed(&reader, 80);
+    drop(ledger);
+    let from_mark = rig.ram.snapshot();
+    let derived: Vec<_> =
+        from_mark.keys().filter(|p| p.starts_with(rig.path("tree")) || p.starts_with(rig.path("index"))).collect();
+    derived.iter().for_each(|path| rig.ram.lose(path));
+    let (ledger, reader) = rig.open();
+    check_mixed(&reader, 80);
+    drop(ledger);
+    let from_nothing = rig.ram.snapshot();
+    for path in derived {
+        assert_eq!(from_nothing[path], from_mark[path], "{}", path.display());
+    }
+}
+
+#[test]
+fn a_damaged_tree_is_derived_again_and_not_signed() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    let head = ledger.append(&mixed(0, 7), START).unwrap().head;
+    drop(ledger);
+    // Node 0 of height 2 is a peak at size 7, and so is leaf 6.
+    for (file, at) in [("tree/02", 5), ("tree/00", 6 * 32 + 9), ("tree/synced", 44), ("index/frames", 3)] {
+        rig.ram.damage(&rig.path(file), |bytes| bytes[at] ^= 1).unwrap();
+        let (ledger, reader) = rig.open();
+        assert_eq!(reader.head(), head, "{file}");
+        check_mixed(&reader, 7);
+        drop(ledger);
+    }
 }

@@ -1,0 +1,233 @@
+//! Fsck: tree and index are exactly what journal and vault make them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use verifier::decision::PermitId;
+use verifier::hash::Hash;
+use verifier::proof::Nodes;
+use verifier::record::Record;
+
+use super::walk::Log;
+use super::{CheckError, Problem, Progress, Report};
+use crate::derived::Mark;
+use crate::grow::Growth;
+use crate::keys::RUN;
+use crate::layout::SEGMENT_HEADER;
+use crate::levels::{Levels, level_name};
+use crate::recover::row_of;
+use crate::rows::{RowError, Rows, STRIDE};
+use crate::runs::{Kind, Run, Span};
+use crate::scan::{Frame, VaultScan};
+use crate::storage::disk::Disk;
+use crate::storage::{Files, IoFailure, Storage};
+
+/// Checks the log in `dir`, with its memory at the default place unless another is named.
+///
+/// # Errors
+/// If there is no log to check or the disk fails. What is wrong with the log stands in the report.
+pub fn fsck(dir: &Path, memory: Option<&Path>, progress: &mut dyn FnMut(Progress)) -> Result<Report, CheckError> {
+    fsck_in(Arc::new(Disk), dir, memory, progress)
+}
+
+/// As [`fsck`], on any storage.
+///
+/// # Errors
+/// As [`fsck`].
+pub fn fsck_in(
+    storage: Arc<dyn Storage>,
+    dir: &Path,
+    memory: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, CheckError> {
+    let mut report = Report::default();
+    let log = Log::look(Files(storage), dir, memory, &mut report)?;
+    let levels = Levels::for_reading(&log.files, &log.layout.tree());
+    let rows = Rows::for_reading(&log.files, &log.layout.index());
+    let mut vault = VaultScan::new(&log.vault, 0, SEGMENT_HEADER)?;
+    let mut vault_broken = false;
+    // How many decisions there are in each window of RUN entries: what the permit runs must hold.
+    let mut permits: Vec<u64> = Vec::new();
+    let mut wrong = Wrong::default();
+    let decision = |_: u64, leaf: &[u8]| match Record::decode(leaf) {
+        Ok(Record::Decision(decision)) => Some(decision.permit),
+        Ok(_) | Err(_) => None,
+    };
+    log.walk(&mut report, progress, decision, |report, frame, growth, decisions: Vec<Option<PermitId>>| {
+        for (index, _) in (frame.header.first..).zip(&decisions).filter(|(_, permit)| permit.is_some()) {
+            let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
+            permits.resize(permits.len().max(window + 1), 0);
+            if let Some(count) = permits.get_mut(window) {
+                *count += 1;
+            }
+            report.decisions += 1;
+        }
+        compare_nodes(&levels, growth, report, &mut wrong);
+        if !vault_broken {
+            match vault.frame_of(&frame.header)? {
+                Err(broken) => {
+                    vault_broken = true;
+                    let what = "the vault is broken here".to_owned();
+                    let index = Some(frame.header.first);
+                    report.add(Problem { file: broken.file, index, offset: Some(broken.offset), what });
+                }
+                Ok(parts) => {
+                    let wanted =
+                        row_of(frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
+                    compare_row(rows.as_ref(), report.frames, frame, &wanted.encode(), report, &mut wrong, &log);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    compare_runs(&log, &levels, &permits, &mut report)?;
+    check_mark(&log, &mut report)?;
+    Ok(report)
+}
+
+/// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.
+#[derive(Debug, Default)]
+struct Wrong {
+    heights: Vec<usize>,
+    frames: bool,
+    positions: bool,
+}
+
+fn compare_nodes(levels: &Levels, growth: &Growth, report: &mut Report, wrong: &mut Wrong) {
+    for (height, (first, nodes)) in growth.levels().enumerate() {
+        if nodes.is_empty() || wrong.heights.contains(&height) {
+            continue;
+        }
+        let small = u8::try_from(height).unwrap_or(u8::MAX);
+        let stored = levels.nodes(small, first, nodes.len());
+        let position = match &stored {
+            Ok(stored) => stored.as_chunks::<{ Hash::LEN }>().0.iter().zip(nodes).position(|(a, b)| *a != b.0),
+            Err(_) => Some(0),
+        };
+        report.nodes += nodes.len() as u64;
+        if let Some(position) = position {
+            let node = first + position as u64;
+            let what = match stored {
+                Ok(_) => format!("node {node} of height {height} is not the hash of what lies below"),
+                Err(failure) => failure.to_string(),
+            };
+            let (file, offset) = (levels.path(&level_name(height)), Some(node * Hash::LEN as u64));
+            report.add(Problem { file, index: Some(node << height), offset, what });
+            wrong.heights.push(height);
+        }
+    }
+}
+
+fn compare_row(
+    rows: Result<&Rows, &IoFailure>,
+    number: u64,
+    frame: &Frame,
+    wanted: &[u8],
+    report: &mut Report,
+    wrong: &mut Wrong,
+    log: &Log,
+) {
+    let index = frame.header.first;
+    let mut tell = |name: &str, index: u64, what: String| {
+        report.add(Problem { file: log.layout.index().join(name), index: Some(index), offset: None, what });
+    };
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(failure) => {
+            if !wrong.frames {
+                tell("frames", index, failure.to_string());
+            }
+            wrong.frames = true;
+            return;
+        }
+    };
+    if !wrong.frames {
+        match rows.row(number) {
+            Ok(row) if row.encode() == wanted => {}
+            Ok(_) => {
+                tell("frames", index, format!("row {number} is not that of the frame of entry {index}"));
+                wrong.frames = true;
+            }
+            Err(error @ (RowError::Io(_) | RowError::Damaged { .. })) => {
+                tell("frames", index, error.to_string());
+                wrong.frames = true;
+            }
+        }
+    }
+    let mut at = index.next_multiple_of(STRIDE);
+    while at < frame.header.end() && !wrong.positions {
+        let inside = usize::try_from(at - index).unwrap_or(usize::MAX);
+        let start = frame.leaves.get(inside).map_or(0, |leaf| leaf.start as u64 - 2);
+        let stands = frame.offset + crate::frame::FRAME_HEADER as u64 + start;
+        if rows.position(at).ok() != Some(stands) {
+            tell("positions", at, format!("the position of entry {at} is wrong or missing"));
+            wrong.positions = true;
+        }
+        at += STRIDE;
+    }
+}
+
+/// Every run has a right checksum, right rows of leaves, and as many permits as there are decisions.
+fn compare_runs(log: &Log, levels: &Levels, permits: &[u64], report: &mut Report) -> Result<(), CheckError> {
+    let dir = log.layout.index();
+    let mut covered = [0_u64; 2];
+    let names = if log.files.exists(&dir)? { log.files.list(&dir)? } else { Vec::new() };
+    for span in names.iter().filter_map(|name| Span::of_name(name)) {
+        // A run may end above the remembered size while the log grows beside us.
+        if span.end > report.entries {
+            continue;
+        }
+        let path = dir.join(span.file_name());
+        let tell = |report: &mut Report, index: u64, what: &str| {
+            report.add(Problem { file: path.clone(), index: Some(index), offset: None, what: what.to_owned() });
+        };
+        let run = match Run::open(&log.files, &dir, span, &log.identity.id)? {
+            Some(run) if run.is_whole()? => run,
+            _ => {
+                tell(report, span.first, "the run is damaged");
+                continue;
+            }
+        };
+        match span.kind {
+            Kind::Leaf => {
+                for row in run.rows() {
+                    let (key, index) = row?;
+                    let leaf = levels.node(0, index).ok();
+                    let right = leaf.and_then(|hash| hash.0.first_chunk().map(|b| u64::from_be_bytes(*b)));
+                    if right != Some(key) || !(span.first..span.end).contains(&index) {
+                        tell(report, index, "a row names an entry with another leaf hash");
+                        break;
+                    }
+                }
+            }
+            Kind::Permit => {
+                let windows =
+                    usize::try_from(span.first / RUN).unwrap_or(0)..usize::try_from(span.end / RUN).unwrap_or(0);
+                let wanted: u64 = permits.iter().take(windows.end).skip(windows.start).sum();
+                if run.len() != wanted {
+                    tell(report, span.first, "the run has not as many permits as there are decisions");
+                }
+            }
+        }
+        if let Some(covered) = covered.get_mut(span.kind as usize) {
+            *covered += span.end - span.first;
+        }
+    }
+    if covered.iter().any(|covered| *covered < report.entries / RUN * RUN) {
+        let what = "runs are missing; opening the log makes them again".to_owned();
+        report.add(Problem { file: dir, index: None, offset: None, what });
+    }
+    Ok(())
+}
+
+/// The mark does not promise more than is published.
+fn check_mark(log: &Log, report: &mut Report) -> Result<(), CheckError> {
+    let file = log.layout.tree().join("synced");
+    let what = match Mark::read(&log.files, &log.layout, &log.identity.id)? {
+        Some(mark) if mark.size <= report.size => return Ok(()),
+        Some(_) => "the mark is above the published size".to_owned(),
+        None => "the mark is missing or damaged; opening the log derives everything again".to_owned(),
+    };
+    report.add(Problem { file, index: None, offset: None, what });
+    Ok(())
+}

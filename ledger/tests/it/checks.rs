@@ -1,0 +1,101 @@
+//! Fsck and audit: silent about a whole log, precise about a broken one.
+
+use std::sync::Arc;
+
+use ledger::{Ledger, Options, Report, Signer};
+
+use crate::common::*;
+
+fn fsck(rig: &Rig) -> Report {
+    ledger::fsck_in(Arc::new(rig.ram.process()), &rig.dir, None, &mut |_| {}).unwrap()
+}
+
+fn audit(rig: &Rig) -> Report {
+    let reader = rig.open().1;
+    let key = reader.verifier_key().clone();
+    drop(reader);
+    ledger::audit_in(Arc::new(rig.ram.process()), &rig.dir, None, &key, &mut |_| {}).unwrap()
+}
+
+fn sample() -> Rig {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    for count in [10, 1, 120, 7] {
+        ledger.append(&mixed(ledger.size(), count), START).unwrap();
+    }
+    rig
+}
+
+#[test]
+fn a_whole_log_passes_with_right_counts_and_progress() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    let key = ledger::create(&dir, ORIGIN, START).unwrap();
+    let (mut ledger, reader) = Ledger::open(Options::new(&dir), START).unwrap();
+    for count in [10, 1, 120, 7] {
+        ledger.append(&mixed(ledger.size(), count), START).unwrap();
+    }
+    // Beside the running writer, then after it.
+    for _ in 0..2 {
+        let mut last = None;
+        let report = ledger::fsck(&dir, None, &mut |progress| last = Some(progress)).unwrap();
+        assert!(report.is_clean(), "{:?}", report.problems);
+        assert_eq!((report.entries, report.frames, report.decisions, report.size), (138, 4, 92, 138));
+        assert_eq!(report.nodes, 138 + 69 + 34 + 17 + 8 + 4 + 2 + 1);
+        assert_eq!(last.map(|progress| (progress.done, progress.total)), Some((138, 138)));
+        let report = ledger::audit(&dir, None, &key, &mut |_| {}).unwrap();
+        assert!(report.is_clean(), "{:?}", report.problems);
+        assert_eq!((report.entries, report.decisions, report.kept), (138, 92, 92));
+        assert_eq!(report.root, Some(reader.head().checkpoint.root));
+    }
+}
+
+#[test]
+fn an_audit_under_another_key_fails() {
+    let rig = sample();
+    let other = Signer::generate(ORIGIN).unwrap().verifier_key().clone();
+    let report = ledger::audit_in(Arc::new(rig.ram.process()), &rig.dir, None, &other, &mut |_| {}).unwrap();
+    assert_eq!(report.problem_count, 2, "{:?}", report.problems);
+}
+
+#[test]
+fn every_flipped_byte_of_journal_vault_tree_and_index_is_found_and_named() {
+    let rig = sample();
+    assert!(fsck(&rig).is_clean() && audit(&rig).is_clean());
+    let key = rig.open().1.verifier_key().clone();
+    let whole = rig.ram.snapshot();
+    for (path, bytes) in whole.iter().filter(|(path, _)| path.starts_with(&rig.dir)) {
+        let room = path.strip_prefix(&rig.dir).unwrap().iter().next().unwrap().to_str().unwrap();
+        if !["journal", "vault", "tree", "index"].contains(&room) {
+            continue;
+        }
+        for at in (0..bytes.len()).step_by(1 + bytes.len() / 60) {
+            rig.ram.damage(path, |bytes| bytes[at] ^= 0x20).unwrap();
+            let mut found = fsck(&rig);
+            if room == "vault" {
+                found = ledger::audit_in(Arc::new(rig.ram.process()), &rig.dir, None, &key, &mut |_| {}).unwrap();
+            }
+            assert!(!found.is_clean(), "{} at {at}", path.display());
+            assert!(
+                found.problems.iter().any(|problem| &problem.file == path),
+                "{} at {at}: {found:?}",
+                path.display()
+            );
+            rig.ram.damage(path, |bytes| bytes[at] ^= 0x20).unwrap();
+        }
+    }
+    assert!(fsck(&rig).is_clean());
+}
+
+#[test]
+fn private_parts_that_are_gone_are_lost_and_not_erased() {
+    let rig = sample();
+    rig.ram.lose(&rig.path("vault/00000000000000000000.seg"));
+    let key = verifier::note::VerifierKey::new(ORIGIN, &[0; 32]).ok();
+    assert!(key.is_none(), "a weak key is no key");
+    let other = Signer::generate(ORIGIN).unwrap().verifier_key().clone();
+    let report = ledger::audit_in(Arc::new(rig.ram.process()), &rig.dir, None, &other, &mut |_| {}).unwrap();
+    assert_eq!((report.kept, report.erased), (0, 0));
+    assert!(report.problems.iter().any(|problem| problem.file.starts_with(rig.path("vault"))));
+    assert!(rig.try_open().is_err());
+}
