@@ -282,7 +282,7 @@ fn is_whole(raw: &[u8]) -> bool {
 
 fn storage(ram: Option<&Ram>) -> Arc<dyn Storage> {
     match ram {
-        Some(ram) => Arc::new(ram.clone()),
+        Some(ram) => Arc::new(ram.process()),
         None => Arc::new(Disk),
     }
 }
