@@ -246,3 +246,55 @@ fn every_replica_gives_the_same_verdict() {
         assert_eq!(one.decide(&request, &FACTS), two.decide(&request, &FACTS));
     }
 }
+
+/// Any JSON that a request may hold, at any place.
+fn wild() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+        select(vec!["2024-05-05", "1.5", "10.0.0.1", "1h", "red", "-0.0", "9999-12-31T23:59:59.999Z"])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let names =
+            prop_oneof![select([USER, DOC, &["type", "id", "city"]].concat()).prop_map(str::to_owned), "[a-z ]{0,3}"];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn there_is_one_answer_to_everything() {
+    let content = |schema: Option<&str>| EpochContent {
+        entities: Some(ENTITIES.to_owned()),
+        ..content(&POLICIES.concat(), schema)
+    };
+    let published = [Published::new(content(Some(SCHEMA))).unwrap(), Published::new(content(None)).unwrap()];
+    let engines = published.each_ref().map(|published| (published.replica().unwrap(), published.replica().unwrap()));
+    let object = || prop::collection::btree_map(select([USER, DOC].concat()), wild(), 0..4);
+    let all = (object(), object(), object(), object(), any::<bool>());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..Default::default()
+    });
+    let run = runner.run(&all, |(subject, action, resource, context, authzen)| {
+        let of = |map: std::collections::BTreeMap<&str, Value>| serde_json::to_string(&map).unwrap();
+        let request = request(&read(&of(subject), &of(action), &of(resource), &of(context)));
+        let facts = authorizer::engine::Facts { authzen, ..FACTS };
+        for (one, two) in &engines {
+            let request = if authzen { one.tolerate(&request) } else { request.clone() };
+            prop_assert_eq!(one.tolerate(&request), two.tolerate(&request));
+            let verdict = one.decide(&request, &facts);
+            prop_assert!(!authzen || policy(&verdict).code() != Some(Code::Undeclared));
+            prop_assert_eq!(verdict, two.decide(&request, &facts));
+        }
+        Ok(())
+    });
+    run.unwrap();
+}
