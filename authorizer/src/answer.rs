@@ -96,10 +96,11 @@ impl Writer<'_> {
         scratch: &mut Scratch,
     ) -> Result<(), ReadError> {
         match place {
-            Place::New { index, decision } => {
+            Place::New { index, record } => {
                 scratch.leaf.clear();
                 // The one encoding of the record that was just made durable.
-                scratch.decision(decision);
+                record.encode_into(&mut scratch.leaf);
+                let Record::Decision(decision) = record else { return Err(ReadError::NoPrivate { index: *index }) };
                 let codes: Vec<_> = item.verdict.codes().map(|(condition, code)| (condition, code.name())).collect();
                 let policies = &item.verdict.policies;
                 let shown = Shown {
@@ -257,12 +258,6 @@ impl Writer<'_> {
 struct Scratch {
     leaf: Vec<u8>,
     receipt: String,
-}
-
-impl Scratch {
-    fn decision(&mut self, decision: &Decision) {
-        Record::Decision(Box::new(decision.clone())).encode_into(&mut self.leaf);
-    }
 }
 
 fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &str)]) {

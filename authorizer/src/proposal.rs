@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a proposal carries everything that the sequencer needs to record it, prepared and measured beforehand,
 //! so that sequencing cannot fail on what a client sent; permit id and the two salts are independent random bytes.
-//! Does not: hold an outcome. There is no `Outcome` in this file.
+//! Does not: hold an outcome. No `Outcome` is made in this file.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use actix_web::web::Bytes;
 use ledger::Head;
 use rand::Rng;
 use tokio::sync::oneshot;
-use verifier::decision::{Decision, Detail, Named, PermitId, commitment};
+use verifier::decision::{Detail, Named, Outcome, PermitId, commitment};
 use verifier::hash::Hash;
+use verifier::record::Record;
 use verifier::request::Request;
 
 use crate::engine::Verdict;
@@ -194,8 +195,8 @@ pub enum Place {
     New {
         /// Its index.
         index: u64,
-        /// Its leaf.
-        decision: Box<Decision>,
+        /// Its record: always a decision.
+        record: Record,
     },
     /// The same request was recorded before under its idempotency key.
     Again {
@@ -211,7 +212,8 @@ impl Place {
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         match self {
-            Place::New { decision, .. } => decision.outcome == verifier::decision::Outcome::Allow,
+            Place::New { record: Record::Decision(decision), .. } => decision.outcome == Outcome::Allow,
+            Place::New { .. } => false,
             Place::Again { present, .. } => *present == Present::Allowed,
         }
     }

@@ -288,8 +288,7 @@ impl Sequencer {
         };
         self.batch.push(&record, Some(private))?;
         self.fold.decided(item.tag, index, now);
-        let Record::Decision(decision) = record else { return Err(Fault::Index { got: index, expected: index }) };
-        Ok(Place::New { index, decision })
+        Ok(Place::New { index, record })
     }
 
     /// Makes everything in the batch durable, then answers.

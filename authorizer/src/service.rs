@@ -45,6 +45,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the decision API listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// An operator's word that TLS ends in front of `listen`; without it only a loopback address is taken.
+    pub behind_proxy: bool,
     /// Where the public read API listens, if it shall.
     pub public: Option<SocketAddr>,
     /// HTTP workers, each with its own engine; one for each core.
@@ -65,6 +67,7 @@ impl Config {
         Config {
             data: data.into(),
             listen,
+            behind_proxy: false,
             public: None,
             workers,
             accept_clock_gap: false,
@@ -92,6 +95,9 @@ pub enum StartError {
     /// The live epoch no longer validates: this version is stricter than the one that published it.
     #[error("the live epoch does not validate: {0}")]
     Epoch(#[from] PublishError),
+    /// API keys would cross a network in the clear.
+    #[error("`{0}` is not a loopback address and there is no TLS here; behind a proxy that ends TLS, say so")]
+    Exposed(SocketAddr),
     /// The address cannot be bound.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
@@ -121,6 +127,9 @@ impl Service {
     /// # Errors
     /// [`StartError`]; nothing runs then, and the log is closed again.
     pub fn start(config: Config, ledger: Ledger, reader: Reader) -> Result<Service, StartError> {
+        if !config.listen.ip().is_loopback() && !config.behind_proxy {
+            return Err(StartError::Exposed(config.listen));
+        }
         let keys = ApiKeys::open(&api_keys_path(&config.data))?;
         let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
         let (mut fold, content) = Fold::of(&reader, &governors)?;

@@ -210,6 +210,21 @@ mod tests {
         assert_eq!(split(&Bytes::from_static(b"{\"\xff\":1}"), false).unwrap_err().code, Code::InvalidUtf8);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_objects_in_an_array_come_out_byte_for_byte(texts: Vec<String>, gap in "[ \t\r\n]{0,2}") {
+            let items: Vec<String> = texts
+                .iter()
+                .map(|text| serde_json::json!({ text.as_str(): [text, { "}": "{" }, [[]]] }).to_string())
+                .collect();
+            let body = format!("{gap}[{gap}{}{gap}]{gap}", items.join(&format!("{gap},{gap}")));
+            match array(&body) {
+                Ok(split) => proptest::prop_assert_eq!(split, items),
+                Err(code) => proptest::prop_assert_eq!((code, items.len()), (Code::EmptyBody, 0)),
+            }
+        }
+    }
+
     #[test]
     fn a_body_has_at_most_4096_items() {
         let many = |n: usize| format!("[{}]", vec!["{}"; n].join(","));

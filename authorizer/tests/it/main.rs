@@ -10,4 +10,5 @@ mod durability;
 mod engine;
 mod governance;
 mod idempotency;
+mod starting;
 mod support;
