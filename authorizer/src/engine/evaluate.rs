@@ -3,7 +3,6 @@
 //! Whatever stands behind [`Evaluate`] must answer as [`PlainCedar`] does: the same standing, the same sorted policy ids. Cedar skips a
 //! policy that errs; here an erring `forbid` denies, because the rule that it states may hold.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 
 use cedar_policy::{
@@ -107,13 +106,13 @@ impl PlainCedar {
         let mut converter = Converter::new(types);
         let mut bring = |kind: &EntityKind, uid: EntityUid, properties: &[(String, Json)]| {
             let registered = |name: &str| self.registry.has(&uid, name);
-            let attributes = converter.record(&kind.shape, properties, registered)?.into_iter().collect();
+            let attributes = converter.record(&kind.shape, properties, registered)?;
             Ok::<_, Code>(Brought { uid, attributes })
         };
         let (principal, resource) = if subject_uid == object_uid {
             let properties = united(&request.subject.properties, &request.resource.properties)?;
             let both = bring(subject, subject_uid.clone(), &properties)?;
-            (both, Brought { uid: subject_uid, attributes: HashMap::new() })
+            (both, Brought { uid: subject_uid, attributes: Vec::new() })
         } else {
             let principal = bring(subject, subject_uid, &request.subject.properties)?;
             (principal, bring(object, object_uid, &request.resource.properties)?)
@@ -127,7 +126,7 @@ impl PlainCedar {
         let bring = |entity: &Entity, properties: &[(String, Json)]| {
             let kind = EntityTypeName::from_str(&entity.kind).map_err(|_| Code::UnknownType)?;
             let uid = EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id));
-            Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties)?.into_iter().collect() })
+            Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties)? })
         };
         let (subject, resource) = (&request.subject, &request.resource);
         let same = subject.kind == resource.kind && subject.id == resource.id;

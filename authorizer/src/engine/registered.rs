@@ -32,13 +32,15 @@ pub(super) struct Registry(HashMap<EntityUid, Registered>);
 #[derive(Debug)]
 pub(super) struct Brought {
     pub uid: EntityUid,
-    pub attributes: HashMap<String, RestrictedExpression>,
+    pub attributes: Vec<(String, RestrictedExpression)>,
 }
 
 impl Registry {
     /// Registered entities, and the schema's actions with their groups.
     pub(super) fn new(entities: Entities, actions: Entities) -> Result<Self, Finding> {
-        let entities = entities.into_iter().chain(actions);
+        // An action in no group is the same to Cedar whether it is in the store or not, and most are in none.
+        let grouped = actions.into_iter().filter(|action| !reaches(action).is_empty());
+        let entities = entities.into_iter().chain(grouped);
         entities.map(|entity| Ok((entity.uid(), Registered::new(entity)?))).collect::<Result<_, _>>().map(Self)
     }
 
@@ -93,12 +95,13 @@ fn expression(value: EvalResult) -> Option<RestrictedExpression> {
 fn merged(brought: Brought, registered: Option<&Registered>) -> Result<Entity, Code> {
     let Brought { uid, mut attributes } = brought;
     let Some(registered) = registered else {
-        return Entity::new(uid, attributes, HashSet::new()).map_err(|_| Code::IllTyped);
+        return Entity::new_with_tags(uid, attributes, [], []).map_err(|_| Code::IllTyped);
     };
     if attributes.is_empty() {
         return Ok(registered.entity.clone());
     }
     let (_, over, parents) = registered.entity.clone().into_inner();
+    attributes.retain(|(name, _)| !over.contains_key(name));
     attributes.extend(over);
     Entity::new_with_tags(uid, attributes, parents, registered.tags.clone()).map_err(|_| Code::IllTyped)
 }
