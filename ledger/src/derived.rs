@@ -78,15 +78,24 @@ impl Derived {
         self.frames.checked_sub(1).map(|number| self.rows.row(number)).transpose()
     }
 
-    /// Computes the tree with `count` more leaves and answers its root. Nothing changes before [`Derived::accept`].
-    pub(crate) fn grow(&mut self, arena: &[u8], count: usize, leaf: impl Fn(usize) -> Range<usize> + Sync) -> Hash {
+    /// Computes the tree with `count` more leaves. Nothing changes before [`Derived::accept`].
+    pub(crate) fn grow(&mut self, arena: &[u8], count: usize, leaf: impl Fn(usize) -> Range<usize> + Sync) {
         self.growth.compute(&self.edge, arena, count, leaf);
+    }
+
+    /// The root of the tree just computed, which has `size` leaves.
+    pub(crate) fn grown_root(&self, size: u64) -> Hash {
+        assert_eq!(self.growth.edge().size(), size, "a root is of the tree that is meant");
         self.growth.edge().root()
     }
 
-    /// Writes what the last growth made, above everything that is published.
-    pub(crate) fn write(&mut self, row: &Row, start: impl Fn(usize) -> u64) -> Result<(), IoFailure> {
-        self.levels.write(&self.growth, &mut self.scratch)?;
+    /// Writes the nodes that the last growth made, above everything that is published.
+    pub(crate) fn write_nodes(&mut self) -> Result<(), IoFailure> {
+        self.levels.write(&self.growth, &mut self.scratch)
+    }
+
+    /// Writes the row of the frame that the last growth is made of; `start` tells where an entry's length prefix stands in the body.
+    pub(crate) fn write_row(&self, row: &Row, start: impl Fn(usize) -> u64) -> Result<(), IoFailure> {
         self.rows.write(self.frames, row, start)
     }
 

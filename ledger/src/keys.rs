@@ -46,12 +46,20 @@ struct Filed {
     in_runs: u64,
     /// All entries below are in runs or maps.
     upto: u64,
-    leaves: HashMap<Hash, u64>,
-    permits: HashMap<PermitIdKey, u64>,
+    leaves: HashMap<Key<32>, u64>,
+    permits: HashMap<Key<16>, u64>,
     runs: Vec<Run>,
 }
 
-type PermitIdKey = [u8; 16];
+/// A key that is random already: 8 of its bytes are enough to spread it. The map's own hash stays keyed, since clients can try many leaves.
+#[derive(Debug, PartialEq, Eq)]
+struct Key<const N: usize>([u8; N]);
+
+impl<const N: usize> std::hash::Hash for Key<N> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(prefix(&self.0));
+    }
+}
 
 impl Keys {
     /// The tables as far as whole runs below `size` cover them; everything else in the directory that looks like a run is removed.
@@ -140,10 +148,10 @@ impl Keys {
         {
             let mut filed = self.filed.write().unwrap_or_else(PoisonError::into_inner);
             for (index, leaf) in (from..).zip(leaves.as_chunks().0) {
-                filed.leaves.entry(Hash(*leaf)).or_insert(index);
+                filed.leaves.entry(Key(*leaf)).or_insert(index);
             }
             for (index, permit) in &permits {
-                filed.permits.entry(permit.0).or_insert(*index);
+                filed.permits.entry(Key(permit.0)).or_insert(*index);
             }
             filed.upto = to;
         }
@@ -157,7 +165,7 @@ impl Keys {
         let (first, mut leaves, mut permits) = {
             let filed = self.filed.read().unwrap_or_else(PoisonError::into_inner);
             let leaves: Vec<Row> = filed.leaves.iter().map(|(key, index)| (prefix(&key.0), *index)).collect();
-            let permits: Vec<Row> = filed.permits.iter().map(|(key, index)| (prefix(key), *index)).collect();
+            let permits: Vec<Row> = filed.permits.iter().map(|(key, index)| (prefix(&key.0), *index)).collect();
             (filed.in_runs, leaves, permits)
         };
         leaves.sort_unstable();
@@ -229,7 +237,7 @@ impl Keys {
                     }
                 }
             }
-            best = best.or_else(|| filed.leaves.get(leaf).copied());
+            best = best.or_else(|| filed.leaves.get(&Key(leaf.0)).copied());
             filed.upto
         };
         let mut from = upto;
@@ -247,7 +255,7 @@ impl Keys {
     pub(crate) fn permit(&self, permit: &PermitId, size: u64) -> Result<Vec<u64>, IoFailure> {
         let mut found: Vec<u64> = self.waiting().iter().filter(|(_, other)| other == permit).map(|(i, _)| *i).collect();
         let filed = self.filed.read().unwrap_or_else(PoisonError::into_inner);
-        found.extend(filed.permits.get(&permit.0));
+        found.extend(filed.permits.get(&Key(permit.0)));
         for run in filed.runs.iter().filter(|run| run.span.kind == Kind::Permit) {
             found.extend(run.find(prefix(&permit.0))?);
         }

@@ -9,12 +9,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use verifier::hash::Hash;
 use verifier::note::VerifierKey;
 
 use crate::background::Background;
 use crate::batch::Batch;
 use crate::derived::{Derived, Mark};
-use crate::frame::FrameHeader;
+use crate::frame::{FRAME_HEADER, FrameHeader};
+use crate::grow::PARALLEL_FROM;
 use crate::head::Head;
 use crate::layout::{Layout, SEGMENT_BYTES};
 use crate::memory::{Memory, Remembered};
@@ -23,6 +25,10 @@ use crate::rows::Row;
 use crate::segments::Tail;
 use crate::storage::{Files, IoFailure, LockGuard, Mode};
 use crate::vault;
+
+/// From so many bytes on, a body without private parts is written and synced while it is hashed, and its header with a second, short sync
+/// (0.2 ms; hashing 1 MiB of 256 B entries takes 0.6 ms on two cores).
+const EARLY_BYTES: usize = 1 << 20;
 
 /// Why a batch was not appended.
 #[derive(Debug, thiserror::Error)]
@@ -111,17 +117,21 @@ impl Ledger {
 
     fn commit(&mut self, batch: &Batch, time_ms: u64) -> Result<Appended, IoFailure> {
         let first = self.derived.size();
-        let root = self.derived.grow(&batch.arena, batch.len(), |position| batch.leaf_range(position));
-
-        let vault_len = self.keep_private_parts(batch, first)?;
-        // If we crash here, the vault has a tail that no frame knows; recovery cuts it.
-        let (header, row) = self.plan(batch, first, time_ms, root, vault_len)?;
-        self.journal.write(&[&header.encode(), &batch.arena])?;
+        let early = self.prepare(batch, first)?;
+        let done = self.derive_while_writing(batch, first, early)?;
+        // If we crash here, the vault has a tail, and the journal perhaps a body, that no frame knows; recovery cuts both.
+        let (header, row) = self.plan(batch, first, time_ms, &done);
+        if early {
+            self.journal.write(&[&header.encode()])?;
+            self.journal.skip(batch.arena.len());
+        } else {
+            self.journal.write(&[&header.encode(), &batch.arena])?;
+        }
         // If we crash here, the frame may be in the page cache only, with a good checksum: recovery rewrites and syncs it, or finds it torn.
-        self.derived.write(&row, |position| batch.leaf_range(position).start.saturating_sub(2) as u64)?;
+        self.derived.write_row(&row, |position| batch.leaf_range(position).start.saturating_sub(2) as u64)?;
         self.journal.sync()?;
         // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
-        let head = Head::sign(&self.shared.signer, header.end(), root, time_ms);
+        let head = Head::sign(&self.shared.signer, header.end(), done.root, time_ms);
         self.memory.remember(&Remembered::of(&head))?;
         // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
         self.derived.accept();
@@ -129,35 +139,53 @@ impl Ledger {
         Ok(Appended { first, head: self.publish(batch, first, head) })
     }
 
-    /// Writes and syncs the batch's private parts; answers the length of their frame.
-    fn keep_private_parts(&mut self, batch: &Batch, first: u64) -> Result<u32, IoFailure> {
-        if batch.parts_count == 0 {
-            return Ok(0);
-        }
-        self.vault.roll_if_full(&self.shared.vault, first)?;
-        let body_len = u32::try_from(batch.parts.len()).unwrap_or(u32::MAX);
-        vault::encode_head(first, &batch.parts_at, body_len, &mut self.vault_head);
-        self.vault.write(&[&self.vault_head, &batch.parts])?;
-        self.vault.sync()?;
-        Ok(u32::try_from(self.vault_head.len() + batch.parts.len()).unwrap_or(u32::MAX))
-    }
-
-    fn plan(
-        &mut self,
-        batch: &Batch,
-        first: u64,
-        time_ms: u64,
-        root: verifier::hash::Hash,
-        vault_len: u32,
-    ) -> Result<(FrameHeader, Row), IoFailure> {
+    /// Goes on in new segments where the old ones are full; answers whether the body is to be synced while it is hashed.
+    fn prepare(&mut self, batch: &Batch, first: u64) -> Result<bool, IoFailure> {
         if self.journal.offset >= SEGMENT_BYTES {
             // The segment is full and everything in it published: from here on an opening need not read it.
             self.background.mark(self.mark());
         }
         self.journal.roll_if_full(&self.shared.journal, first)?;
+        if batch.parts_count > 0 {
+            self.vault.roll_if_full(&self.shared.vault, first)?;
+        }
+        Ok(batch.parts_count == 0 && batch.arena.len() >= EARLY_BYTES)
+    }
+
+    /// Hashes the batch on all cores and writes the tree's new nodes while this thread waits for the disk: for the vault, or for a large
+    /// body whose header follows.
+    fn derive_while_writing(&mut self, batch: &Batch, first: u64, early: bool) -> Result<Prepared, IoFailure> {
+        let Self { derived, vault, journal, vault_head, .. } = self;
+        let mut write = || {
+            if early {
+                journal.write_ahead(FRAME_HEADER, &batch.arena)?;
+            }
+            keep_private_parts(batch, first, vault, vault_head)
+        };
+        let mut body_crc = 0;
+        let mut derive = || {
+            derived.grow(&batch.arena, batch.len(), |position| batch.leaf_range(position));
+            body_crc = crc32fast::hash(&batch.arena);
+            derived.write_nodes()
+        };
+        let (nodes, parts) = if batch.len() < PARALLEL_FROM {
+            (derive(), write())
+        } else {
+            let mut nodes = Ok(());
+            let parts = rayon::in_place_scope(|scope| {
+                scope.spawn(|_| nodes = derive());
+                write()
+            });
+            (nodes, parts)
+        };
+        nodes?;
+        Ok(Prepared { vault_len: parts?, root: derived.grown_root(first + batch.len() as u64), body_crc })
+    }
+
+    fn plan(&self, batch: &Batch, first: u64, time_ms: u64, done: &Prepared) -> (FrameHeader, Row) {
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let body_len = u32::try_from(batch.arena.len()).unwrap_or(u32::MAX);
-        let body_crc = crc32fast::hash(&batch.arena);
+        let Prepared { root, body_crc, vault_len } = *done;
         let header = FrameHeader { first, count, parts: batch.parts_count, body_len, time_ms, root, body_crc };
         let row = Row {
             first,
@@ -170,7 +198,7 @@ impl Ledger {
             vault_offset: self.vault.offset - u64::from(vault_len),
             vault_len,
         };
-        Ok((header, row))
+        (header, row)
     }
 
     fn publish(&mut self, batch: &Batch, first: u64, head: Head) -> Arc<Head> {
@@ -196,6 +224,25 @@ impl Ledger {
             .write_new(&self.layout.poisoned(), Mode::New, format!("{failure}\n").as_bytes())
             .and_then(|()| self.files.sync_dir(&self.layout.dir));
     }
+}
+
+/// What a frame's header and row need beside the batch.
+struct Prepared {
+    root: Hash,
+    body_crc: u32,
+    vault_len: u32,
+}
+
+/// Writes and syncs the batch's private parts; answers the length of their frame.
+fn keep_private_parts(batch: &Batch, first: u64, vault: &mut Tail, head: &mut Vec<u8>) -> Result<u32, IoFailure> {
+    if batch.parts_count == 0 {
+        return Ok(0);
+    }
+    let body_len = u32::try_from(batch.parts.len()).unwrap_or(u32::MAX);
+    vault::encode_head(first, &batch.parts_at, body_len, head);
+    vault.write(&[head, &batch.parts])?;
+    vault.sync()?;
+    Ok(u32::try_from(head.len() + batch.parts.len()).unwrap_or(u32::MAX))
 }
 
 impl Drop for Ledger {

@@ -260,14 +260,15 @@ impl Unrecovered {
             if frame.header.end() > size {
                 return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
             }
-            let root =
-                derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            let root = derived.grown_root(frame.header.end());
             if root != frame.header.root {
                 let (file, offset) = (self.journal.path(frame.segment), frame.offset);
                 return Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT });
             }
             let row = row_of(&frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
-            derived.write(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
+            derived.write_nodes()?;
+            derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
         }
         if let Some((_, head)) = &self.memory
@@ -327,8 +328,8 @@ impl Unrecovered {
             let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
             while let Step::Frame(frame) = scan.step()? {
                 let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
-                let root =
-                    derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+                derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+                let root = derived.grown_root(frame.header.end());
                 if root != frame.header.root {
                     break;
                 }
@@ -338,7 +339,8 @@ impl Unrecovered {
                 };
                 let row = row_of(&frame, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
                 tail.write(&[&frame.header.encode(), &frame.body])?;
-                derived.write(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
+                derived.write_nodes()?;
+                derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
                 derived.accept();
             }
         }

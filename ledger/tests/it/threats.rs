@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger::storage::ram::{Fault, Op, Rule};
-use ledger::{AppendError, Head, OpenError, Reader};
+use ledger::{AppendError, Batch, Head, OpenError, Reader};
 use verifier::proof::verify_consistency;
 
 use crate::common::*;
@@ -324,4 +324,44 @@ fn whatever_single_operation_fails_nothing_acknowledged_is_lost_and_no_head_cont
     }
     assert_eq!(tried.len(), 6);
     assert!(tried.values().all(|count| *count > 20), "{tried:?}");
+}
+
+/// Threat 3 for the large batch, whose body is written and synced before its header.
+#[test]
+fn a_large_batch_is_kept_whole_or_not_at_all_wherever_the_process_dies() {
+    let mut large = Batch::default();
+    for number in 0..300 {
+        large.push(&statement(number, 4000), None).unwrap();
+    }
+    assert!(large.bytes() > 1 << 20);
+    let mut killed = 0;
+    for power in [false, true] {
+        for nth in 0.. {
+            let rig = Rig::new();
+            let (mut ledger, _) = rig.open();
+            let before = ledger.append(&mixed(0, 3), START).unwrap().head;
+            rig.ram.fault(Rule { op: None, path: String::new(), nth, fault: Fault::Kill });
+            let kept = ledger.append(&large, START).is_ok();
+            drop(ledger);
+            if power {
+                rig.ram.power_loss()
+            } else {
+                rig.ram.restart()
+            }
+            let (mut ledger, reader) = rig.open();
+            extends(&reader, &before);
+            let size = reader.size();
+            assert!(size == 303 || (size == 3 && !kept), "{size}");
+            if size == 303 {
+                assert_eq!(reader.entry(302).unwrap(), statement(299, 4000).encode());
+            }
+            ledger.append(&large, START).unwrap();
+            assert_eq!(reader.entry(size + 7).unwrap(), statement(7, 4000).encode());
+            if kept {
+                break;
+            }
+            killed += 1;
+        }
+    }
+    assert!(killed > 20, "{killed}");
 }
