@@ -32,8 +32,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn fails(code: Code) -> Self {
-        Self { standing: Standing::Fail(code), policies: Vec::new(), errors: Vec::new() }
+    /// The policies were not asked: the request does not fit, or, which is never seen, Cedar refused what we made of it.
+    fn unasked(code: Code) -> Self {
+        let standing = if code == Code::EngineError { Standing::Unknown(code) } else { Standing::Fail(code) };
+        Self { standing, policies: Vec::new(), errors: Vec::new() }
     }
 }
 
@@ -146,7 +148,7 @@ impl Evaluate for PlainCedar {
     fn evaluate(&self, request: &Request, facts: &Facts<'_>) -> Answer {
         let Question { request, entities } = match self.question(request, facts) {
             Ok(question) => question,
-            Err(code) => return Answer::fails(code),
+            Err(code) => return Answer::unasked(code),
         };
         let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
         let erring = |error: &AuthorizationError| match error {

@@ -75,6 +75,8 @@ fn a_schema_must_be_one_and_leave_the_reserved_names_fillable() {
     let under = |schema: &str| codes(EpochContent { schema: Some(schema.to_owned()), ..EpochContent::default() });
     let reads =
         |context| format!("{SCHEMA} action \"w\" appliesTo {{ principal: User, resource: Doc, context: {context} }};");
+    let broken = EpochContent { schema: Some("entity User = {\n a: Strin };".into()), ..EpochContent::default() };
+    assert_eq!(Published::new(broken).unwrap_err().findings[0].at, Some(Position { line: 2, column: 5 }));
     assert_eq!(under("entity User = {"), [FindingCode::SchemaInvalid]);
     assert_eq!(under("entity User = { a: Ghost };"), [FindingCode::SchemaInvalid]);
     assert_eq!(under(&reads("{ \"action\": String }")), [FindingCode::ReservedContext]);

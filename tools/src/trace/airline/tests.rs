@@ -25,7 +25,9 @@ fn read(path: &str) -> String {
 fn published() -> Published {
     let policies = split_policies(&read("testdata/policies/airline/policies.cedar")).unwrap();
     let schema = Some(read("testdata/policies/airline/schema.cedarschema"));
-    Published::new(EpochContent { policies, schema, entities: None, trust: None }).unwrap()
+    let published = Published::new(EpochContent { policies, schema, entities: None, trust: None }).unwrap();
+    assert!(published.warnings().is_empty(), "{:?}", published.warnings());
+    published
 }
 
 /// The public traffic, which is not part of this repository.
