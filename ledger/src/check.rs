@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use verifier::hash::Hash;
 
-use crate::recover::OpenError;
+use crate::open::OpenError;
 use crate::storage::IoFailure;
 
 pub use audit::{audit, audit_in};

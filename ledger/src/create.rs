@@ -2,7 +2,7 @@
 //!
 //! Guarantees: nothing that exists is overwritten: neither a directory with anything in it, nor a memory. `log.toml` comes last, so a
 //! creation that was interrupted is not a log and says so when it is opened. The signing key is made with mode 0600 in a directory of
-//! mode 0700.
+//! mode 0700, and so is the vault's.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +84,9 @@ pub fn create_in(
         return Err(CreateError::MemoryExists { file: memory.to_owned() });
     }
     files.create_dir(&layout.keys(), true)?;
-    for sub in [layout.journal(), layout.vault(), layout.tree(), layout.index()] {
+    // What is private is for the owner alone; the rest is public anyway.
+    files.create_dir(&layout.vault(), true)?;
+    for sub in [layout.journal(), layout.tree(), layout.index()] {
         files.create_dir(&sub, false)?;
     }
     files.write_new(&layout.log_key(), Mode::NewSecret, format!("{}\n", signer.skey().as_str()).as_bytes())?;

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use verifier::hash::{Hash, leaf_hash};
+use verifier::proof::Nodes;
 
 use super::{CheckError, Problem, Progress, Report};
+use crate::frame::{FRAME_HEADER, FrameHeader, split_body};
 use crate::grow::{Edge, Growth};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER, SegmentKind, default_memory};
+use crate::levels::Levels;
 use crate::memory::{Memory, MemoryError, Remembered};
-use crate::recover::{OpenError, read_identity};
+use crate::open::{OpenError, read_identity};
 use crate::scan::{Frame, JournalScan, Step};
 use crate::segments::Segments;
 use crate::storage::Files;
@@ -92,12 +95,8 @@ impl Log {
                     Step::End => over = true,
                     Step::Broken { file, offset, why } => {
                         // Without a remembered head, what is broken at the end may be a torn tail; it is still told.
-                        report.add(Problem {
-                            file,
-                            index: Some(scan.next),
-                            offset: Some(offset),
-                            what: why.to_owned(),
-                        });
+                        let index = Some(self.first_wrong(scan.segment, offset, scan.next));
+                        report.add(Problem { file, index, offset: Some(offset), what: why.to_owned() });
                         over = true;
                     }
                 }
@@ -122,6 +121,22 @@ impl Log {
         }
         self.judge(report, &edge);
         Ok(())
+    }
+
+    /// Which entry of a broken frame is the first to differ from the tree's leaf hashes; the frame's first where that cannot be told.
+    fn first_wrong(&self, segment: u64, offset: u64, first: u64) -> u64 {
+        let levels = Levels::for_reading(&self.files, &self.layout.tree());
+        let look = || {
+            let file = self.journal.reading(segment).ok()?;
+            let header = FrameHeader::decode(&file.read_array(offset).ok()?).filter(|header| header.first == first)?;
+            let body = file.read_vec(offset + FRAME_HEADER as u64, header.body_len as usize).ok()?;
+            let leaves = split_body(&body, header.count)?;
+            (first..).zip(leaves).find_map(|(index, leaf)| {
+                let stored = levels.node(0, index).ok()?;
+                (leaf_hash(body.get(leaf)?) != stored).then_some(index)
+            })
+        };
+        look().unwrap_or(first)
     }
 
     /// Compares where the walk ended with the remembered head.

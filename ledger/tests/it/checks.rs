@@ -99,3 +99,18 @@ fn private_parts_that_are_gone_are_lost_and_not_erased() {
     assert!(report.problems.iter().any(|problem| problem.file.starts_with(rig.path("vault"))));
     assert!(rig.try_open().is_err());
 }
+
+#[test]
+fn a_flipped_bit_of_a_leaf_is_named_by_its_index() {
+    let rig = sample();
+    let journal = rig.path("journal/00000000000000000000.seg");
+    for index in [0, 10, 11, 77, 130, 137] {
+        let wanted = leaf(index);
+        let at = rig.ram.snapshot()[&journal].windows(wanted.len()).position(|window| window == wanted).unwrap();
+        rig.ram.damage(&journal, |bytes| bytes[at + wanted.len() - 1] ^= 1).unwrap();
+        let report = fsck(&rig);
+        let first = &report.problems[0];
+        assert_eq!((first.index, &first.file), (Some(index), &journal), "{:?}", report.problems);
+        rig.ram.damage(&journal, |bytes| bytes[at + wanted.len() - 1] ^= 1).unwrap();
+    }
+}
