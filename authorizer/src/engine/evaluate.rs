@@ -19,6 +19,7 @@ use super::decide::{Facts, Standing};
 use super::findings::{Finding, FindingCode, Part};
 use super::registered::{Brought, Registry};
 use super::types::{ACTION, ActionKind, EntityKind, Field, INTERLOCK, Type, Types, action_type};
+use super::unseen::facts_are_seen;
 
 /// What the policies say about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(super) struct PlainCedar {
     policies: PolicySet,
     types: Option<Types>,
     registry: Registry,
+    facts_are_seen: bool,
 }
 
 /// A request in Cedar's terms.
@@ -74,7 +76,8 @@ impl PlainCedar {
             .map_err(|error| Finding::new(FindingCode::SchemaInvalid, Part::Schema, error.to_string()))?
             .unwrap_or_default();
         let registry = Registry::new(entities, actions)?;
-        Ok(Self { authorizer: Authorizer::new(), policies, types, registry })
+        let facts_are_seen = facts_are_seen(&policies);
+        Ok(Self { authorizer: Authorizer::new(), policies, types, registry, facts_are_seen })
     }
 
     /// The request in Cedar's terms, or the code of what stands against it.
@@ -139,7 +142,9 @@ impl PlainCedar {
         let action = EntityUid::from_type_name_and_id(name, EntityId::new(&request.action.name));
         let mut context = untyped_record(&request.context)?;
         context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties)?)?));
-        context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true))?));
+        if self.facts_are_seen {
+            context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true))?));
+        }
         Ok(Put { principal, action, resource, context, named: Vec::new() })
     }
 }
@@ -233,12 +238,13 @@ fn supplied(
 }
 
 fn interlock(facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Vec<(String, Expr)> {
+    let fact = |name: &str, value: &dyn Fn() -> Expr| wanted(name).then(|| (name.to_owned(), value()));
     let all = [
-        ("evaluated_at", Expr::new_datetime(rfc3339(facts.now_ms))),
-        ("key", Expr::new_string(facts.key_id.to_owned())),
-        ("realm", Expr::new_string(facts.realm.to_owned())),
+        fact("evaluated_at", &|| Expr::new_datetime(rfc3339(facts.now_ms))),
+        fact("key", &|| Expr::new_string(facts.key_id.to_owned())),
+        fact("realm", &|| Expr::new_string(facts.realm.to_owned())),
     ];
-    all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value)).collect()
+    all.into_iter().flatten().collect()
 }
 
 fn sorted<'a>(ids: impl IntoIterator<Item = &'a PolicyId>) -> Vec<String> {

@@ -9,6 +9,7 @@ mod publish;
 mod registered;
 mod trust;
 mod types;
+mod unseen;
 
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
