@@ -9,6 +9,7 @@ use verifier::json::Json;
 use verifier::request::Request;
 
 use super::codes::Code;
+use super::extension::{Extension, Extensions};
 use super::types::{Field, Shape, Type, Types, action_type};
 
 /// The largest integer that RFC 8785 keeps apart from its neighbours.
@@ -19,12 +20,13 @@ type Pairs = [(String, Json)];
 /// Converts the values of one request and remembers the entities that they name.
 pub(super) struct Converter<'a> {
     types: &'a Types,
+    pub extensions: &'a Extensions,
     pub named: Vec<EntityUid>,
 }
 
 impl<'a> Converter<'a> {
-    pub(super) fn new(types: &'a Types) -> Self {
-        Self { types, named: Vec::new() }
+    pub(super) fn new(types: &'a Types, extensions: &'a Extensions) -> Self {
+        Self { types, extensions, named: Vec::new() }
     }
 
     /// The attributes of a record. `elsewhere` says which required ones may be absent, since they come from elsewhere.
@@ -55,11 +57,11 @@ impl<'a> Converter<'a> {
             (Type::Long, Json::Int(value)) => Expr::new_long(*value),
             (Type::String, Json::String(text)) => Expr::new_string(text.clone()),
             // Their text is read, and refused, when the entity or context is built.
-            (Type::Decimal, Json::String(text)) => Expr::new_decimal(text),
-            (Type::Datetime, Json::String(text)) => Expr::new_datetime(text),
-            (Type::Duration, Json::String(text)) => Expr::new_duration(text),
-            (Type::Ip, Json::String(text)) => Expr::new_ip(text),
-            (Type::Decimal, Json::Int(_) | Json::Float(_)) => decimal(json)?,
+            (Type::Decimal, Json::String(text)) => self.extensions.of(Extension::Decimal, text),
+            (Type::Datetime, Json::String(text)) => self.extensions.of(Extension::Datetime, text),
+            (Type::Duration, Json::String(text)) => self.extensions.of(Extension::Duration, text),
+            (Type::Ip, Json::String(text)) => self.extensions.of(Extension::Ip, text),
+            (Type::Decimal, Json::Int(_) | Json::Float(_)) => decimal(json, self.extensions)?,
             (Type::Entity(kind), Json::Object(pairs)) => Expr::new_entity_uid(self.entity(kind, pairs)?),
             (Type::Set(element), Json::Array(values)) => {
                 Expr::new_set(values.iter().map(|value| self.value(element, value)).collect::<Result<Vec<_>, _>>()?)
@@ -105,20 +107,22 @@ impl<'a> Converter<'a> {
 }
 
 /// A record without a schema.
-pub(super) fn untyped_record(pairs: &Pairs) -> Result<Vec<(String, Expr)>, Code> {
+pub(super) fn untyped_record(pairs: &Pairs, extensions: &Extensions) -> Result<Vec<(String, Expr)>, Code> {
     let present = pairs.iter().filter(|(_, value)| *value != Json::Null);
-    present.map(|(name, value)| Ok((name.clone(), untyped(value)?))).collect()
+    present.map(|(name, value)| Ok((name.clone(), untyped(value, extensions)?))).collect()
 }
 
-fn untyped(json: &Json) -> Result<Expr, Code> {
+fn untyped(json: &Json, extensions: &Extensions) -> Result<Expr, Code> {
     Ok(match json {
         Json::Null => return Err(Code::NotRepresentable),
         Json::Bool(value) => Expr::new_bool(*value),
         Json::Int(value) => Expr::new_long(*value),
-        Json::Float(_) => decimal(json)?,
+        Json::Float(_) => decimal(json, extensions)?,
         Json::String(text) => Expr::new_string(text.clone()),
-        Json::Array(values) => Expr::new_set(values.iter().map(untyped).collect::<Result<Vec<_>, _>>()?),
-        Json::Object(pairs) => record_of(untyped_record(pairs)?)?,
+        Json::Array(values) => {
+            Expr::new_set(values.iter().map(|value| untyped(value, extensions)).collect::<Result<Vec<_>, _>>()?)
+        }
+        Json::Object(pairs) => record_of(untyped_record(pairs, extensions)?)?,
     })
 }
 
@@ -128,7 +132,7 @@ pub(super) fn record_of(pairs: Vec<(String, Expr)>) -> Result<Expr, Code> {
 }
 
 /// A number as a `decimal` (64 bits, four decimals), exactly or not at all.
-fn decimal(json: &Json) -> Result<Expr, Code> {
+fn decimal(json: &Json, extensions: &Extensions) -> Result<Expr, Code> {
     let text = match json {
         Json::Int(value) => format!("{value}.0"),
         Json::Float(value) => shortest(*value).ok_or(Code::NotRepresentable)?,
@@ -139,7 +143,7 @@ fn decimal(json: &Json) -> Result<Expr, Code> {
     if fraction.len() > 4 || scaled.parse::<i64>().is_err() {
         return Err(Code::NotRepresentable);
     }
-    Ok(Expr::new_decimal(text))
+    Ok(extensions.of(Extension::Decimal, &text))
 }
 
 /// The shortest decimal text of a double that no other text of 15 digits means; minus zero is none.
@@ -196,7 +200,9 @@ mod tests {
     use super::*;
 
     fn as_decimal(text: &str) -> Result<String, Code> {
-        decimal(&Json::parse(text.as_bytes()).unwrap()).map(|expr| format!("{expr:?}")).map(|_| text.to_owned())
+        decimal(&Json::parse(text.as_bytes()).unwrap(), &Extensions::default())
+            .map(|expr| format!("{expr:?}"))
+            .map(|_| text.to_owned())
     }
 
     #[test]

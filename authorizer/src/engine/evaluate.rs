@@ -16,6 +16,7 @@ use verifier::text::rfc3339;
 use super::codes::Code;
 use super::convert::{Converter, integers_survive, record_of, untyped_record};
 use super::decide::{Facts, Standing};
+use super::extension::{Extension, Extensions};
 use super::findings::{Finding, FindingCode, Part};
 use super::registered::{Brought, Registry};
 use super::types::{ACTION, ActionKind, EntityKind, Field, INTERLOCK, Type, Types, action_type};
@@ -55,6 +56,7 @@ pub(super) struct PlainCedar {
     policies: PolicySet,
     types: Option<Types>,
     registry: Registry,
+    extensions: Extensions,
     facts_are_seen: bool,
 }
 
@@ -77,7 +79,8 @@ impl PlainCedar {
             .unwrap_or_default();
         let registry = Registry::new(entities, actions)?;
         let facts_are_seen = facts_are_seen(&policies);
-        Ok(Self { authorizer: Authorizer::new(), policies, types, registry, facts_are_seen })
+        let extensions = Extensions::default();
+        Ok(Self { authorizer: Authorizer::new(), policies, types, registry, extensions, facts_are_seen })
     }
 
     /// The request in Cedar's terms, or the code of what stands against it.
@@ -108,7 +111,7 @@ impl PlainCedar {
         if !action.principals.contains(&request.subject.kind) || !action.resources.contains(&request.resource.kind) {
             return Err(Code::NotApplicable);
         }
-        let mut converter = Converter::new(types);
+        let mut converter = Converter::new(types, &self.extensions);
         let mut bring = |kind: &EntityKind, uid: EntityUid, properties: &[(String, Json)]| {
             let registered = |name: &str| self.registry.has(&uid, name);
             let attributes = converter.record(&kind.shape, properties, registered)?;
@@ -131,7 +134,7 @@ impl PlainCedar {
         let bring = |entity: &Entity, properties: &[(String, Json)]| {
             let kind = EntityTypeName::from_str(&entity.kind).map_err(|_| Code::UnknownType)?;
             let uid = EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id));
-            Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties)? })
+            Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties, &self.extensions)? })
         };
         let (subject, resource) = (&request.subject, &request.resource);
         let same = subject.kind == resource.kind && subject.id == resource.id;
@@ -140,10 +143,10 @@ impl PlainCedar {
         let resource = bring(resource, if same { &[] } else { &resource.properties })?;
         let name = action_type().ok_or(Code::EngineError)?;
         let action = EntityUid::from_type_name_and_id(name, EntityId::new(&request.action.name));
-        let mut context = untyped_record(&request.context)?;
-        context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties)?)?));
+        let mut context = untyped_record(&request.context, &self.extensions)?;
+        context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties, &self.extensions)?)?));
         if self.facts_are_seen {
-            context.push((INTERLOCK.to_owned(), record_of(interlock(facts, |_| true))?));
+            context.push((INTERLOCK.to_owned(), record_of(interlock(&self.extensions, facts, |_| true))?));
         }
         Ok(Put { principal, action, resource, context, named: Vec::new() })
     }
@@ -232,15 +235,18 @@ fn supplied(
         Some(_) | None => {}
     }
     if let Some(Field { ty: Type::Record(shape), .. }) = &action.interlock {
-        pairs.push((INTERLOCK.to_owned(), record_of(interlock(facts, |name| shape.contains_key(name)))?));
+        pairs.push((
+            INTERLOCK.to_owned(),
+            record_of(interlock(converter.extensions, facts, |name| shape.contains_key(name)))?,
+        ));
     }
     Ok(pairs)
 }
 
-fn interlock(facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Vec<(String, Expr)> {
+fn interlock(extensions: &Extensions, facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Vec<(String, Expr)> {
     let fact = |name: &str, value: &dyn Fn() -> Expr| wanted(name).then(|| (name.to_owned(), value()));
     let all = [
-        fact("evaluated_at", &|| Expr::new_datetime(rfc3339(facts.now_ms))),
+        fact("evaluated_at", &|| extensions.of(Extension::Datetime, &rfc3339(facts.now_ms))),
         fact("key", &|| Expr::new_string(facts.key_id.to_owned())),
         fact("realm", &|| Expr::new_string(facts.realm.to_owned())),
     ];

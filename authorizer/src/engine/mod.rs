@@ -4,6 +4,7 @@ mod codes;
 mod convert;
 mod decide;
 mod evaluate;
+mod extension;
 mod findings;
 mod publish;
 mod registered;
