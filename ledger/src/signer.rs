@@ -83,6 +83,11 @@ impl Signer {
         Zeroizing::new(format!("PRIVATE+KEY+{}+{id}+{}", self.verifier_key.name(), key.as_str()))
     }
 
+    /// The 32-byte seed (RFC 8032), from which other secrets of the same holder may be derived; wiped when dropped.
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.key.to_bytes())
+    }
+
     /// The public half.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.verifier_key

@@ -10,6 +10,7 @@ mod permits;
 mod problem;
 mod routes;
 mod server;
+mod state;
 
 pub use body::{BODY_DEADLINE, MAX_BODY, MAX_ITEMS};
 pub(crate) use governance::engines;

@@ -7,7 +7,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::problem::{Code, Problem};
-use super::{authzen, decisions, governance, health, keys, permits};
+use super::{authzen, decisions, governance, health, keys, permits, state};
 use crate::keys::Identity;
 use crate::worker::Worker;
 
@@ -29,6 +29,7 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         )
         .service(web::resource("/v1/permits/{permit}").route(web::get().to(permits::show)).default_service(other()))
         .service(web::resource("/v1/epochs").route(web::post().to(governance::epoch)).default_service(other()))
+        .service(web::resource("/v1/governance").route(web::get().to(state::show)).default_service(other()))
         .service(web::resource("/v1/switches").route(web::post().to(governance::switch)).default_service(other()))
         .service(
             web::resource("/v1/keys")
