@@ -1,4 +1,6 @@
 //! Workloads with named seeds, and what measures them; `interlock bench` and the criterion benches run them.
 
+pub mod echo;
 pub mod ledger;
+pub mod load;
 pub mod policy;
