@@ -1,6 +1,77 @@
-//! The `interlock` command.
+//! The `interlock` command. `main` parses, runs one command and exits with its code; the commands are in `commands`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that sends recorded traffic is not there yet"))]
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod client;
+mod commands;
+mod exit;
+mod files;
+mod house;
 mod trace;
 
-fn main() {}
+use commands::{audit, bench, demo, init, keys, policy, receipt, serve, switch, trace as trace_command, verify};
+use exit::{Exit, Failure};
+
+/// The safety interlock for AI agents: deny execution unless verified.
+#[derive(Debug, Parser)]
+#[command(
+    name = "interlock",
+    version,
+    about,
+    after_help = "Begin with `interlock demo`. Exit codes: 0 verified, 1 invalid, 2 usage, \
+    3 undecidable, 4 unavailable, 5 not anchored in a trusted key."
+)]
+struct Interlock {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Switch(switch::Switch),
+    Trace(trace_command::Trace),
+    Receipt(receipt::Fetch),
+    Verify(verify::Verify),
+    Audit(audit::Audit),
+    Fsck(audit::Fsck),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+impl Interlock {
+    fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            Command::Init(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Demo(command) => command.run(),
+            Command::Policy(command) => command.run(),
+            Command::Keys(command) => command.run(),
+            Command::Switch(command) => command.run(),
+            Command::Trace(command) => command.run(),
+            Command::Receipt(command) => command.run(),
+            Command::Verify(command) => command.run(),
+            Command::Audit(command) => command.run(),
+            Command::Fsck(command) => command.run(),
+            Command::Bench(command) => command.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = Interlock::parse().run();
+    result
+        .unwrap_or_else(|failure| {
+            eprintln!("interlock: {failure}");
+            failure.exit
+        })
+        .into()
+}

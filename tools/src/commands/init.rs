@@ -1,0 +1,86 @@
+//! `interlock init`: makes a log, its admin key and its first API key. What is secret is printed once and kept nowhere else.
+
+use std::path::PathBuf;
+
+use authorizer::keys::{ApiKeys, Role};
+use authorizer::service::{admin_keys_path, api_keys_path};
+use clap::Args;
+use ledger::Signer;
+use serde_json::json;
+use verifier::act::Act;
+use verifier::text::rfc3339;
+
+use crate::exit::{Exit, Failure};
+use crate::{files, house};
+
+/// Make a new log.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The log's directory; must not exist or be empty
+    #[arg(long, env = "INTERLOCK_DATA_DIR")]
+    data: PathBuf,
+    /// The log's name for ever, such as `ledger.example/evidence`: a host that you own and a path, without scheme
+    #[arg(long)]
+    origin: String,
+    /// One JSON object instead of lines for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `init` gives, secrets included.
+#[derive(Debug)]
+pub struct Made {
+    /// The log's verification key.
+    pub vkey: String,
+    /// The id of the first API key.
+    pub key_id: String,
+    /// The first API key.
+    pub api_key: String,
+    /// The administrator's signing key.
+    pub admin_key: String,
+}
+
+/// Makes a log in `data`.
+pub fn make(data: &std::path::Path, origin: &str) -> Result<Made, Failure> {
+    let now = house::now_ms();
+    let vkey = ledger::create(data, origin, now).map_err(Failure::unavailable)?;
+    let admin = Signer::generate(&Act::key_name(origin)).map_err(Failure::unavailable)?;
+    files::write_new(&admin_keys_path(data), &format!("{}\n", admin.verifier_key()), 0o600)?;
+    let keys = ApiKeys::create_file(&api_keys_path(data)).map_err(Failure::unavailable)?;
+    keys.create_admin(&admin.seed(), rfc3339(now)).map_err(Failure::unavailable)?;
+    let (api_key, info) = keys.create("main", Role::Service, rfc3339(now)).map_err(Failure::unavailable)?;
+    Ok(Made {
+        vkey: vkey.to_string(),
+        key_id: info.id.clone(),
+        api_key: api_key.to_string(),
+        admin_key: admin.skey().to_string(),
+    })
+}
+
+impl Init {
+    /// Makes the log and prints its keys.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let Made { vkey, key_id, api_key, admin_key } = make(&self.data, &self.origin)?;
+        let origin = &self.origin;
+        if self.json {
+            println!(
+                "{}",
+                json!({"origin": origin, "vkey": vkey, "key_id": key_id, "api_key": api_key, "admin_key": admin_key})
+            );
+            return Ok(Exit::Ok);
+        }
+        println!("origin     {origin}");
+        println!("vkey       {vkey}");
+        println!("key_id     {key_id}");
+        println!("api_key    {api_key}");
+        println!("admin_key  {admin_key}");
+        eprintln!(
+            "api_key and admin_key are shown this once: keep them. vkey is public: give it to everybody who shall check."
+        );
+        eprintln!(
+            "{} remembers the head and must stay beside the log, never inside it.",
+            ledger::default_memory(&self.data).display()
+        );
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,138 @@
+//! `interlock keys`: API keys of a log that no server has open, or of a running server by its address.
+
+use std::path::PathBuf;
+
+use authorizer::keys::{ApiKeys, Role};
+use authorizer::service::api_keys_path;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use verifier::text::rfc3339;
+
+use crate::client::block_on;
+use crate::exit::{Exit, Failure};
+use crate::house::{self, Admin};
+
+/// Create, list or revoke API keys.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key; its text is shown this once
+    Create {
+        #[command(flatten)]
+        at: At,
+        /// The realm that every decision of the key belongs to
+        #[arg(long, default_value = "main")]
+        realm: String,
+    },
+    /// Show all keys, without their secrets
+    List {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Refuse a key from now on
+    Revoke {
+        #[command(flatten)]
+        at: At,
+        /// The key's id
+        id: String,
+    },
+}
+
+/// Where the keys are.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct At {
+    /// The log's directory; no server may have it open
+    #[arg(long, conflicts_with_all = ["url", "key_file"])]
+    data: Option<PathBuf>,
+    /// A running server's decision API
+    #[arg(long, requires = "key_file")]
+    url: Option<String>,
+    /// The file with the admin key
+    #[arg(long, requires = "url")]
+    key_file: Option<PathBuf>,
+    /// One JSON value instead of lines for people
+    #[arg(long)]
+    json: bool,
+}
+
+impl Keys {
+    /// Runs the subcommand.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let (Self::Create { at, .. } | Self::List { at } | Self::Revoke { at, .. }) = self;
+        let answer = match (&at.data, &at.url, &at.key_file) {
+            (Some(data), _, _) => self.in_directory(data)?,
+            (None, Some(url), Some(key_file)) => self.at_server(&Admin::read(key_file)?, url)?,
+            (None, _, _) => return Err(Failure::usage("either --data, or --url with --key-file")),
+        };
+        print(&answer, at.json);
+        Ok(Exit::Ok)
+    }
+
+    fn in_directory(&self, data: &std::path::Path) -> Result<Value, Failure> {
+        let (_ledger, _) = house::open(data, &house::Words::default())?; // its lock: a running server would not see the change
+        let keys = ApiKeys::open(&api_keys_path(data)).map_err(Failure::unavailable)?;
+        let now = rfc3339(house::now_ms());
+        let as_json = |info: &authorizer::keys::KeyInfo| serde_json::to_value(info).map_err(Failure::undecidable);
+        match self {
+            Self::Create { realm, .. } => {
+                let (text, info) = keys.create(realm, Role::Service, now).map_err(Failure::refused)?;
+                let mut answer = as_json(&info)?;
+                if let Some(object) = answer.as_object_mut() {
+                    object.insert("key".to_owned(), json!(text.as_str()));
+                }
+                Ok(answer)
+            }
+            Self::List { .. } => {
+                let keys = keys.list().iter().map(|info| as_json(info)).collect::<Result<Vec<_>, _>>()?;
+                Ok(json!({ "keys": keys }))
+            }
+            Self::Revoke { id, .. } => as_json(&*keys.revoke(id, now).map_err(Failure::refused)?),
+        }
+    }
+
+    fn at_server(&self, admin: &Admin, url: &str) -> Result<Value, Failure> {
+        let client = admin.client(url)?;
+        block_on(async {
+            let answer = match self {
+                Self::Create { realm, .. } => {
+                    client
+                        .post("/v1/keys", "application/json", json!({ "realm": realm }).to_string().into_bytes())
+                        .await?
+                }
+                Self::List { .. } => client.get("/v1/keys").await?,
+                Self::Revoke { id, .. } => {
+                    if !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                        return Err(Failure::usage(format!("`{id}` is not a key id")));
+                    }
+                    client.delete(&format!("/v1/keys/{id}")).await?
+                }
+            };
+            answer.success()?.json()
+        })
+    }
+}
+
+fn print(answer: &Value, json: bool) {
+    if json {
+        println!("{answer}");
+        return;
+    }
+    let line = |key: &Value| {
+        let field = |name| key.get(name).and_then(Value::as_str).unwrap_or("-");
+        println!(
+            "{}  {:<8}{:<20}{}  revoked {}",
+            field("id"),
+            field("role"),
+            field("realm"),
+            field("created"),
+            field("revoked")
+        );
+    };
+    match answer.get("keys").and_then(Value::as_array) {
+        Some(keys) => keys.iter().for_each(line),
+        None => line(answer),
+    }
+    if let Some(text) = answer.get("key").and_then(Value::as_str) {
+        println!("{text}");
+    }
+}

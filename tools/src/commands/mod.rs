@@ -1,0 +1,13 @@
+//! One module a command.
+
+pub mod audit;
+pub mod bench;
+pub mod demo;
+pub mod init;
+pub mod keys;
+pub mod policy;
+pub mod receipt;
+pub mod serve;
+pub mod switch;
+pub mod trace;
+pub mod verify;

@@ -1,0 +1,142 @@
+//! `interlock policy`: checks, publishes and shows epochs.
+
+use std::path::{Path, PathBuf};
+
+use authorizer::engine::Published;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use verifier::act::Deed;
+use verifier::epoch::EpochContent;
+
+use crate::client::block_on;
+use crate::exit::{Exit, Failure};
+use crate::house::{self, Admin, House};
+use crate::{client::Client, files};
+
+/// Check, publish or show policies.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Validate an epoch's content without publishing it
+    Check {
+        #[command(flatten)]
+        content: Content,
+    },
+    /// Publish an epoch: in a directory that no server has open, or on a running server
+    Publish {
+        #[command(flatten)]
+        content: Content,
+        /// The log's directory
+        #[arg(long, conflicts_with = "url")]
+        data: Option<PathBuf>,
+        /// A running server's decision API
+        #[arg(long, required_unless_present = "data")]
+        url: Option<String>,
+        /// The file with the admin key
+        #[arg(long, env = "INTERLOCK_KEY_FILE")]
+        key_file: PathBuf,
+    },
+    /// Show the epoch in force
+    Show {
+        /// The public read API
+        #[arg(long, env = "INTERLOCK_PUBLIC_URL", default_value = "http://127.0.0.1:7410")]
+        url: String,
+    },
+}
+
+/// What an epoch is made of.
+#[derive(Debug, Args)]
+pub struct Content {
+    /// A Cedar file, or a folder of them; every policy has a unique `@id`
+    #[arg(long)]
+    policies: PathBuf,
+    /// The schema in Cedar syntax
+    #[arg(long)]
+    schema: Option<PathBuf>,
+    /// Registered entities in Cedar's JSON entity format
+    #[arg(long)]
+    entities: Option<PathBuf>,
+    /// Trust configuration, TOML
+    #[arg(long)]
+    trust: Option<PathBuf>,
+}
+
+impl Content {
+    /// Reads the files and checks them as publishing does.
+    pub fn read(&self) -> Result<EpochContent, Failure> {
+        let read = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| files::read_text(path, files::MAX_EPOCH_FILE)).transpose()
+        };
+        let mut policies = Vec::new();
+        for file in files::policy_files(&self.policies)? {
+            let text = files::read_text(&file, files::MAX_EPOCH_FILE)?;
+            let split = authorizer::engine::split_policies(&text);
+            policies.extend(split.map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?);
+        }
+        policies.sort();
+        let content = EpochContent {
+            policies,
+            schema: read(&self.schema)?,
+            entities: read(&self.entities)?,
+            trust: read(&self.trust)?,
+        };
+        check(&content)?;
+        Ok(content)
+    }
+}
+
+/// Refuses what publishing would refuse, finding by finding.
+fn check(content: &EpochContent) -> Result<(), Failure> {
+    Published::new(content.clone()).map(|_| ()).map_err(|refused| {
+        let lines: Vec<String> = refused.findings.iter().map(ToString::to_string).collect();
+        Failure::refused(format!("the epoch is refused:\n{}", lines.join("\n")))
+    })
+}
+
+impl Policy {
+    /// Runs the subcommand.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        match self {
+            Self::Check { content } => {
+                let content = content.read()?;
+                println!("valid: {} policies, content digest {}", content.policies.len(), content.digest());
+            }
+            Self::Publish { content, data, url, key_file } => {
+                let (content, admin) = (content.read()?, Admin::read(key_file)?);
+                let answer = match (data, url) {
+                    (Some(data), _) => publish_in_directory(data, &admin, &content)?,
+                    (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, &content))?,
+                    (None, None) => return Err(Failure::usage("either --data or --url")),
+                };
+                println!("{answer}");
+            }
+            Self::Show { url } => {
+                let client = Client::new(url, None)?;
+                let answer = block_on(async { client.get("/v1/epochs/current").await?.success() })?;
+                println!("{}", answer.text()?);
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Opens the directory as a server on ports of its own, so that there is one way to publish.
+fn publish_in_directory(data: &Path, admin: &Admin, content: &EpochContent) -> Result<Value, Failure> {
+    let house = House::open(data, &house::Addresses::anywhere_on_loopback(), &house::Words::default())?;
+    let published = block_on(publish(admin, &admin.client(&house.decision_url())?, content));
+    house.stop();
+    published
+}
+
+/// Signs and posts the act; gives what the server answers.
+pub async fn publish(admin: &Admin, client: &Client, content: &EpochContent) -> Result<Value, Failure> {
+    let state = admin.state(client).await?;
+    let deed = Deed::Epoch { number: state.epoch + 1, content: content.digest() };
+    let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({"id": id, "text": text})).collect();
+    let mut body = json!({"policies": policies, "note": admin.sign(state.governance, deed)});
+    for (name, text) in [("schema", &content.schema), ("entities", &content.entities), ("trust", &content.trust)] {
+        if let (Some(text), Some(object)) = (text, body.as_object_mut()) {
+            object.insert(name.to_owned(), json!(text));
+        }
+    }
+    client.post("/v1/epochs", "application/json", body.to_string().into_bytes()).await?.success()?.json()
+}

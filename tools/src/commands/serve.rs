@@ -1,0 +1,71 @@
+//! `interlock serve`: the decision API and the public read API over one log, until SIGTERM or Ctrl-C.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::client::block_on;
+use crate::exit::{Exit, Failure};
+use crate::house::{Addresses, House, Words};
+
+/// Serve a log.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The log's directory
+    #[arg(long, env = "INTERLOCK_DATA_DIR")]
+    data: PathBuf,
+    /// The decision API's address
+    #[arg(long, env = "INTERLOCK_LISTEN", default_value = "127.0.0.1:7411")]
+    listen: SocketAddr,
+    /// The public read API's address
+    #[arg(long, env = "INTERLOCK_PUBLIC", default_value = "127.0.0.1:7410")]
+    public: SocketAddr,
+    /// Where the published head is remembered; beside the directory without
+    #[arg(long)]
+    memory: Option<PathBuf>,
+    /// The operator's word that the memory is lost for good; recorded in the log
+    #[arg(long)]
+    accept_memory_loss: bool,
+    /// The operator's word that the clock is right although it is far from the last record
+    #[arg(long)]
+    accept_clock_gap: bool,
+    /// The decision API stands behind a proxy that ends TLS: an address other than loopback is accepted
+    #[arg(long)]
+    behind_proxy: bool,
+}
+
+impl Serve {
+    /// Serves until a signal comes.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let addresses = Addresses { listen: self.listen, public: self.public };
+        let words = Words {
+            memory: self.memory.clone(),
+            accept_memory_loss: self.accept_memory_loss,
+            accept_clock_gap: self.accept_clock_gap,
+            behind_proxy: self.behind_proxy,
+        };
+        let house = House::open(&self.data, &addresses, &words)?;
+        eprintln!("decision API     {}", house.decision_url());
+        eprintln!("public read API  {}", house.public_url());
+        let head = house.reader().head();
+        eprintln!("{} at size {}, key {}", head.checkpoint.origin, head.checkpoint.size, house.reader().verifier_key());
+        let signalled = until_signal();
+        house.stop();
+        signalled.map(|()| Exit::Ok)
+    }
+}
+
+/// Returns when SIGTERM or SIGINT comes.
+pub fn until_signal() -> Result<(), Failure> {
+    block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unavailable)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::unavailable)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}

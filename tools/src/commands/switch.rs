@@ -1,0 +1,59 @@
+//! `interlock switch`: throws or releases a kill switch on a running server.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use verifier::act::{Deed, Power, Target};
+
+use crate::client::block_on;
+use crate::exit::{Exit, Failure};
+use crate::house::Admin;
+
+/// Stop everything, or one realm, subject, action or policy; or let it run again.
+#[derive(Debug, Args)]
+pub struct Switch {
+    /// `global`, `realm NAME`, `subject TYPE::"id"`, `action NAME` or `policy ID`
+    target: String,
+    /// Which way
+    to: To,
+    /// Why, one line; stands in the log
+    #[arg(long)]
+    reason: String,
+    /// The server's decision API
+    #[arg(long, env = "INTERLOCK_URL", default_value = "http://127.0.0.1:7411")]
+    url: String,
+    /// The file with the admin key
+    #[arg(long, env = "INTERLOCK_KEY_FILE")]
+    key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum To {
+    /// Deny whatever concerns the target
+    Halt,
+    /// Release it
+    Run,
+}
+
+impl Switch {
+    /// Signs the act under the governance version in force and posts it.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let target = Target::parse(&self.target).map_err(Failure::usage)?;
+        if self.reason.is_empty() || self.reason.chars().any(char::is_control) {
+            return Err(Failure::usage("the reason is one line of text"));
+        }
+        let power = match self.to {
+            To::Halt => Power::Halt,
+            To::Run => Power::Run,
+        };
+        let admin = Admin::read(&self.key_file)?;
+        let client = admin.client(&self.url)?;
+        let answer = block_on(async {
+            let follows = admin.state(&client).await?.governance;
+            let note = admin.sign(follows, Deed::Switch { target, power, reason: self.reason.clone() });
+            client.post("/v1/switches", "text/plain; charset=utf-8", note.into_bytes()).await?.success()
+        })?;
+        println!("{}", answer.text()?);
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,78 @@
+//! Reading and writing files for commands, with limits: nothing from outside is read without one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::exit::Failure;
+
+/// A receipt: a leaf of 65,535 bytes in base64, 63 hashes and a note of 16 KiB fit.
+pub const MAX_RECEIPT: usize = 256 * 1024;
+/// A key file.
+pub const MAX_KEY_FILE: usize = 4 * 1024;
+/// One file of an epoch: the content document has the same limit.
+pub const MAX_EPOCH_FILE: usize = verifier::epoch::MAX_CONTENT;
+
+/// Reads UTF-8 text of at most `limit` bytes; `-` is standard input.
+pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
+    let name = path.display();
+    let mut text = String::new();
+    let reader: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(|error| Failure::unavailable(format!("{name}: {error}")))?)
+    };
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(most).read_to_string(&mut text).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Failure::undecidable(format!("{name}: not valid UTF-8")),
+        _ => Failure::unavailable(format!("{name}: {error}")),
+    })?;
+    if text.len() > limit {
+        return Err(Failure::undecidable(format!("{name}: more than {limit} bytes")));
+    }
+    Ok(text)
+}
+
+/// Reads a secret key: a file that others can read is refused.
+pub fn read_secret(path: &Path) -> Result<String, Failure> {
+    let metadata =
+        std::fs::metadata(path).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+        return Err(Failure::unavailable(format!("{}: others may read it; `chmod 600` it first", path.display())));
+    }
+    Ok(read_text(path, MAX_KEY_FILE)?.trim().to_owned())
+}
+
+/// Writes a new file, refusing to replace one.
+pub fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), Failure> {
+    let unavailable = |error| Failure::unavailable(format!("{}: {error}", path.display()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(unavailable)?;
+    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(unavailable)
+}
+
+/// Writes a file, replacing what was there.
+pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
+    std::fs::write(path, content).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))
+}
+
+/// The Cedar files of a policy argument: the file itself, or every `*.cedar` of a folder in the order of their names.
+pub fn policy_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unavailable = |error: std::io::Error| Failure::unavailable(format!("{}: {error}", path.display()));
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unavailable)? {
+        let file = entry.map_err(unavailable)?.path();
+        if file.extension().is_some_and(|extension| extension == "cedar") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        Err(Failure::usage(format!("{}: no `*.cedar` file in it", path.display())))
+    } else {
+        Ok(files)
+    }
+}

@@ -1,0 +1,166 @@
+//! A log with its two listeners under one roof, and the administrator's hand: what several commands share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use authorizer::clock::{Source, System};
+use authorizer::keys::admin_bearer;
+use authorizer::service::{Config, Service, StartError};
+use ledger::{Ledger, Options, Reader, Signer};
+use serde_json::Value;
+use verifier::act::{Act, Deed};
+
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::files;
+
+/// The wall clock, Unix milliseconds.
+pub fn now_ms() -> u64 {
+    System::default().wall_ms()
+}
+
+/// Where a house listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The decision API.
+    pub listen: SocketAddr,
+    /// The public read API.
+    pub public: SocketAddr,
+}
+
+impl Addresses {
+    /// Free ports on loopback.
+    pub fn anywhere_on_loopback() -> Self {
+        let free = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self { listen: free, public: free }
+    }
+}
+
+/// What an operator says when a log is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// Where the head is remembered, if not beside the directory.
+    pub memory: Option<PathBuf>,
+    /// The memory is lost for good; that is recorded in the log.
+    pub accept_memory_loss: bool,
+    /// The clock is right although it is far from the last record.
+    pub accept_clock_gap: bool,
+    /// A proxy in front of the decision API ends TLS.
+    pub behind_proxy: bool,
+}
+
+/// Opens a log for writing.
+pub fn open(data: &Path, words: &Words) -> Result<(Ledger, Reader), Failure> {
+    let options =
+        Options { dir: data.to_owned(), memory: words.memory.clone(), accept_memory_loss: words.accept_memory_loss };
+    Ledger::open(options, now_ms()).map_err(Failure::unavailable)
+}
+
+/// An open log with both listeners.
+#[derive(Debug)]
+pub struct House {
+    service: Service,
+    reader: Reader,
+    public: SocketAddr,
+}
+
+impl House {
+    /// Opens the log in `data` and serves it. Both addresses are bound, or nothing runs.
+    pub fn open(data: &Path, addresses: &Addresses, words: &Words) -> Result<Self, Failure> {
+        let (ledger, reader) = open(data, words)?;
+        let config = Config {
+            public: Some(addresses.public),
+            accept_clock_gap: words.accept_clock_gap,
+            behind_proxy: words.behind_proxy,
+            ..Config::new(data, addresses.listen)
+        };
+        let service = Service::start(config, ledger, reader.clone()).map_err(|error| match error {
+            StartError::Clock(_) => Failure::unavailable(format!("{error} (--accept-clock-gap)")),
+            StartError::Exposed(_) => Failure::usage(format!("{error} (--behind-proxy)")),
+            _ => Failure::unavailable(error),
+        })?;
+        let public = service.public_address().ok_or_else(|| Failure::unavailable("no public listener"))?;
+        Ok(Self { service, reader, public })
+    }
+
+    /// The log, read side.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Base address of the decision API.
+    pub fn decision_url(&self) -> String {
+        format!("http://{}", self.service.address())
+    }
+
+    /// Base address of the public read API.
+    pub fn public_url(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    /// Where the decision API listens.
+    pub fn decision_address(&self) -> SocketAddr {
+        self.service.address()
+    }
+
+    /// Answers what was accepted, closes both listeners and the log.
+    pub fn stop(self) {
+        if !self.service.stop() {
+            eprintln!("interlock: the log was not closed in time; what was answered is durable");
+        }
+    }
+}
+
+/// The administrator: signs acts, and is known to the server by a token that is derived from the signing key.
+#[derive(Debug)]
+pub struct Admin {
+    signer: Signer,
+    origin: String,
+}
+
+/// What an act must follow.
+#[derive(Debug, Clone, Copy)]
+pub struct State {
+    /// The epoch in force, 0 before the first.
+    pub epoch: u64,
+    /// The governance version in force.
+    pub governance: u64,
+}
+
+impl Admin {
+    /// From the text that `init` printed.
+    pub fn new(skey: &str) -> Result<Self, Failure> {
+        let signer = Signer::from_skey(skey).map_err(|error| Failure::usage(format!("admin key: {error}")))?;
+        let name = signer.verifier_key().name().to_owned();
+        let origin = name.strip_suffix("/admin").filter(|origin| Act::key_name(origin) == name);
+        let origin =
+            origin.ok_or_else(|| Failure::usage(format!("`{name}` is not an administrator's key")))?.to_owned();
+        Ok(Self { signer, origin })
+    }
+
+    /// From a file that only its owner can read.
+    pub fn read(key_file: &Path) -> Result<Self, Failure> {
+        Self::new(&files::read_secret(key_file)?)
+    }
+
+    /// A client that the server knows as the administrator's.
+    pub fn client(&self, url: &str) -> Result<Client, Failure> {
+        Client::new(url, Some(admin_bearer(&self.signer.seed()).to_string()))
+    }
+
+    /// What the next act must follow.
+    pub async fn state(&self, client: &Client) -> Result<State, Failure> {
+        let answer = client.get("/v1/governance").await?.success()?.json()?;
+        let number = |field: &str| answer.get(field).and_then(Value::as_u64);
+        let malformed = || Failure::undecidable("the server's answer names no epoch and governance version");
+        Ok(State {
+            epoch: number("epoch").ok_or_else(malformed)?,
+            governance: number("governance").ok_or_else(malformed)?,
+        })
+    }
+
+    /// The signed note of a deed.
+    pub fn sign(&self, follows: u64, deed: Deed) -> String {
+        self.signer.sign_note(&Act { origin: self.origin.clone(), follows, deed }.text())
+    }
+}
