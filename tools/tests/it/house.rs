@@ -1,0 +1,191 @@
+//! A log in a temporary directory, the command over it, and a server that is ended with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Recorded agent traffic that is not part of the repository; `None`, said plainly, where it is absent.
+pub fn data(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("INTERLOCK_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let file = folder.join(name);
+    if file.is_file() {
+        return Some(file);
+    }
+    eprintln!("NOT RUN: `{}` is absent; set INTERLOCK_DATA to the folder that has it", file.display());
+    None
+}
+
+/// The command with these arguments, run to its end.
+pub fn interlock<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_interlock")).args(arguments).output().unwrap()
+}
+
+/// The standard output of a command that must succeed.
+pub fn ok<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> String {
+    let output = interlock(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command that must fail says, and its exit code.
+pub fn fails<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> (i32, String) {
+    let output = interlock(arguments);
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A log that was made by `init`.
+pub struct House {
+    folder: TempDir,
+    pub vkey: String,
+    pub api_key: String,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    pub fn within(folder: TempDir) -> Self {
+        let data = folder.path().join("log");
+        let made = ok(["init", "--data", data.to_str().unwrap(), "--origin", "ledger.example/test", "--json"]);
+        let made: Value = serde_json::from_str(&made).unwrap();
+        let text = |field: &str| made[field].as_str().unwrap().to_owned();
+        for name in ["api_key", "admin_key"] {
+            secret_file(&folder.path().join(name), &text(name));
+        }
+        Self { vkey: text("vkey"), api_key: text("api_key"), folder }
+    }
+
+    /// A path beside the log.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn publish(&self, set: &str) -> String {
+        let policies = root().join("testdata/policies").join(set);
+        let (policy, schema) = (policies.join("policies.cedar"), policies.join("schema.cedarschema"));
+        let (log, key) = (self.path("log"), self.path("admin_key"));
+        let (policy, schema) = (policy.to_str().unwrap(), schema.to_str().unwrap());
+        ok(["policy", "publish", "--data", &log, "--key-file", &key, "--policies", policy, "--schema", schema])
+    }
+
+    pub fn serve(&self) -> Server {
+        Server::start(&self.path("log"), &[])
+    }
+}
+
+/// Writes a file that only its owner can read.
+pub fn secret_file(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A running `interlock serve`; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub decisions: String,
+    pub public: String,
+}
+
+impl Server {
+    pub fn start(data: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
+        command.args(["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", "127.0.0.1:0"]).args(more);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut address = |name: &str| {
+            let mut line = String::new();
+            lines.read_line(&mut line).unwrap();
+            let found = line.strip_prefix(name).map(|rest| rest.trim().to_owned());
+            found.unwrap_or_else(|| panic!("the server said: {line}"))
+        };
+        let (decisions, public) = (address("decision API"), address("public read API"));
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = lines.read_to_string(&mut rest);
+            if rest.lines().count() > 1 {
+                eprintln!("server: {rest}");
+            }
+        });
+        Self { child, decisions, public }
+    }
+
+    /// The process.
+    pub fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// `kill -9`, also where that was done already.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; gone within ten seconds, or the test fails.
+    pub fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.id()]).status().unwrap().success());
+        let begin = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(11), "the server did not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone if the test ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Speaks HTTP for a test.
+pub struct Http {
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+}
+
+impl Http {
+    pub fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        Self { runtime, client }
+    }
+
+    pub fn get(&self, url: &str) -> (u16, Vec<u8>) {
+        self.runtime.block_on(async {
+            let answer = self.client.get(url).send().await.unwrap();
+            (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+        })
+    }
+
+    /// `None` if the server did not answer.
+    pub fn decide(&self, server: &str, key: &str, body: &str) -> Option<(u16, Value)> {
+        self.runtime.block_on(async {
+            let request = self.client.post(format!("{server}/v1/decisions")).bearer_auth(key);
+            let answer = request.header("content-type", "application/json").body(body.to_owned()).send().await.ok()?;
+            let status = answer.status().as_u16();
+            Some((status, serde_json::from_slice(&answer.bytes().await.ok()?).unwrap_or_default()))
+        })
+    }
+}
+
+/// The refund that the `hello` policies allow, or deny where the amount is more than was paid.
+pub fn refund(amount: u32) -> String {
+    format!(
+        r#"{{"subject":{{"type":"Agent","id":"clerk"}},"action":{{"name":"refund"}},"resource":{{"type":"Order","id":"17","properties":{{"paid":250}}}},"context":{{"amount":{amount}}}}}"#
+    )
+}

@@ -1,0 +1,7 @@
+//! The `interlock` command as its users run it: the real binary, real files, real HTTP on loopback.
+
+mod airline;
+mod failure;
+mod house;
+mod kills;
+mod walk;

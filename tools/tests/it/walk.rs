@@ -1,0 +1,185 @@
+//! The walk of README, and what it promises afterwards.
+
+use verifier::guard::{Claim, Guard, Permit, Trust, UseStore, UseStoreError};
+
+use crate::house::{House, Http, Server, fails, interlock, ok, refund};
+
+#[test]
+fn a_newcomer_gets_a_receipt_and_verifies_it_with_the_key_alone() {
+    let house = House::new();
+    house.publish("hello");
+    let server = house.serve();
+    let http = Http::new();
+    let (status, answer) = http.decide(&server.decisions, &house.api_key, &refund(250)).unwrap();
+    assert_eq!((status, &answer["decision"]), (200, &serde_json::json!(true)), "{answer}");
+    let (_, denied) = http.decide(&server.decisions, &house.api_key, &refund(251)).unwrap();
+    assert_eq!(denied["decision"], false);
+    assert_eq!(denied["reasons"], serde_json::json!(["no_matching_permit"]));
+    let (_, forbidden) = http.decide(&server.decisions, &house.api_key, &refund(501)).unwrap();
+    assert_eq!(forbidden["policies"], serde_json::json!(["no-refund-above-500"]));
+
+    let receipt = house.path("refund.tlog-proof");
+    ok(["receipt", answer["permit"].as_str().unwrap(), "-o", &receipt, "--url", &server.public]);
+    let said = ok(["verify", &receipt, "--vkey", &house.vkey]);
+    for part in ["ok    decoded", "ok    included", "ok    signed", "verified: permit", "not checked: split view"] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    guard_admits_once(&house, &answer);
+    server.stop();
+
+    // Everything that is derived is deleted: it comes back from journal and vault alone, byte for byte.
+    let folder = std::path::PathBuf::from(house.path("log"));
+    let before = listing(&folder);
+    for derived in ["tree", "index"] {
+        std::fs::remove_dir_all(folder.join(derived)).unwrap();
+    }
+    let server = house.serve();
+    ok(["receipt", answer["permit"].as_str().unwrap(), "-o", &house.path("again.tlog-proof"), "--url", &server.public]);
+    ok(["verify", &house.path("again.tlog-proof"), "--vkey", &house.vkey]);
+    server.stop();
+    assert_eq!(listing(&folder), before);
+    ok(["audit", &house.path("log"), "--vkey", &house.vkey]);
+    ok(["fsck", &house.path("log")]);
+
+    // On another directory, with only the key.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("x.tlog-proof");
+    std::fs::copy(&receipt, &copy).unwrap();
+    ok(["verify", copy.to_str().unwrap(), "--vkey", &house.vkey]);
+}
+
+/// Contents of the derived files.
+fn listing(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for derived in ["tree", "index"] {
+        for entry in std::fs::read_dir(folder.join(derived)).unwrap() {
+            let path = entry.unwrap().path();
+            all.push((path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+fn guard_admits_once(house: &House, answer: &serde_json::Value) {
+    #[derive(Default)]
+    struct Once(bool);
+    impl UseStore for Once {
+        fn claim(&mut self, _: verifier::decision::PermitId, _: u32, _: u64) -> Result<Claim, UseStoreError> {
+            Ok(if std::mem::replace(&mut self.0, true) { Claim::AlreadyTaken } else { Claim::Taken })
+        }
+    }
+    let trust = format!("realm = \"main\"\nrequire = [\"runtime\"]\n[[log_key]]\nvkey = \"{}\"\n", house.vkey);
+    let permit = Permit::from_answer(answer.to_string().as_bytes()).unwrap();
+    let mut guard = Guard::new(Trust::parse(&trust).unwrap(), Once::default(), 0);
+    #[expect(clippy::disallowed_methods, reason = "an executor has a clock")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let now = u64::try_from(now).unwrap();
+    let admitted = guard.admit(refund(250).as_bytes(), &permit, now).unwrap();
+    assert_eq!(admitted.request().action.name, "refund");
+    assert_eq!(guard.admit(refund(250).as_bytes(), &permit, now).unwrap_err().code(), "already_used");
+    assert_eq!(guard.admit(refund(249).as_bytes(), &permit, now).unwrap_err().code(), "wrong_request");
+}
+
+#[test]
+fn a_kill_switch_denies_until_it_is_released() {
+    let house = House::new();
+    house.publish("hello");
+    let server = house.serve();
+    let http = Http::new();
+    let allowed = || http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap().1["decision"].clone();
+    let key = house.path("admin_key");
+    let switch = |target: &str, to: &str| {
+        ok(["switch", target, to, "--reason", "drill", "--url", &server.decisions, "--key-file", &key]);
+    };
+    assert_eq!(allowed(), true);
+    for target in ["global", "realm main", "subject Agent::\"clerk\"", "action refund", "policy refund-what-was-paid"] {
+        switch(target, "halt");
+        assert_eq!(allowed(), false, "{target}");
+        switch(target, "run");
+        assert_eq!(allowed(), true, "{target}");
+    }
+    // It holds across a restart: the state is a fold over the log.
+    switch("global", "halt");
+    server.kill();
+    let server = house.serve();
+    let (_, answer) = http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
+    assert_eq!(answer["decision"], false);
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked_on_a_running_server_and_in_a_directory() {
+    let house = House::new();
+    house.publish("hello");
+    let (log, admin) = (house.path("log"), house.path("admin_key"));
+    let made: serde_json::Value =
+        serde_json::from_str(&ok(["keys", "create", "--data", &log, "--realm", "clinic", "--json"])).unwrap();
+    let server = house.serve();
+    let http = Http::new();
+    let key = made["key"].as_str().unwrap();
+    let (status, answer) = http.decide(&server.decisions, key, &refund(1)).unwrap();
+    assert_eq!((status, answer["decision"].clone()), (200, true.into()));
+    let at = ["--url", &server.decisions, "--key-file", &admin, "--json"];
+    let listed = ok(["keys", "list"].iter().chain(&at));
+    assert!(listed.contains(made["id"].as_str().unwrap()) && !listed.contains(key));
+    ok(["keys", "revoke", made["id"].as_str().unwrap()].iter().chain(&at));
+    assert_eq!(http.decide(&server.decisions, key, &refund(1)).unwrap().0, 401);
+    // While the server has the log, the directory is not to be had.
+    let (code, said) = fails(["keys", "list", "--data", &log]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+}
+
+#[test]
+fn verifying_ends_with_the_exit_code_of_what_is_wrong() {
+    let house = House::new();
+    house.publish("hello");
+    let server = house.serve();
+    let http = Http::new();
+    let (_, answer) = http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
+    let receipt = house.path("good");
+    ok(["receipt", answer["permit"].as_str().unwrap(), "-o", &receipt, "--url", &server.public]);
+    let good = std::fs::read_to_string(&receipt).unwrap();
+    let judge = |name: &str, text: &str, vkey: &str| {
+        std::fs::write(house.path(name), text).unwrap();
+        interlock(["verify", &house.path(name), "--vkey", vkey]).status.code().unwrap()
+    };
+    assert_eq!(judge("same", &good, &house.vkey), 0);
+    let other = House::new();
+    assert_eq!(judge("other-key", &good, &other.vkey), 5);
+    let index: u64 = answer["index"].as_u64().unwrap();
+    assert_eq!(judge("moved", &good.replace(&format!("index {index}\n"), "index 0\n"), &house.vkey), 1);
+    assert_eq!(judge("cut", &good[..good.len() / 2], &house.vkey), 3);
+    assert_eq!(judge("empty", "", &house.vkey), 3);
+    assert_eq!(interlock(["verify", &receipt]).status.code(), Some(5));
+    assert_eq!(interlock(["verify", &receipt, "--vkey", "nonsense"]).status.code(), Some(2));
+    assert_eq!(interlock(["verify", "/nowhere", "--vkey", &house.vkey]).status.code(), Some(4));
+    assert_eq!(interlock(["verify"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_demo_shows_denials_and_verifies_a_receipt() {
+    let said = ok(["demo", "--exit"]);
+    for part in [
+        "verification key",
+        "denied",
+        "c2sp.org/tlog-proof@v1",
+        "ok    signed",
+        "verified: decision",
+        "not checked:",
+        "curl",
+    ] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+}
+
+#[test]
+fn a_server_ends_on_sigterm_and_its_log_opens_again() {
+    let house = House::new();
+    house.publish("hello");
+    let server = house.serve();
+    Http::new().decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
+    server.stop();
+    Server::start(&house.path("log"), &[]).stop();
+    ok(["audit", &house.path("log"), "--vkey", &house.vkey]);
+}
