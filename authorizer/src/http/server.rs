@@ -1,8 +1,9 @@
 //! The listeners: workers, deadlines of connections, and a stop in good order.
 //!
-//! Guarantees: each worker of the decision API has an engine of its own; a slow head, an idle connection and one that
-//! does not close are cut off; a stop answers requests under way and is over within its time.
-//! Does not: speak TLS or HTTP/2.
+//! Guarantees: each worker of the decision API has an engine of its own; a slow first head, an idle connection and one
+//! that does not close are cut off; a stop answers requests under way and is over within its time.
+//! Does not: speak TLS or HTTP/2; cut off a slow head that follows a request on a kept connection (the HTTP library
+//! times the first head only), beyond the limit on connections.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

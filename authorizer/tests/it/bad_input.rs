@@ -1,7 +1,8 @@
 //! What is refused before anything is decided: a stable code, and nothing recorded.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use crate::support::{Site, answer, bearer, read};
 
@@ -107,4 +108,22 @@ fn unknown_paths_and_methods_are_told_apart_only_to_a_key_holder() {
     for path in ["/v1/decisions", "/v2", "/v1/permits/nonsense"] {
         assert_eq!(site.call("GET", path, &[], b"").code(), "unauthorized");
     }
+}
+
+#[test]
+fn a_head_that_does_not_arrive_is_given_up() {
+    let site = Site::new();
+    let mut stream = TcpStream::connect(site.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let began = Instant::now();
+    let mut gone = false;
+    // One byte a second: an idle timer alone would never fire.
+    for byte in b"POST /v1/decisions" {
+        let mut end = [0; 512];
+        gone = stream.write_all(&[*byte]).is_err() || matches!(stream.read(&mut end), Ok(0));
+        if gone {
+            break;
+        }
+    }
+    assert!(gone && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

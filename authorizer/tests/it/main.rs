@@ -10,5 +10,6 @@ mod durability;
 mod engine;
 mod governance;
 mod idempotency;
+mod privacy;
 mod starting;
 mod support;
