@@ -19,6 +19,9 @@ const POLICIES: &str = include_str!("../../../testdata/policies/airline/policies
 const SCHEMA: &str = include_str!("../../../testdata/policies/airline/schema.cedarschema");
 const TRAFFIC: &str = include_str!("../../../testdata/traffic/airline-sample.ndjson");
 
+/// A request for the reader's own hand: compensation for somebody who is neither silver nor gold.
+const TO_TRY: &str = r#"{"subject":{"type":"Session","id":"s1","properties":{"customer":"ada","membership":"regular","payment_methods":[]}},"action":{"name":"send_certificate","properties":{"user_id":"ada","amount":100}},"resource":{"type":"Customer","id":"ada"},"context":{"now":"2026-03-10T09:00:00Z"}}"#;
+
 /// See it work: decide sample traffic, verify one receipt, serve until Ctrl-C.
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -88,8 +91,7 @@ fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
     println!("  curl -s {public}/v1/receipts/{}", text("permit"));
     println!(
         "  curl -s {decisions}/v1/decisions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}'",
-        made.api_key,
-        r#"{"subject":{"type":"Session","id":"s1","properties":{"customer":"ada","membership":"regular","payment_methods":[]}},"action":{"name":"send_certificate","properties":{"user_id":"ada","amount":100}},"resource":{"type":"Customer","id":"ada"},"context":{"now":"2026-03-10T09:00:00Z"}}"#
+        made.api_key, TO_TRY
     );
     Ok(Exit::Ok)
 }

@@ -1,4 +1,5 @@
 //! The `interlock` command as its users run it: the real binary, real files, real HTTP on loopback.
+#![cfg(test)]
 
 mod airline;
 mod failure;
