@@ -9,7 +9,13 @@ use verifier::hash::Hash;
 
 use crate::signer::Signer;
 
-/// A signed tree head with its time.
+/// A signed tree head with its time. Only the ledger makes one, after what it covers is durable:
+///
+/// ```compile_fail
+/// fn forge(head: &ledger::Head) -> ledger::Head {
+///     ledger::Head { checkpoint: head.checkpoint.clone(), note: String::new(), time_ms: 0 }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Origin, size and root.

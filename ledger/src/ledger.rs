@@ -18,7 +18,7 @@ use crate::derived::{Derived, Mark};
 use crate::frame::{FRAME_HEADER, FrameHeader};
 use crate::grow::PARALLEL_FROM;
 use crate::head::Head;
-use crate::layout::{Layout, SEGMENT_BYTES};
+use crate::layout::Layout;
 use crate::memory::{Memory, Remembered};
 use crate::reader::{Published, Shared};
 use crate::rows::Row;
@@ -72,6 +72,7 @@ pub struct Ledger {
     pub(crate) vault: Tail,
     pub(crate) memory: Memory,
     pub(crate) last_ms: u64,
+    pub(crate) segment_bytes: u64,
     pub(crate) vault_head: Vec<u8>,
     pub(crate) background: Background,
     pub(crate) _lock: Box<dyn LockGuard>,
@@ -141,13 +142,13 @@ impl Ledger {
 
     /// Goes on in new segments where the old ones are full; answers whether the body is to be synced while it is hashed.
     fn prepare(&mut self, batch: &Batch, first: u64) -> Result<bool, IoFailure> {
-        if self.journal.offset >= SEGMENT_BYTES {
+        if self.journal.offset >= self.segment_bytes {
             // The segment is full and everything in it published: from here on an opening need not read it.
             self.background.mark(self.mark());
         }
-        self.journal.roll_if_full(&self.shared.journal, first)?;
+        self.journal.roll_if_full(&self.shared.journal, first, self.segment_bytes)?;
         if batch.parts_count > 0 {
-            self.vault.roll_if_full(&self.shared.vault, first)?;
+            self.vault.roll_if_full(&self.shared.vault, first, self.segment_bytes)?;
         }
         Ok(batch.parts_count == 0 && batch.arena.len() >= EARLY_BYTES)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::BatchError;
-use crate::layout::{Identity, Layout, SMALL_FILE, SegmentKind, default_memory};
+use crate::layout::{Identity, Layout, SEGMENT_BYTES, SMALL_FILE, SegmentKind, default_memory};
 use crate::ledger::Ledger;
 use crate::memory::{Memory, MemoryError};
 use crate::reader::{ReadError, Reader};
@@ -27,12 +27,14 @@ pub struct Options {
     pub memory: Option<PathBuf>,
     /// The operator's word that the memory is lost for good. It is recorded in the log. Without it a missing or damaged memory is refused.
     pub accept_memory_loss: bool,
+    /// Bytes after which journal and vault go on in a new segment; [`SEGMENT_BYTES`] but where many segments are to be seen.
+    pub segment_bytes: u64,
 }
 
 impl Options {
     /// The log in `dir`, with its memory at the default place.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), memory: None, accept_memory_loss: false }
+        Self { dir: dir.into(), memory: None, accept_memory_loss: false, segment_bytes: SEGMENT_BYTES }
     }
 }
 
@@ -150,7 +152,8 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     };
     let journal = Segments::new(&files, &layout.journal(), SegmentKind::Journal, identity.id);
     let vault = Segments::new(&files, &layout.vault(), SegmentKind::Vault, identity.id);
-    Ok(Unrecovered { files, layout, lock, identity, signer, memory_path, memory, journal, vault })
+    let segment_bytes = options.segment_bytes;
+    Ok(Unrecovered { segment_bytes, files, layout, lock, identity, signer, memory_path, memory, journal, vault })
 }
 
 pub(crate) fn read_identity(files: &Files, layout: &Layout) -> Result<Identity, OpenError> {

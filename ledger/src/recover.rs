@@ -53,6 +53,7 @@ pub(crate) struct Unrecovered {
     pub(crate) memory: Option<(Memory, Remembered)>,
     pub(crate) journal: Segments,
     pub(crate) vault: Segments,
+    pub(crate) segment_bytes: u64,
 }
 
 impl Unrecovered {
@@ -66,6 +67,7 @@ impl Unrecovered {
         }
         let (mut derived, certain) = self.derive()?;
         let tail = self.settle_tail(&mut derived, certain)?;
+        self.check_segments(&derived)?;
         let last = derived.last()?;
         let (segment, offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
         // Vault bytes that no frame knows: their batch was never in the journal.
@@ -172,6 +174,29 @@ impl Unrecovered {
             },
             Step::Broken { file, offset, why } => Err(OpenError::BrokenFrame { file, offset, index, why }),
         }
+    }
+
+    /// Every journal segment that the rows name is there: two look-ups a segment, so that a missing file is not found only by its readers.
+    fn check_segments(&self, derived: &Derived) -> Result<(), OpenError> {
+        let size = derived.size();
+        let list: Vec<u64> = self.journal.list()?.into_iter().filter(|first| *first < size).collect();
+        let ends = list.iter().copied().skip(1).chain([size]);
+        let mut next = 0;
+        for (first, end) in list.iter().copied().zip(ends) {
+            for index in [next, first, end - 1] {
+                let row = derived.rows.find(index, derived.frames)?.map(|(_, row)| row);
+                if row.is_none_or(|row| row.segment != first) {
+                    let file = self.journal.path(row.map_or(first, |row| row.segment));
+                    return Err(OpenError::BrokenFrame { file, offset: 0, index, why: "the segment is missing" });
+                }
+            }
+            next = end;
+        }
+        if next == size {
+            return Ok(());
+        }
+        let file = self.journal.path(next);
+        Err(OpenError::BrokenFrame { file, offset: 0, index: next, why: "the segment is missing" })
     }
 
     fn ahead(&self, remembered: u64, size: u64) -> OpenError {
@@ -294,6 +319,7 @@ impl Unrecovered {
             vault,
             memory,
             last_ms,
+            segment_bytes: self.segment_bytes,
             vault_head: Vec::new(),
             background,
             _lock: lock,

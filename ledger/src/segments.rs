@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use verifier::hash::Hash;
 
 use crate::layout::{
-    HEADER, SEGMENT_BYTES, SEGMENT_HEADER, SegmentKind, is_segment_header, segment_first, segment_header, segment_name,
+    HEADER, SEGMENT_HEADER, SegmentKind, is_segment_header, segment_first, segment_header, segment_name,
 };
 use crate::storage::{File, Files, IoFailure, Mode};
 
@@ -160,13 +160,13 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Goes on in a new segment that begins with index `next` once this one is full.
-    pub(crate) fn roll_if_full(&mut self, segments: &Segments, next: u64) -> Result<bool, IoFailure> {
-        if self.offset < SEGMENT_BYTES {
-            return Ok(false);
+    /// Goes on in a new segment that begins with index `next` once this one has `limit` bytes.
+    pub(crate) fn roll_if_full(&mut self, segments: &Segments, next: u64, limit: u64) -> Result<(), IoFailure> {
+        // A segment without a frame has the name that the next one would have.
+        if self.offset >= limit && self.offset > SEGMENT_HEADER {
+            *self = segments.create(next)?;
         }
-        *self = segments.create(next)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Writes the pieces one after the other. Nothing is durable before [`Tail::sync`].

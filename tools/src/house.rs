@@ -52,7 +52,7 @@ pub struct Words {
 /// Opens a log for writing.
 pub fn open(data: &Path, words: &Words) -> Result<(Ledger, Reader), Failure> {
     let options =
-        Options { dir: data.to_owned(), memory: words.memory.clone(), accept_memory_loss: words.accept_memory_loss };
+        Options { memory: words.memory.clone(), accept_memory_loss: words.accept_memory_loss, ..Options::new(data) };
     Ledger::open(options, now_ms()).map_err(Failure::unavailable)
 }
 

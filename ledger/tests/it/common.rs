@@ -15,11 +15,17 @@ pub const START: u64 = 1_790_000_000_000;
 pub struct Rig {
     pub ram: Ram,
     pub dir: PathBuf,
+    pub segment_bytes: u64,
 }
 
 impl Rig {
     pub fn new() -> Self {
-        let rig = Self { ram: Ram::new(), dir: PathBuf::from("/srv/log") };
+        Self::with_segments(ledger::SEGMENT_BYTES)
+    }
+
+    /// A log whose segments are closed after so many bytes.
+    pub fn with_segments(segment_bytes: u64) -> Self {
+        let rig = Self { ram: Ram::new(), dir: PathBuf::from("/srv/log"), segment_bytes };
         let memory = ledger::default_memory(&rig.dir);
         ledger::create_in(Arc::new(rig.ram.process()), &rig.dir, &memory, ORIGIN, START).unwrap();
         rig
@@ -30,12 +36,16 @@ impl Rig {
     }
 
     pub fn try_open(&self) -> Result<(Ledger, Reader), OpenError> {
-        Ledger::open_in(Arc::new(self.ram.process()), Options::new(&self.dir), START + 1)
+        Ledger::open_in(Arc::new(self.ram.process()), self.options(), START + 1)
     }
 
     pub fn open_without_memory(&self) -> Result<(Ledger, Reader), OpenError> {
-        let options = Options { accept_memory_loss: true, ..Options::new(&self.dir) };
+        let options = Options { accept_memory_loss: true, ..self.options() };
         Ledger::open_in(Arc::new(self.ram.process()), options, START + 1)
+    }
+
+    fn options(&self) -> Options {
+        Options { segment_bytes: self.segment_bytes, ..Options::new(&self.dir) }
     }
 
     pub fn memory(&self) -> PathBuf {

@@ -113,8 +113,8 @@ proptest! {
 
     /// Random batches of random kinds and lengths, with re-openings, kills and power losses between them, against a plain list.
     #[test]
-    fn the_log_is_a_list(rounds in prop::collection::vec((prop::collection::vec(0_usize..700, 1..40), 0_u8..5), 1..10)) {
-        let rig = Rig::new();
+    fn the_log_is_a_list(rounds in prop::collection::vec((prop::collection::vec(0_usize..700, 1..40), 0_u8..5), 1..10), segment_bytes in 100_u64..20_000) {
+        let rig = Rig::with_segments(segment_bytes);
         let (mut ledger, mut reader) = rig.open();
         let mut model: Vec<Vec<u8>> = Vec::new();
         let mut sizes = vec![0];

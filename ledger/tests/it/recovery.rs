@@ -1,5 +1,7 @@
 //! What opening believes, refuses and rebuilds (DESIGN §6).
 
+use std::sync::Arc;
+
 use ledger::storage::ram::{Fault, Op, Rule};
 use ledger::{CreateError, Ledger, OpenError, Options};
 
@@ -136,11 +138,14 @@ fn a_torn_frame_above_the_remembered_head_is_cut() {
 #[test]
 fn an_interrupted_recovery_is_taken_up_again_wherever_it_stopped() {
     // A frame that was written and not synced when the process was killed; then every operation of the recovery is the last one.
-    for stop in 0.. {
-        let rig = Rig::new();
+    for (segment_bytes, stop) in [64 << 20, 300].into_iter().flat_map(|bytes| (0..60).map(move |stop| (bytes, stop))) {
+        let rig = Rig::with_segments(segment_bytes);
         let (mut ledger, _) = rig.open();
-        ledger.append(&mixed(0, 5), START).unwrap();
-        rig.ram.fault(Rule { op: Some(Op::Sync), path: "journal".into(), nth: 0, fault: Fault::Kill });
+        ledger.append(&mixed(0, 3), START).unwrap();
+        ledger.append(&mixed(3, 2), START).unwrap();
+        // Where a segment is full, the first sync is that of the next one's header.
+        let nth = u64::from(segment_bytes == 300);
+        rig.ram.fault(Rule { op: Some(Op::Sync), path: "journal".into(), nth, fault: Fault::Kill });
         ledger.append(&mixed(5, 4), START).unwrap_err();
         drop(ledger);
         rig.ram.restart();
@@ -157,10 +162,7 @@ fn an_interrupted_recovery_is_taken_up_again_wherever_it_stopped() {
         check_mixed(&reader, size);
         ledger.append(&mixed(size, 3), START).unwrap();
         check_mixed(&reader, size + 3);
-        if finished {
-            assert!(stop > 10, "there was something to interrupt");
-            break;
-        }
+        assert!(finished || stop < 59, "every operation of the recovery was once the last");
     }
 }
 
@@ -204,5 +206,63 @@ fn a_damaged_tree_is_derived_again_and_not_signed() {
         assert_eq!(reader.head(), head, "{file}");
         check_mixed(&reader, 7);
         drop(ledger);
+    }
+}
+
+#[test]
+fn a_log_of_many_segments_reads_and_opens_as_one_of_few() {
+    let rig = Rig::with_segments(700);
+    let (mut ledger, reader) = rig.open();
+    let mut heads = Vec::new();
+    for round in 0..40 {
+        heads.push((*ledger.append(&mixed(ledger.size(), 1 + round % 5), START + round).unwrap().head).clone());
+    }
+    let size = ledger.size();
+    check_mixed(&reader, size);
+    drop(ledger);
+    let segments = |room: &str| {
+        let dir = rig.path(room);
+        rig.ram.snapshot().keys().filter(|path| path.starts_with(&dir)).count()
+    };
+    assert!(segments("journal") > 10 && segments("vault") > 10);
+    let (ledger, reader) = rig.open();
+    check_mixed(&reader, size);
+    assert_eq!(reader.heads(1, size, 100).unwrap(), heads);
+    drop(ledger);
+    assert!(ledger::fsck_in(Arc::new(rig.ram.process()), &rig.dir, None, &mut |_| {}).unwrap().is_clean());
+    // A segment that is gone is a refusal, whichever it is.
+    let whole = rig.ram.snapshot();
+    let journal = rig.path("journal");
+    for path in whole.keys().filter(|path| path.starts_with(&journal)) {
+        rig.ram.lose(path);
+        let report = ledger::fsck_in(Arc::new(rig.ram.process()), &rig.dir, None, &mut |_| {}).unwrap();
+        assert!(!report.is_clean(), "{}", path.display());
+        match rig.try_open() {
+            Err(OpenError::BrokenFrame { file, .. }) => assert_eq!(&file, path),
+            other => panic!("{} is missing: {other:?}", path.display()),
+        }
+        rig.ram.restore(&rig.dir, &whole);
+    }
+    rig.open();
+}
+
+#[test]
+fn a_lost_memory_of_a_log_of_many_segments_is_made_up_from_the_last() {
+    let rig = Rig::with_segments(700);
+    let (mut ledger, _) = rig.open();
+    for _ in 0..20 {
+        ledger.append(&mixed(ledger.size(), 3), START).unwrap();
+    }
+    rig.ram.restart();
+    drop(ledger);
+    rig.ram.damage(&rig.memory(), |bytes| bytes.fill(0)).unwrap();
+    assert!(matches!(rig.try_open(), Err(OpenError::MemoryDamaged { .. })));
+    let (ledger, reader) = rig.open_without_memory().unwrap();
+    assert_eq!(reader.size(), 61);
+    drop(ledger);
+    let (_ledger, reader) = rig.open();
+    assert_eq!(reader.size(), 61);
+    for index in 0..60 {
+        assert_eq!(reader.entry(index).unwrap(), leaf(index));
     }
 }

@@ -287,10 +287,10 @@ fn a_batch_that_hung_until_the_process_died_was_never_published() {
 fn whatever_single_operation_fails_nothing_acknowledged_is_lost_and_no_head_contradicted() {
     let faults = [Fault::Fail(ErrorKind::Other), Fault::FailKept(ErrorKind::StorageFull), Fault::Kill];
     let mut tried: BTreeMap<String, u32> = BTreeMap::new();
-    for fault in faults {
+    for (fault, segment_bytes) in faults.into_iter().flat_map(|fault| [(fault, 64 << 20), (fault, 300)]) {
         for power in [false, true] {
             for nth in 0.. {
-                let rig = Rig::new();
+                let rig = Rig::with_segments(segment_bytes);
                 let (mut ledger, reader) = rig.open();
                 rig.ram.fault(Rule { op: None, path: String::new(), nth, fault });
                 let mut size = 0;
@@ -318,11 +318,11 @@ fn whatever_single_operation_fails_nothing_acknowledged_is_lost_and_no_head_cont
                 if !failed {
                     break;
                 }
-                *tried.entry(format!("{fault:?}, power loss {power}")).or_default() += 1;
+                *tried.entry(format!("{fault:?}, power loss {power}, segments of {segment_bytes}")).or_default() += 1;
             }
         }
     }
-    assert_eq!(tried.len(), 6);
+    assert_eq!(tried.len(), 12);
     assert!(tried.values().all(|count| *count > 20), "{tried:?}");
 }
 
