@@ -34,10 +34,10 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let mut asked = Vec::with_capacity(items.len());
     for (n, sent) in items.into_iter().enumerate() {
         // One bad item refuses the whole body: nothing has been decided or recorded so far.
-        let request = Request::parse(&sent).map_err(|error| {
-            let problem = Problem::from(error);
-            if shape == Shape::One { problem } else { problem.at(n) }
-        })?;
+        let request = Request::parse(&sent)
+            .map_err(Problem::from)
+            .and_then(refuse_unbuilt)
+            .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
         asked.push(Asked { request, sent: Some(sent) });
     }
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
@@ -51,6 +51,25 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let text = write(&writer, durable, shape).map_err(|_| Code::Unavailable)?;
     let content_type = if shape == Shape::Lines { LINES } else { JSON };
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
+}
+
+/// A field that asks for a condition which this version does not evaluate is refused: a parent that nobody looks at, or an assertion
+/// that nobody verifies, must not stand in a record as if it had counted.
+fn refuse_unbuilt(request: Request) -> Result<Request, Problem> {
+    let unbuilt = [
+        ("parent", request.parent.is_some()),
+        ("delegates", !request.delegates.is_empty()),
+        ("scopes", !request.scopes.is_empty()),
+        ("assertions", !request.assertions.is_empty()),
+        ("attestation", request.attestation.is_some()),
+        ("retry_of", request.retry_of.is_some()),
+    ];
+    match unbuilt.into_iter().find(|(_, present)| *present) {
+        None => Ok(request),
+        Some((field, _)) => {
+            Err(Problem::from(Code::NotImplemented).because(format!("`/{field}` is not evaluated by this version")))
+        }
+    }
 }
 
 fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {
