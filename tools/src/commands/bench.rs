@@ -1,12 +1,14 @@
 //! `interlock bench`: each figure beside the limit that was measured in the same run, fsync on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use authorizer::engine::split_policies;
 use benches::echo::Echo;
 use benches::load::{Figures, Load, post};
+use benches::policy::Workload;
 use clap::{Args, Subcommand};
 use verifier::epoch::EpochContent;
 
@@ -25,8 +27,26 @@ const BATCH: usize = 256;
 /// Measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Durable appends through the ledger, against raw hashing and raw sequential write + fdatasync
+    Ledger(Ledger),
+    /// Policy evaluation with 10, 100, 1,000 and 10,000 policies, against plain `is_authorized` on what was built before
+    Policies,
     /// Decisions over HTTP, one a request and 256 a request, against a handler that parses and echoes the same bodies
     Serve(Serve),
+}
+
+/// What is appended, and where.
+#[derive(Debug, Args)]
+pub struct Ledger {
+    /// A directory on the disk that is measured
+    #[arg(long, default_value = ".")]
+    place: PathBuf,
+    /// Bytes of an entry
+    #[arg(long, default_value_t = 256)]
+    entry_bytes: usize,
+    /// Entries a batch
+    #[arg(long)]
+    batch: Option<usize>,
 }
 
 /// How hard and how long.
@@ -47,9 +67,41 @@ impl Bench {
     /// Runs the benchmark.
     pub fn run(&self) -> Result<Exit, Failure> {
         match self {
+            Self::Ledger(ledger) => ledger.run(),
+            Self::Policies => policies(),
             Self::Serve(serve) => serve.run(),
         }
     }
+}
+
+impl Ledger {
+    fn run(&self) -> Result<Exit, Failure> {
+        let mut settings = benches::ledger::Settings::new(&self.place);
+        settings.entry_bytes = self.entry_bytes;
+        settings.batch = self.batch.unwrap_or(settings.batch);
+        let figures = benches::ledger::run(&settings).map_err(Failure::unavailable)?;
+        println!(
+            "{} durable appends of {} B, {} a batch, fsync on",
+            figures.entries, figures.entry_bytes, figures.batch
+        );
+        println!("  raw leaf + node hashing, all cores    {:>12.0}/s", figures.hashing);
+        println!("  raw sequential write + fdatasync      {:>12.0}/s", figures.writing);
+        println!("  appends                               {:>12.0}/s  ratio {:.2}", figures.append, figures.ratio());
+        println!(
+            "  slowest batch {:?}, inclusion proofs {:.0}/s a core, reopened in {:?}",
+            figures.slowest_batch, figures.proofs, figures.reopen
+        );
+        Ok(Exit::Ok)
+    }
+}
+
+fn policies() -> Result<Exit, Failure> {
+    println!("policies      engine ns   plain Cedar ns  ratio");
+    for count in [10, 100, 1_000, 10_000] {
+        let row = Workload::new(count).map_err(Failure::refused)?.measure(Duration::from_secs(3));
+        println!("{:>8} {:>14.0} {:>16.0} {:>6.2}", row.policies, row.engine_ns, row.plain_ns, row.ratio());
+    }
+    Ok(Exit::Ok)
 }
 
 impl Serve {
