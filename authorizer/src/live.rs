@@ -13,6 +13,7 @@ use ledger::Reader;
 use crate::clock::{Clock, Reading};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
+use crate::http::Budget;
 use crate::keys::ApiKeys;
 use crate::proposal::Proposal;
 use crate::queue::Queue;
@@ -56,6 +57,10 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// From workers to the sequencer.
     pub queue: Queue<Proposal, Proposed>,
+    /// What bodies of decisions may still be read.
+    pub budget: Budget,
+    /// What bodies of administrators may still be read: a flood of decisions must not stand in front of a kill switch.
+    pub admin_budget: Budget,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -85,6 +90,8 @@ impl Shared {
             reader,
             live: ArcSwap::from_pointee(live),
             queue,
+            budget: Budget::default(),
+            admin_budget: Budget::default(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),

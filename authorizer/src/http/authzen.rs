@@ -15,6 +15,7 @@ use super::body::{self, MAX_BODY, MAX_ITEMS};
 use super::problem::{Code, Problem};
 use super::routes::{caller, room};
 use crate::answer::{Style, Writer, push_string};
+use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
 use crate::worker::{Asked, Worker};
 
@@ -32,7 +33,7 @@ type Pairs = Vec<(String, Json)>;
 
 pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = match read(&worker, &request, payload, MAX_REQUEST).await {
-        Ok((caller, json)) => one(&worker, &request, &caller, &json).await,
+        Ok((caller, json, _share)) => one(&worker, &request, &caller, &json).await,
         Err(problem) => Err(problem),
     };
     respond(&request, result)
@@ -40,7 +41,7 @@ pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, paylo
 
 pub(super) async fn evaluations(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = match read(&worker, &request, payload, MAX_BODY).await {
-        Ok((caller, json)) => many(&worker, &request, &caller, &json).await,
+        Ok((caller, json, _share)) => many(&worker, &request, &caller, &json).await,
         Err(problem) => Err(problem),
     };
     respond(&request, result)
@@ -63,35 +64,31 @@ fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpRespon
     response
 }
 
-async fn read(
-    worker: &Worker,
+async fn read<'a>(
+    worker: &'a Worker,
     request: &HttpRequest,
     payload: Payload,
     limit: usize,
-) -> Result<(crate::keys::Identity, Json), Problem> {
+) -> Result<(Identity, Json, body::Share<'a>), Problem> {
     let caller = caller(worker, request)?;
     room(worker)?;
     if !body::content_is(request, "application/json") {
         return Err(Code::ContentType.into());
     }
-    let body = body::read(request, payload, limit, body::BODY_DEADLINE).await?;
+    let budget = &worker.shared().budget;
+    let (body, share) = body::read(budget, request, payload, limit, body::BODY_DEADLINE).await?;
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }
     match Json::parse(&body)? {
-        json @ Json::Object(_) => Ok((caller, json)),
+        json @ Json::Object(_) => Ok((caller, json, share)),
         other => {
             Err(Problem::from(Code::WrongType).because(format!("the body must be an object, not {}", other.kind())))
         }
     }
 }
 
-async fn one(
-    worker: &Worker,
-    request: &HttpRequest,
-    caller: &crate::keys::Identity,
-    json: &Json,
-) -> Result<String, Problem> {
+async fn one(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &Json) -> Result<String, Problem> {
     let asked = vec![Asked { request: evaluated(json, None)?, sent: None }];
     let durable = worker.decide(caller, asked, Stop::Never).await?;
     let mut out = String::new();
@@ -100,12 +97,7 @@ async fn one(
     Ok(out)
 }
 
-async fn many(
-    worker: &Worker,
-    request: &HttpRequest,
-    caller: &crate::keys::Identity,
-    json: &Json,
-) -> Result<String, Problem> {
+async fn many(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &Json) -> Result<String, Problem> {
     let wrong = |what: &str| Problem::from(Code::WrongType).because(what.into());
     let items = match json.get("evaluations") {
         None => return one(worker, request, caller, json).await,

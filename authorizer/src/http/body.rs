@@ -4,6 +4,7 @@
 //! the matching `}`, which is what the log commits to; between items there is nothing but JSON white space and commas.
 //! Does not: parse items (`Request::parse` does, and refuses what this scan let through).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -19,6 +20,36 @@ pub const MAX_ITEMS: usize = 4_096;
 /// A body must have arrived after this: 8 MiB at 16 Mbit/s.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(4);
 
+/// Bytes of bodies that are being read or decided at once, over all connections: 32 bodies of the largest kind.
+pub const MAX_READING: usize = 256 * 1024 * 1024;
+
+/// What may still be read: shared by all workers, so that many slow bodies cannot fill the memory.
+#[derive(Debug, Default)]
+pub struct Budget {
+    taken: AtomicUsize,
+}
+
+/// A part of the budget, given back when it is dropped.
+#[derive(Debug)]
+pub struct Share<'a> {
+    budget: &'a Budget,
+    bytes: usize,
+}
+
+impl Budget {
+    fn take(&self, bytes: usize) -> Option<Share<'_>> {
+        let share = Share { budget: self, bytes };
+        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
+        (before.saturating_add(bytes) <= MAX_READING).then_some(share)
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// The shape in which requests came; the answer has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -30,11 +61,18 @@ pub enum Shape {
     Lines,
 }
 
-/// Reads a body of at most `limit` bytes until `deadline`.
+/// Reads a body of at most `limit` bytes until `deadline`. The share is kept for as long as the body is worked on.
 ///
 /// # Errors
-/// [`Code::ContentEncoding`], [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BodyIncomplete`].
-pub async fn read(request: &HttpRequest, payload: Payload, limit: usize, deadline: Duration) -> Result<Bytes, Problem> {
+/// [`Code::ContentEncoding`], [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BodyIncomplete`],
+/// and [`Code::Overloaded`] where the budget is spent.
+pub async fn read<'a>(
+    budget: &'a Budget,
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+    deadline: Duration,
+) -> Result<(Bytes, Share<'a>), Problem> {
     let headers = request.headers();
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Code::ContentEncoding.into());
@@ -43,8 +81,11 @@ pub async fn read(request: &HttpRequest, payload: Payload, limit: usize, deadlin
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Code::BodyTooLarge.into());
     }
+    // What is not announced may be as long as the limit.
+    let most = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
+    let share = budget.take(most).ok_or(Code::Overloaded)?;
     match tokio::time::timeout(deadline, payload.to_bytes_limited(limit)).await {
-        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Ok(body))) => Ok((body, share)),
         Ok(Ok(Err(_))) => Err(Code::BodyIncomplete.into()),
         Ok(Err(_)) => Err(Code::BodyTooLarge.into()),
         Err(_) => Err(Code::BodyTimeout.into()),
@@ -196,6 +237,19 @@ mod tests {
             assert_eq!(array(text).unwrap_err(), Code::InvalidJson, "{text}");
         }
         assert_eq!(array("[ ]").unwrap_err(), Code::EmptyBody);
+    }
+
+    #[test]
+    fn the_budget_is_bounded_and_given_back() {
+        let budget = Budget::default();
+        let half = budget.take(MAX_READING / 2).unwrap();
+        let other = budget.take(MAX_READING / 2).unwrap();
+        assert!(budget.take(1).is_none());
+        drop(half);
+        assert!(budget.take(MAX_READING / 2 + 1).is_none());
+        assert!(budget.take(MAX_READING / 2).is_some());
+        drop(other);
+        assert!(budget.take(MAX_READING).is_some());
     }
 
     #[test]

@@ -29,7 +29,8 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
         (_, true) => true,
         (false, false) => return Err(Code::ContentType.into()),
     };
-    let body = body::read(request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
+    let budget = &worker.shared().budget;
+    let (body, _share) = body::read(budget, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let (shape, items) = body::split(&body, lines)?;
     let mut asked = Vec::with_capacity(items.len());
     for (n, sent) in items.into_iter().enumerate() {

@@ -55,7 +55,8 @@ async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) ->
     if !body::content_is(request, "text/plain") {
         return Err(Code::ContentType.into());
     }
-    let body = body::read(request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
+    let budget = &worker.shared().admin_budget;
+    let (body, _share) = body::read(budget, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
     let verified = worker.shared().governors.open(note)?;
     if !matches!(verified.act().deed, Deed::Switch { .. }) {
@@ -74,7 +75,8 @@ async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload
     if !body::content_is(request, "application/json") {
         return Err(Code::ContentType.into());
     }
-    let body = body::read(request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
+    let budget = &worker.shared().admin_budget;
+    let (body, _share) = body::read(budget, request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
     let shared = worker.clone();
     // Parsing and validating thousands of policies takes a while; decisions go on meanwhile.
     let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;

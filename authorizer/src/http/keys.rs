@@ -38,14 +38,16 @@ pub(super) async fn create(worker: Data<Worker>, request: HttpRequest, payload: 
 
 async fn try_create(worker: Data<Worker>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     admin(&worker, request)?;
-    let body = body::read(request, payload, MAX_BODY, body::BODY_DEADLINE).await?;
+    let budget = &worker.shared().admin_budget;
+    let (body, _share) = body::read(budget, request, payload, MAX_BODY, body::BODY_DEADLINE).await?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     // The strict reading first: duplicate keys are refused there.
     Json::parse(text)?;
     let NewKey { realm, role } =
         serde_json::from_slice(text).map_err(|error| Problem::from(Code::InvalidValue).because(error.to_string()))?;
     let created = rfc3339(worker.shared().now().at_ms);
-    let made = web::block(move || worker.shared().keys.create(&realm, role, created)).await;
+    let shared = worker.clone();
+    let made = web::block(move || shared.shared().keys.create(&realm, role, created)).await;
     let (key, info) = made.map_err(|_| Code::KeyFile)?.map_err(problem)?;
     let answer = serde_json::json!({
         "id": info.id, "realm": info.realm, "role": info.role, "created": info.created, "key": *key,

@@ -12,7 +12,7 @@ mod routes;
 mod server;
 mod state;
 
-pub use body::{BODY_DEADLINE, MAX_BODY, MAX_ITEMS};
+pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
 pub(crate) use governance::engines;
 pub use problem::Code;
 pub use routes::configure;
