@@ -37,9 +37,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// 256-byte entries in batches of 16,384 (4 MiB), some 330 MB in all.
+    /// 256-byte entries in batches of 16,384 (4 MiB), some 330 MB in all, limits and appends taking turns every 16 MiB.
     pub fn new(place: &Path) -> Self {
-        Self { place: place.to_owned(), entry_bytes: 256, batch: 16_384, batches: 16, rounds: 5 }
+        Self { place: place.to_owned(), entry_bytes: 256, batch: 16_384, batches: 4, rounds: 20 }
     }
 }
 

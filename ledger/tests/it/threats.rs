@@ -330,8 +330,8 @@ fn whatever_single_operation_fails_nothing_acknowledged_is_lost_and_no_head_cont
 #[test]
 fn a_large_batch_is_kept_whole_or_not_at_all_wherever_the_process_dies() {
     let mut large = Batch::default();
-    for number in 0..300 {
-        large.push(&statement(number, 4000), None).unwrap();
+    for number in 0..1100 {
+        large.push(&statement(number, 1000), None).unwrap();
     }
     assert!(large.bytes() > 1 << 20);
     let mut killed = 0;
@@ -351,12 +351,12 @@ fn a_large_batch_is_kept_whole_or_not_at_all_wherever_the_process_dies() {
             let (mut ledger, reader) = rig.open();
             extends(&reader, &before);
             let size = reader.size();
-            assert!(size == 303 || (size == 3 && !kept), "{size}");
-            if size == 303 {
-                assert_eq!(reader.entry(302).unwrap(), statement(299, 4000).encode());
+            assert!(size == 1103 || (size == 3 && !kept), "{size}");
+            if size == 1103 {
+                assert_eq!(reader.entry(1102).unwrap(), statement(1099, 1000).encode());
             }
             ledger.append(&large, START).unwrap();
-            assert_eq!(reader.entry(size + 7).unwrap(), statement(7, 4000).encode());
+            assert_eq!(reader.entry(size + 7).unwrap(), statement(7, 1000).encode());
             if kept {
                 break;
             }
