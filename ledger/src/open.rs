@@ -72,6 +72,9 @@ pub enum OpenError {
     /// The directory is older than what was published.
     #[error("`{file}` remembers a head of size {remembered}, but the log ends at {size}: it is an older copy or has lost entries, and would fork if it went on", file = file.display())]
     MemoryAhead { file: PathBuf, remembered: u64, size: u64 },
+    /// An older memory, and a recorded I/O error: what was published above it cannot be told from what was not.
+    #[error("`{file}` remembers a head of size {remembered}, but {published} entries were published before the I/O error: it is an older copy", file = file.display())]
+    MemoryBehind { file: PathBuf, remembered: u64, published: u64 },
     /// The directory holds another history than what was published.
     #[error("`{file}` remembers a head of size {size} with another root: this directory is a fork of the published log", file = file.display())]
     MemoryBeside { file: PathBuf, size: u64 },

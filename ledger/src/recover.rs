@@ -90,6 +90,13 @@ impl Unrecovered {
             Some((_, head)) => head.size,
             None => self.journal.list()?.last().copied().unwrap_or(0).max(mark.map_or(0, |mark| mark.size)),
         };
+        if let Some(mark) = mark.filter(|mark| mark.size > certain)
+            && self.files.exists(&self.layout.poisoned())?
+        {
+            // What lies above the remembered head would be cut, and the mark says that some of it was published.
+            let (file, remembered, published) = (self.memory_path.clone(), certain, mark.size);
+            return Err(OpenError::MemoryBehind { file, remembered, published });
+        }
         if let Some(mark) = mark.filter(|mark| mark.size <= certain)
             && let Some(mut derived) = Derived::resume(&self.files, &self.layout, mark)?
         {

@@ -365,3 +365,24 @@ fn a_large_batch_is_kept_whole_or_not_at_all_wherever_the_process_dies() {
     }
     assert!(killed > 20, "{killed}");
 }
+
+/// Threat 4, after an I/O error: an older memory must not make recovery cut what was published.
+#[test]
+fn an_older_memory_never_cuts_published_frames_after_an_io_error() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(0, 5), START).unwrap();
+    let older = rig.ram.snapshot()[&rig.memory()].clone();
+    ledger.append(&mixed(5, 4), START).unwrap();
+    drop(ledger);
+    let (mut ledger, _) = rig.open();
+    rig.ram.fault(at(Op::Sync, "/journal/", Fault::Fail(ErrorKind::Other)));
+    ledger.append(&mixed(9, 1), START).unwrap_err();
+    drop(ledger);
+    let newer = rig.ram.snapshot()[&rig.memory()].clone();
+    rig.ram.damage(&rig.memory(), |bytes| bytes.clone_from(&older)).unwrap();
+    assert!(matches!(rig.try_open(), Err(OpenError::MemoryBehind { remembered: 5, published: 9, .. })));
+    rig.ram.damage(&rig.memory(), |bytes| bytes.clone_from(&newer)).unwrap();
+    let (_ledger, reader) = rig.open();
+    check_mixed(&reader, 9);
+}
