@@ -38,7 +38,13 @@ pub enum ActError {
     Origin(String),
 }
 
-/// An act whose origin and signature were checked.
+/// An act whose origin and signature were checked: [`Governors::open`] is its one birthplace.
+///
+/// ```compile_fail,E0451
+/// fn forged(act: verifier::act::Act, note: String) -> authorizer::governance::Verified {
+///     authorizer::governance::Verified { act, note }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Verified {
     act: Act,

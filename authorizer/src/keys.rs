@@ -59,6 +59,12 @@ pub struct KeyInfo {
 }
 
 /// Who calls. Exists only for a valid key: [`ApiKeys::authenticate`] is its one birthplace.
+///
+/// ```compile_fail,E0423
+/// fn forged(info: std::sync::Arc<authorizer::keys::KeyInfo>) -> authorizer::keys::Identity {
+///     authorizer::keys::Identity(info)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Identity(Arc<KeyInfo>);
 

@@ -157,6 +157,12 @@ pub enum Reply {
 }
 
 /// A body whose records are durable: made by the sequencer after `append` returned, and nowhere else.
+///
+/// ```compile_fail,E0624
+/// fn forged(head: std::sync::Arc<ledger::Head>) -> authorizer::proposal::Durable {
+///     authorizer::proposal::Durable::new(Vec::new(), head)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Durable {
     items: Vec<(Item, Place)>,

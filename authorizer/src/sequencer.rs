@@ -8,6 +8,7 @@
 
 mod acts;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -196,16 +197,13 @@ impl Sequencer {
     fn recall(&mut self, proposal: &Proposal, now: u64, trouble: bool) -> Result<Vec<Option<(u64, Present)>>, Refusal> {
         self.fold.idempotency.forget(now);
         let mut found = Vec::new();
-        let mut new_tags = Vec::new();
+        let mut new_tags = HashSet::new();
         for (n, item) in proposal.items.iter().enumerate() {
             let Some(tag) = item.tag else { continue };
             found.resize(n, None);
             match self.fold.idempotency.get(&tag) {
-                None if new_tags.contains(&tag) => return Err(Refusal::InFlight { item: n }),
-                None => {
-                    new_tags.push(tag);
-                    found.push(None);
-                }
+                None if !new_tags.insert(tag) => return Err(Refusal::InFlight { item: n }),
+                None => found.push(None),
                 // Above what is published: its answer is not out yet, so there is nothing to repeat.
                 Some(index) if index >= self.ledger.size() => return Err(Refusal::InFlight { item: n }),
                 Some(index) => found.push(Some((index, self.present(n, item, index, now, trouble)?))),

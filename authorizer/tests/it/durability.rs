@@ -1,5 +1,7 @@
 //! Answers only after durability: a disk that hangs or fails gives nobody a permit.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -186,4 +188,26 @@ fn a_stop_answers_what_was_accepted_and_closes_the_log() {
     for caller in callers {
         assert_eq!(caller.join().unwrap(), 200);
     }
+}
+
+/// DESIGN §2.2. Comparing is free; constructing stands in one line of the sequencer.
+#[test]
+fn an_allowing_outcome_is_constructed_in_one_line_of_the_authorizer() {
+    fn lines(dir: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                lines(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let made =
+                text.lines().filter(|line| line.contains("Outcome::Allow") && !line.contains("== Outcome::Allow"));
+            found.extend(made.map(|line| format!("{}: {}", path.display(), line.trim())));
+        }
+    }
+    let mut found = Vec::new();
+    lines(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.iter().all(|line| line.contains("sequencer.rs: ")), "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
 }
