@@ -1,8 +1,8 @@
-//! What a decision says: its public leaf, and the private detail that the leaf commits to.
+//! What a decision says in public: its leaf, and how that commits to the private parts.
 //!
 //! The leaf ([`Decision`]) holds nothing that names a person, an amount or an identifier of the request: those stand in the request bytes
 //! and in the [`Detail`], and the leaf has one salted commitment to each. Whoever is given salt and part can check them; whoever is not
-//! learns nothing. Both are deterministic CBOR, laid out in `record.cddl`.
+//! learns nothing. The leaf is deterministic CBOR, laid out in `record.cddl`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,8 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::cbor::{CborError, Decoder, Encoder};
+use crate::cbor::CborError;
+pub use crate::detail::{Detail, Named};
 use crate::hash::Hash;
 
 /// A permit's name: 16 random bytes, written as 32 lower-case hex digits.
@@ -252,201 +253,4 @@ pub struct Grant {
 /// SHA-256(salt ‖ part): binds a leaf to a private part without telling anything about it.
 pub fn commitment(salt: &[u8; 16], part: &[u8]) -> Hash {
     Hash(Sha256::new().chain_update(salt).chain_update(part).finalize().into())
-}
-
-/// A sorted list of names that is cut to [`Named::SHOWN`], with the count and a digest of the whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The first names.
-    pub shown: Vec<String>,
-    /// How many there are in all.
-    pub count: u64,
-    /// SHA-256 over the deterministic CBOR array of all names.
-    pub digest: Hash,
-}
-
-impl Named {
-    /// So many names are written out: thousands of determining policies must not overflow a record.
-    pub const SHOWN: usize = 32;
-
-    /// From all names, sorted ascending and distinct.
-    pub fn new(names: &[String]) -> Self {
-        let mut all = Vec::new();
-        let mut encoder = Encoder(&mut all);
-        encoder.array(names.len());
-        names.iter().for_each(|name| encoder.text(name));
-        Self {
-            shown: names.iter().take(Self::SHOWN).cloned().collect(),
-            count: names.len() as u64,
-            digest: Hash(Sha256::digest(&all).into()),
-        }
-    }
-
-    fn encode(&self, encoder: &mut Encoder<'_>) {
-        encoder.array(3);
-        encoder.uint(self.count);
-        encoder.bytes(&self.digest.0);
-        encoder.array(self.shown.len());
-        self.shown.iter().for_each(|name| encoder.text(name));
-    }
-
-    fn decode(decoder: &mut Decoder<'_>, key: u64) -> Result<Self, CborError> {
-        decoder.array_of(3)?;
-        let count = decoder.uint()?;
-        let digest = Hash(decoder.bytes_of()?);
-        let shown = texts(decoder, Self::SHOWN, key)?;
-        let named = Self { shown, count, digest };
-        let whole = named.count == named.shown.len() as u64;
-        let honest = if whole { Self::new(&named.shown).digest == digest } else { named.shown.len() == Self::SHOWN };
-        if honest && named.count >= 1 && named.shown.is_sorted_by(|a, b| a < b) {
-            Ok(named)
-        } else {
-            Err(CborError::OutOfRange(key))
-        }
-    }
-}
-
-fn texts(decoder: &mut Decoder<'_>, most: usize, key: u64) -> Result<Vec<String>, CborError> {
-    let len = decoder.array()?;
-    if len > most {
-        return Err(CborError::OutOfRange(key));
-    }
-    (0..len).map(|_| decoder.text().map(str::to_owned)).collect()
-}
-
-/// The private part of a decision that says what it rested on. Read by the fold, shown where the realm is public.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detail {
-    /// Type and id.
-    pub subject: (String, String),
-    /// The action's name.
-    pub action: String,
-    /// Type and id.
-    pub resource: (String, String),
-    /// The permit that this one descends from.
-    pub parent: Option<PermitId>,
-    /// The key that asked: an input fact, taken as given by replay.
-    pub key_id: String,
-    /// The code of each condition that failed or stayed unknown, in record order.
-    pub codes: Vec<(Condition, String)>,
-    /// The policies that determined the verdict.
-    pub policies: Option<Named>,
-    /// The policies that could not be evaluated.
-    pub errors: Option<Named>,
-    /// The idempotency key as HMAC under the server's pepper.
-    pub idempotency: Option<[u8; 32]>,
-    /// The denied decision that this request tries again.
-    pub retry_of: Option<PermitId>,
-}
-
-impl Detail {
-    const VERSION: u64 = 1;
-
-    /// Deterministic CBOR, the bytes that the leaf commits to.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        self.encode_into(&mut out);
-        out
-    }
-
-    /// [`Detail::encode`] at the end of a buffer.
-    pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let mut e = Encoder(out);
-        let optional = [
-            self.parent.is_some(),
-            self.policies.is_some(),
-            self.errors.is_some(),
-            self.idempotency.is_some(),
-            self.retry_of.is_some(),
-        ];
-        e.map(6 + optional.into_iter().filter(|present| *present).count());
-        e.uint(0);
-        e.uint(Self::VERSION);
-        for (key, pair) in [(1, &self.subject), (3, &self.resource)] {
-            if key == 3 {
-                e.uint(2);
-                e.text(&self.action);
-            }
-            e.uint(key);
-            e.array(2);
-            e.text(&pair.0);
-            e.text(&pair.1);
-        }
-        if let Some(parent) = &self.parent {
-            e.uint(4);
-            e.bytes(&parent.0);
-        }
-        e.uint(5);
-        e.text(&self.key_id);
-        e.uint(6);
-        e.array(self.codes.len());
-        for (condition, code) in &self.codes {
-            e.array(2);
-            e.uint(condition.index() as u64);
-            e.text(code);
-        }
-        for (key, named) in [(7, &self.policies), (8, &self.errors)] {
-            if let Some(named) = named {
-                e.uint(key);
-                named.encode(&mut e);
-            }
-        }
-        if let Some(idempotency) = &self.idempotency {
-            e.uint(9);
-            e.bytes(idempotency);
-        }
-        if let Some(retry_of) = &self.retry_of {
-            e.uint(10);
-            e.bytes(&retry_of.0);
-        }
-    }
-
-    /// Reads the bytes back; refuses all but the one encoding.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
-        let d = &mut Decoder::new(bytes);
-        let mut map = d.map()?;
-        map.required(d, 0)?;
-        if d.uint()? != Self::VERSION {
-            return Err(CborError::OutOfRange(0));
-        }
-        map.required(d, 1)?;
-        let subject = pair(d)?;
-        map.required(d, 2)?;
-        let action = d.text()?.to_owned();
-        map.required(d, 3)?;
-        let resource = pair(d)?;
-        let parent = map.optional(d, 4)?.then(|| d.bytes_of().map(PermitId)).transpose()?;
-        map.required(d, 5)?;
-        let key_id = d.text()?.to_owned();
-        map.required(d, 6)?;
-        let codes = codes(d)?;
-        let policies = map.optional(d, 7)?.then(|| Named::decode(d, 7)).transpose()?;
-        let errors = map.optional(d, 8)?.then(|| Named::decode(d, 8)).transpose()?;
-        let idempotency = map.optional(d, 9)?.then(|| d.bytes_of()).transpose()?;
-        let retry_of = map.optional(d, 10)?.then(|| d.bytes_of().map(PermitId)).transpose()?;
-        map.finish(d)?;
-        d.clone().finish()?;
-        Ok(Self { subject, action, resource, parent, key_id, codes, policies, errors, idempotency, retry_of })
-    }
-}
-
-fn pair(d: &mut Decoder<'_>) -> Result<(String, String), CborError> {
-    d.array_of(2)?;
-    Ok((d.text()?.to_owned(), d.text()?.to_owned()))
-}
-
-fn codes(d: &mut Decoder<'_>) -> Result<Vec<(Condition, String)>, CborError> {
-    let len = d.array()?;
-    let mut codes: Vec<(Condition, String)> = Vec::new();
-    for _ in 0..len {
-        d.array_of(2)?;
-        let index = d.uint()?;
-        let condition = Condition::ALL.into_iter().find(|condition| condition.index() as u64 == index);
-        let condition = condition.ok_or(CborError::OutOfRange(6))?;
-        if codes.last().is_some_and(|(last, _)| *last >= condition) {
-            return Err(CborError::OutOfRange(6));
-        }
-        codes.push((condition, d.text()?.to_owned()));
-    }
-    Ok(codes)
 }

@@ -7,6 +7,7 @@ pub mod act;
 pub mod cbor;
 pub mod checkpoint;
 pub mod decision;
+pub mod detail;
 pub mod epoch;
 pub mod guard;
 pub mod hash;
