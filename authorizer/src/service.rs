@@ -5,7 +5,7 @@
 //! Does not: handle signals or print; the command does.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Governors, GovernorsError};
-use crate::http::{self, Servers};
+use crate::http::{self, NotListening, Servers};
 use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
@@ -143,9 +143,8 @@ impl Service {
         let queue = Queue::new(config.bounds);
         let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
 
-        let listener = listen(config.listen)?;
-        let public = config.public.map(listen).transpose()?;
-        let servers = Servers::start(listener, public, &shared).map_err(StartError::Thread)?;
+        let servers = Servers::start(config.listen, config.public, &shared)
+            .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, public) = servers.addresses();
 
         let (done, sequencer_done) = mpsc::channel();
@@ -205,9 +204,4 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Listens on an address before anything is served, so that a port in use is told at once.
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
 }

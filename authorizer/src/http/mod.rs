@@ -16,4 +16,4 @@ pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
 pub(crate) use governance::engines;
 pub use problem::Code;
 pub use routes::configure;
-pub use server::Servers;
+pub use server::{NotListening, Servers};

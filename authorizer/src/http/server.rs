@@ -6,7 +6,7 @@
 //! times the first head only), beyond the limit on connections.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -30,60 +30,83 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// Connections of one worker: what fills the queue, with room for idle ones.
 const MAX_CONNECTIONS: usize = 4_096;
+/// Connections that wait to be accepted: a burst of callers is served late rather than refused by the kernel.
+const BACKLOG: u32 = 1_024;
 /// Workers of the public read API: its answers are slices of maps, and decisions come first.
 const PUBLIC_WORKERS: usize = 1;
 
 /// The running listeners.
 #[derive(Debug)]
 pub struct Servers {
-    address: SocketAddr,
-    public: Option<SocketAddr>,
-    handles: Vec<ServerHandle>,
+    started: Started,
     thread: JoinHandle<()>,
 }
 
+#[derive(Debug)]
+struct Started {
+    address: SocketAddr,
+    public: Option<SocketAddr>,
+    handles: Vec<ServerHandle>,
+}
+
+/// Why nothing is served: the address, and what the operating system said.
+#[derive(Debug)]
+pub struct NotListening {
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// Why not.
+    pub source: io::Error,
+}
+
 impl Servers {
-    /// Serves the decision API, and the public read API where it has a listener.
+    /// Serves the decision API on `listen`, and the public read API where it has an address.
     ///
     /// # Errors
-    /// What the operating system said; nothing is served then.
-    pub fn start(listener: TcpListener, public: Option<TcpListener>, shared: &Arc<Shared>) -> io::Result<Servers> {
-        let address = listener.local_addr()?;
-        let public_address = public.as_ref().map(TcpListener::local_addr).transpose()?;
+    /// [`NotListening`]; nothing is served then, on neither address.
+    pub fn start(
+        listen: SocketAddr,
+        public: Option<SocketAddr>,
+        shared: &Arc<Shared>,
+    ) -> Result<Servers, NotListening> {
         let (tell, told) = mpsc::channel();
         let shared = shared.clone();
-        let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
+        let none = |source| NotListening { address: listen, source };
+        let serve = move || {
             actix_web::rt::System::new().block_on(async move {
-                let servers = private(listener, shared.clone()).and_then(|private| {
-                    let public = public.map(|listener| self::public(listener, shared)).transpose()?;
-                    Ok([Some(private), public])
-                });
-                // The other side waits for this one word, unless it was given up.
-                let _ = tell.send(match &servers {
-                    Ok(servers) => Ok(servers.iter().flatten().map(Server::handle).collect::<Vec<_>>()),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-                });
-                let running = servers.into_iter().flatten().flatten().map(actix_web::rt::spawn);
-                for server in running.collect::<Vec<_>>() {
+                let servers = bind(listen, public, &shared);
+                let running = match servers {
+                    Err(not) => {
+                        // The other side waits for this one word, unless it was given up.
+                        let _ = tell.send(Err(not));
+                        return;
+                    }
+                    Ok((servers, address, public)) => {
+                        let handles = servers.iter().map(Server::handle).collect();
+                        let _ = tell.send(Ok(Started { address, public, handles }));
+                        servers.into_iter().map(actix_web::rt::spawn).collect::<Vec<_>>()
+                    }
+                };
+                for server in running {
                     // A listener that failed is gone, and callers see that; there is nobody to tell here.
                     let _ = server.await;
                 }
             });
-        })?;
-        let handles = told.recv().map_err(|_| io::Error::other("the HTTP server did not start"))??;
-        Ok(Servers { address, public: public_address, handles, thread })
+        };
+        let thread = std::thread::Builder::new().name("http".into()).spawn(serve).map_err(none)?;
+        let started = told.recv().map_err(|_| none(io::Error::other("the HTTP server did not start")))??;
+        Ok(Servers { started, thread })
     }
 
     /// The addresses of the decision API and of the public read API.
     #[must_use]
     pub fn addresses(&self) -> (SocketAddr, Option<SocketAddr>) {
-        (self.address, self.public)
+        (self.started.address, self.started.public)
     }
 
     /// Stops listening, waits for requests under way, ends. Returns whether the thread ended well.
     #[must_use]
     pub fn stop(self) -> bool {
-        for handle in self.handles {
+        for handle in self.started.handles {
             // The server's own thread drives the stop; the future would only wait for it, as the join does.
             drop(handle.stop(true));
         }
@@ -91,10 +114,21 @@ impl Servers {
     }
 }
 
-fn private(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
-    let next = AtomicUsize::new(0);
+type Bound = (Vec<Server>, SocketAddr, Option<SocketAddr>);
+
+/// Binds both addresses before either is served, so that a port in use is told at once.
+fn bind(listen: SocketAddr, public: Option<SocketAddr>, shared: &Arc<Shared>) -> Result<Bound, NotListening> {
+    let (private, address) =
+        self::private(listen, shared.clone()).map_err(|source| NotListening { address: listen, source })?;
+    let Some(wanted) = public else { return Ok((vec![private], address, None)) };
+    let (public, public_address) =
+        self::public(wanted, shared.clone()).map_err(|source| NotListening { address: wanted, source })?;
+    Ok((vec![private, public], address, Some(public_address)))
+}
+
+fn private(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let workers = shared.workers;
-    let next = Arc::new(next);
+    let next = Arc::new(AtomicUsize::new(0));
     let server = HttpServer::new(move || {
         // Called once on each worker thread: that worker's engine is its own.
         let index = next.fetch_add(1, Ordering::Relaxed) % workers;
@@ -108,12 +142,15 @@ fn private(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
         .client_disconnect_timeout(DISCONNECT_DEADLINE)
         .keep_alive(KEEP_ALIVE)
         .max_connections(MAX_CONNECTIONS)
+        .backlog(BACKLOG)
         .shutdown_timeout(STOP_SECONDS)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
+        .disable_signals()
+        .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
 }
 
-fn public(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
+fn public(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let (epochs, ready) = (shared.clone(), shared.clone());
     let public = Arc::new(Public {
         reader: shared.reader.clone(),
@@ -132,7 +169,10 @@ fn public(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Server> {
         .client_disconnect_timeout(DISCONNECT_DEADLINE)
         .keep_alive(KEEP_ALIVE)
         .max_connections(MAX_CONNECTIONS)
+        .backlog(BACKLOG)
         .shutdown_timeout(STOP_SECONDS)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
+        .disable_signals()
+        .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
 }
