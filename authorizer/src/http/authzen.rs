@@ -10,6 +10,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use verifier::json::Json;
 use verifier::request::{MAX_REQUEST, Request};
+use verifier::text::push_b64;
 
 use super::body::{self, MAX_BODY, MAX_ITEMS};
 use super::problem::{Code, Problem};
@@ -173,6 +174,12 @@ fn push_decision(
         out.push_str(r#","context":{"permit":"#);
         let writer = Writer { reader: &worker.shared().reader, style: Style::default() };
         writer.item(out, durable, n).map_err(|_| Code::Unavailable)?;
+        if let Some((item, _)) = durable.items().get(n) {
+            // The permit is for these bytes: what was evaluated, without what the schema does not declare.
+            out.push_str(r#","request":""#);
+            push_b64(out, &item.committed);
+            out.push('"');
+        }
         out.push('}');
     }
     out.push('}');

@@ -91,6 +91,8 @@ fn unknown_fields_are_ignored_and_left_out_of_what_is_committed() {
     let committed = br#"{"action":{"name":"read"},"resource":{"id":"record-1","type":"record"},"subject":{"id":"alice","properties":{"a":"x","z":1},"type":"user"}}"#;
     let salt: [u8; 16] = unb64(permit["salt"].as_str().unwrap()).unwrap().try_into().unwrap();
     assert_eq!(decision.request, commitment(&salt, committed));
+    // The enforcement point gets the committed bytes, since it cannot know what the schema declares.
+    assert_eq!(unb64(answer["context"]["request"].as_str().unwrap()).unwrap(), committed);
 }
 
 #[test]
