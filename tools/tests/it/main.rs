@@ -5,4 +5,5 @@ mod airline;
 mod failure;
 mod house;
 mod kills;
+mod rules;
 mod walk;
