@@ -87,6 +87,7 @@ pub struct Clock {
     source: Arc<dyn Source>,
     wall_at_start: u64,
     monotonic_at_start: u64,
+    gap_accepted: bool,
 }
 
 impl Clock {
@@ -96,14 +97,20 @@ impl Clock {
     /// [`StartGap`] where the two are more than [`MAX_START_GAP_MS`] apart and `accept_gap` is not set.
     pub fn start(source: Arc<dyn Source>, last_record_ms: Option<u64>, accept_gap: bool) -> Result<Clock, StartGap> {
         let wall_ms = source.wall_ms();
-        if let Some(last_ms) = last_record_ms
+        let gap = last_record_ms.filter(|last_ms| wall_ms.abs_diff(*last_ms) > MAX_START_GAP_MS);
+        if let Some(last_ms) = gap
             && !accept_gap
-            && wall_ms.abs_diff(last_ms) > MAX_START_GAP_MS
         {
             return Err(StartGap { wall_ms, last_ms });
         }
         let monotonic_at_start = source.monotonic_ms();
-        Ok(Clock { source, wall_at_start: wall_ms, monotonic_at_start })
+        Ok(Clock { source, wall_at_start: wall_ms, monotonic_at_start, gap_accepted: gap.is_some() })
+    }
+
+    /// Whether the start took an operator's word; that belongs into the log.
+    #[must_use]
+    pub fn gap_accepted(&self) -> bool {
+        self.gap_accepted
     }
 
     /// The time now, given the time of the last record.

@@ -78,14 +78,12 @@ impl Item {
     /// Prepares a request for the log.
     #[must_use]
     pub fn new(caller: &Identity, request: Request, committed: Bytes, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
-        let mut random = [0; 48];
-        // Seeded by the operating system and reseeded; the three parts share no structure.
-        rand::rng().fill_bytes(&mut random);
-        let (parts, _) = random.as_chunks::<16>();
-        let [permit, request_salt, salt] = match parts {
-            [a, b, c] => [*a, *b, *c],
-            _ => [[0; 16]; 3],
-        };
+        let (mut permit, mut request_salt, mut salt) = ([0; 16], [0; 16], [0; 16]);
+        // Seeded by the operating system and reseeded; the three share nothing.
+        let mut random = rand::rng();
+        random.fill_bytes(&mut permit);
+        random.fill_bytes(&mut request_salt);
+        random.fill_bytes(&mut salt);
         let request_hash = commitment(&request_salt, &committed);
         let mut item = Item {
             request,

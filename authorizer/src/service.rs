@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ledger::{Ledger, Reader};
+use ledger::{AppendError, Batch, Ledger, Reader};
+use verifier::record::Record;
 
 use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
@@ -98,6 +99,9 @@ pub enum StartError {
     /// API keys would cross a network in the clear.
     #[error("`{0}` is not a loopback address and there is no TLS here; behind a proxy that ends TLS, say so")]
     Exposed(SocketAddr),
+    /// The operator's word cannot be recorded.
+    #[error("cannot record that the clock gap was accepted: {0}")]
+    Record(#[from] AppendError),
     /// The address cannot be bound.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
@@ -126,7 +130,7 @@ impl Service {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then, and the log is closed again.
-    pub fn start(config: Config, ledger: Ledger, reader: Reader) -> Result<Service, StartError> {
+    pub fn start(config: Config, mut ledger: Ledger, reader: Reader) -> Result<Service, StartError> {
         if !config.listen.ip().is_loopback() && !config.behind_proxy {
             return Err(StartError::Exposed(config.listen));
         }
@@ -136,6 +140,9 @@ impl Service {
         // Of an empty log it is the time of its creation.
         fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
         let clock = Clock::start(config.clock.clone(), Some(fold.last_ms), config.accept_clock_gap)?;
+        if clock.gap_accepted() {
+            record_accepted_gap(&mut ledger, &mut fold, &clock)?;
+        }
         let workers = config.workers.max(1);
         let engines = content.map(|content| http::engines(content, workers)).transpose()?.map(|(_, engines)| engines);
         let live = Live::of(&fold, engines);
@@ -204,4 +211,16 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// An operator's word stands in the log before anything rests on it.
+fn record_accepted_gap(ledger: &mut Ledger, fold: &mut Fold, clock: &Clock) -> Result<(), AppendError> {
+    let recorded_at = clock.read(fold.last_ms).at_ms;
+    let cause = "clock gap accepted".to_owned();
+    let mut batch = Batch::default();
+    // One small record always fits; if it did not, the empty batch would be refused below.
+    let _ = batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None);
+    ledger.append(&batch, recorded_at)?;
+    fold.last_ms = recorded_at;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `GET /v1/permits/{permit}`: the full answer again, in the permit's present state, with a fresh proof.
 
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use verifier::decision::{Detail, PermitId};
@@ -31,7 +32,8 @@ fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<HttpRe
     let writer = Writer { reader, style };
     let wanted = (style.receipts != Receipts::None).then_some(&*head);
     writer.recorded(&mut out, index, present, wanted).map_err(|_| Code::Unavailable)?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(out))
+    // Its state changes; a copy would tell an old one.
+    Ok(HttpResponse::Ok().content_type("application/json").insert_header((CACHE_CONTROL, "no-store")).body(out))
 }
 
 /// The state of a permit of this caller; to anyone else there is no such permit.
