@@ -70,7 +70,7 @@ fn readme_is_short_and_its_commands_exist() {
     let mut commands = 0;
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     for line in
-        readme.lines().filter(|line| line.starts_with("interlock ") || line.starts_with("/usr/bin/time interlock "))
+        readme.lines().filter(|line| line.starts_with("interlock "))
     {
         let words = words(line);
         let place = words.iter().position(|word| word == "interlock").unwrap();
