@@ -209,7 +209,8 @@ impl Writer<'_> {
             out.push('"');
         }
         if let Some(head) = head {
-            let path = self.reader.inclusion(shown.index, head.checkpoint.size)?;
+            // Checked under the head that goes with it: without evidence that holds there is no answer.
+            let path = self.reader.proved(&leaf_hash(shown.leaf), shown.index, head)?;
             receipt.clear();
             // With the leaf in `extra`, as the public API gives it: the text alone, saved to a file, can be verified.
             receipt::write_text(receipt, shown.index, &path, Some(shown.leaf), &head.note);
@@ -235,7 +236,7 @@ impl Writer<'_> {
         };
         let count = 1 + made.count() as u64;
         let head: &Arc<Head> = durable.head();
-        let proof: Vec<Hash> = self.reader.range(first, count, head.checkpoint.size)?;
+        let proof: Vec<Hash> = self.reader.proved_range(first, count, head)?;
         out.push_str(r#"{"first":"#);
         push_number(out, first);
         out.push_str(r#","count":"#);

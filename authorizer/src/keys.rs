@@ -121,6 +121,9 @@ pub enum KeysError {
     /// The realm's name is not acceptable.
     #[error("realm `{0}` is not 1 to 64 characters of a-z, 0-9, `-`, `_`, `.`")]
     Realm(String),
+    /// Without it nobody could throw the kill switch or publish any more.
+    #[error("this is the last admin key; revoking it would end all governance of the log")]
+    LastAdmin,
     /// [`MAX_KEYS`] is reached.
     #[error("there are {MAX_KEYS} keys already")]
     TooMany,
@@ -271,7 +274,12 @@ impl ApiKeys {
         let unknown = || KeysError::Unknown(id.chars().take(64).collect());
         let raw: [u8; ID_BYTES] = unhex(id).ok().and_then(|raw| raw.try_into().ok()).ok_or_else(unknown)?;
         self.change(|snapshot| {
+            let live_admin = |e: &&Entry| e.info.role == Role::Admin && e.info.revoked.is_none();
+            let admins = snapshot.entries.values().filter(live_admin).count();
             let entry = snapshot.entries.get_mut(&raw).filter(|e| e.info.revoked.is_none()).ok_or_else(unknown)?;
+            if entry.info.role == Role::Admin && admins == 1 {
+                return Err(KeysError::LastAdmin);
+            }
             entry.info = Arc::new(KeyInfo { revoked: Some(revoked), ..KeyInfo::clone(&entry.info) });
             Ok(entry.info.clone())
         })

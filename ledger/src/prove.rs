@@ -1,12 +1,14 @@
 //! What the tree proves: inclusion, consistency, ranges, tiles, receipts.
 //!
 //! Guarantees: as in `reader.rs`: one published size a call, nothing above it. The paths are those of RFC 6962 §2.1, in the forms of C2SP
-//! tlog-tiles and tlog-proof. Does not: verify; the nodes are believed as they stand, and whoever gets a proof checks it.
+//! tlog-tiles and tlog-proof. Proofs under a head ([`Reader::proved`], receipts) are checked against it before they are given: a damaged
+//! tree is an error, never a bad proof. Does not: check bare paths and tiles; whoever gets those does.
 
 use std::sync::Arc;
 
-use verifier::hash::Hash;
-use verifier::proof::{Nodes, prove_consistency, prove_inclusion, prove_range, root};
+use verifier::checkpoint::Checkpoint;
+use verifier::hash::{Hash, leaf_hash};
+use verifier::proof::{Nodes, prove_consistency, prove_inclusion, prove_range, root, verify_inclusion, verify_range};
 use verifier::receipt::{RangeReceipt, Receipt};
 use verifier::tile::{Bundle, Tile};
 
@@ -21,6 +23,24 @@ impl Reader {
             return Err(ReadError::Beyond { asked: index, size });
         }
         Ok(prove_inclusion(&*self.shared.levels, index, size)?)
+    }
+
+    /// The inclusion path of a leaf under a signed head, checked.
+    pub fn proved(&self, leaf: &Hash, index: u64, head: &Head) -> Result<Vec<Hash>, ReadError> {
+        let Checkpoint { size, root, .. } = &head.checkpoint;
+        let path = self.inclusion(index, *size)?;
+        verify_inclusion(leaf, index, *size, &path, root).map_err(|_| ReadError::Contradiction { index })?;
+        Ok(path)
+    }
+
+    /// The proof of `count` leaves from `first` under a signed head, checked.
+    pub fn proved_range(&self, first: u64, count: u64, head: &Head) -> Result<Vec<Hash>, ReadError> {
+        let Checkpoint { size, root, .. } = &head.checkpoint;
+        let proof = self.range(first, count, *size)?;
+        let leaves = (first..first + count).map(|index| self.shared.levels.node(0, index));
+        let leaves = leaves.collect::<Result<Vec<Hash>, _>>()?;
+        verify_range(first, &leaves, *size, &proof, root).map_err(|_| ReadError::Contradiction { index: first })?;
+        Ok(proof)
     }
 
     /// The consistency proof between two sizes (RFC 6962 §2.1.2), `from` at most `to`.
@@ -72,7 +92,9 @@ impl Reader {
     /// The bytes of an entry bundle (C2SP tlog-tiles), full or partial; `None` unless all its entries are published.
     pub fn bundle(&self, bundle: &Bundle) -> Result<Option<Vec<u8>>, ReadError> {
         match bundle.first() {
-            Some(first) if bundle.exists_at(self.size()) => Ok(Some(self.run(first, u64::from(bundle.width))?)),
+            Some(first) if bundle.exists_at(self.size()) => {
+                Ok(Some(self.believed_run(first, u64::from(bundle.width))?))
+            }
             _ => Ok(None),
         }
     }
@@ -80,14 +102,15 @@ impl Reader {
     /// The receipt of an entry under the head of `size`, or under the newest one; the leaf's bytes stand in `extra`.
     pub fn receipt(&self, index: u64, size: Option<u64>) -> Result<Receipt, ReadError> {
         let head = self.head_or_newest(size)?;
-        let path = self.inclusion(index, head.checkpoint.size)?;
-        Ok(Receipt { index, path, extra: Some(self.entry(index)?), checkpoint: head.note.clone() })
+        let leaf = self.entry(index)?;
+        let path = self.proved(&leaf_hash(&leaf), index, &head)?;
+        Ok(Receipt { index, path, extra: Some(leaf), checkpoint: head.note.clone() })
     }
 
     /// The receipt of `count` entries from `first` under the head of `size`, or under the newest one.
     pub fn range_receipt(&self, first: u64, count: u64, size: Option<u64>) -> Result<RangeReceipt, ReadError> {
         let head = self.head_or_newest(size)?;
-        let proof = self.range(first, count, head.checkpoint.size)?;
+        let proof = self.proved_range(first, count, &head)?;
         Ok(RangeReceipt { first, count, proof, checkpoint: head.note.clone() })
     }
 

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use verifier::decision::PermitId;
-use verifier::hash::Hash;
+use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash};
 use verifier::note::VerifierKey;
+use verifier::proof::Nodes;
 use verifier::record::{Record, RecordError};
 
+use crate::frame::FrameHeader;
 use crate::head::Head;
 use crate::keys::Keys;
 use crate::layout::Identity;
@@ -58,6 +60,14 @@ pub enum ReadError {
         /// The file.
         file: PathBuf,
         /// The entry, or the frame row, that cannot be read.
+        index: u64,
+    },
+    /// An entry, its hash in the tree and the signed head do not belong together.
+    #[error(
+        "entry {index} contradicts the tree: `interlock fsck` tells which is damaged; `tree` and `index` are derived and may be deleted"
+    )]
+    Contradiction {
+        /// The entry.
         index: u64,
     },
     /// The entry's bytes are not a record.
@@ -142,7 +152,7 @@ impl Reader {
 
     /// The bytes of one leaf.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, ReadError> {
-        let run = self.run(index, 1)?;
+        let run = self.believed_run(index, 1)?;
         run.get(2..).map(<[u8]>::to_vec).ok_or_else(|| self.damaged(index))
     }
 
@@ -153,7 +163,7 @@ impl Reader {
 
     /// The bytes of `count` leaves from `first`, at most [`MAX_ENTRIES`].
     pub fn entries(&self, first: u64, count: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-        let run = self.run(first, count)?;
+        let run = self.believed_run(first, count)?;
         let leaves: Vec<Vec<u8>> = verifier::tile::entries(&run).map_while(Result::ok).map(<[u8]>::to_vec).collect();
         if leaves.len() as u64 == count { Ok(leaves) } else { Err(self.damaged(first)) }
     }
@@ -191,7 +201,9 @@ impl Reader {
             return Err(ReadError::Lost { index });
         }
         let bytes = file.read_vec(from, usize::try_from(len).unwrap_or(usize::MAX))?;
-        decode_parts(&bytes).ok_or(ReadError::Lost { index })
+        let private = decode_parts(&bytes).ok_or(ReadError::Lost { index })?;
+        // Parts that the leaf does not commit to are no better than none.
+        if private.belongs_to(&self.entry(index)?) { Ok(private) } else { Err(ReadError::Lost { index }) }
     }
 
     /// The head of this size, if one was ever published.
@@ -200,14 +212,28 @@ impl Reader {
         if size > published.head.checkpoint.size {
             return Ok(None);
         }
-        let time_ms = match size.checked_sub(1) {
-            None => self.shared.identity.created_ms,
+        match size.checked_sub(1) {
+            None => Ok(Some(Head::sign(&self.shared.signer, 0, EMPTY_ROOT, self.shared.identity.created_ms))),
             Some(last) => match self.find(last, &published)?.1 {
-                row if row.end() == size => row.time_ms,
-                _ => return Ok(None),
+                row if row.end() == size => self.head_of(&row).map(Some),
+                _ => Ok(None),
             },
-        };
-        Ok(Some(Head::sign(&self.shared.signer, size, self.root_at(size)?, time_ms)))
+        }
+    }
+
+    /// The head that was published with a frame, signed again. The tree is derived and may be damaged: nothing is ever signed but the root
+    /// that the frame itself states and the tree confirms.
+    fn head_of(&self, row: &Row) -> Result<Head, ReadError> {
+        let size = row.end();
+        let file = self.shared.journal.reading(row.segment)?;
+        let header = FrameHeader::decode(&file.read_array(row.offset)?);
+        match header.filter(|header| header.end() == size && header.time_ms == row.time_ms) {
+            Some(header) if header.root == self.root_at(size)? => {
+                Ok(Head::sign(&self.shared.signer, size, header.root, row.time_ms))
+            }
+            Some(_) => Err(ReadError::Contradiction { index: row.first }),
+            None => Err(self.damaged(row.first)),
+        }
     }
 
     /// The published heads of sizes from `from` to `to`, ascending, at most `limit` and [`MAX_ENTRIES`] of them.
@@ -232,7 +258,7 @@ impl Reader {
             if row.end() > to {
                 break;
             }
-            heads.push(Head::sign(&self.shared.signer, row.end(), self.root_at(row.end())?, row.time_ms));
+            heads.push(self.head_of(&row)?);
             number += 1;
         }
         Ok(heads)
@@ -267,7 +293,22 @@ impl Reader {
     }
 
     /// Entries in bundle form, exactly `count` from `first`.
-    pub(crate) fn run(&self, first: u64, count: u64) -> Result<Vec<u8>, ReadError> {
+    /// Each leaf is held against its hash in the tree: bytes that rotted on the disk, or were changed there, are an error and not an
+    /// answer, whatever their frame's checksum said when it was last read.
+    pub(crate) fn believed_run(&self, first: u64, count: u64) -> Result<Vec<u8>, ReadError> {
+        let run = self.run(first, count)?;
+        let mut next = first;
+        for leaf in verifier::tile::entries(&run) {
+            let leaf = leaf.map_err(|_| self.damaged(next))?;
+            if leaf_hash(leaf) != self.shared.levels.node(0, next)? {
+                return Err(ReadError::Contradiction { index: next });
+            }
+            next += 1;
+        }
+        if next == first + count { Ok(run) } else { Err(self.damaged(next)) }
+    }
+
+    fn run(&self, first: u64, count: u64) -> Result<Vec<u8>, ReadError> {
         let published = self.published();
         let size = published.head.checkpoint.size;
         let end = first.checked_add(count).ok_or(ReadError::Range)?;

@@ -178,6 +178,11 @@ impl Engine {
         verdict
     }
 
+    /// The realms that the epoch lists as committed: no later epoch may make them public.
+    pub fn committed_realms(&self) -> impl Iterator<Item = &str> {
+        self.trust.committed()
+    }
+
     /// The request without the properties and context keys that the epoch's schema does not declare: what an AuthZEN request is
     /// evaluated as, and committed as. Without a schema nothing is left out.
     pub fn tolerate(&self, request: &Request) -> Request {

@@ -127,6 +127,12 @@ impl Trust {
         self.limits
     }
 
+    /// The realms that are listed as committed.
+    pub fn committed(&self) -> impl Iterator<Item = &str> {
+        let listed = self.realms.iter().flatten();
+        listed.filter(|(_, mode)| **mode == RealmMode::Committed).map(|(name, _)| name.as_str())
+    }
+
     /// A realm's mode; `None` if realms are listed and this one is not.
     pub fn realm(&self, name: &str) -> Option<RealmMode> {
         match &self.realms {

@@ -18,7 +18,7 @@ use verifier::record::MAX_NOTE;
 use super::body;
 use super::problem::{Code, Problem};
 use super::routes::{admin, respond};
-use crate::engine::{Finding, PublishError, Published};
+use crate::engine::{Finding, PublishError, Published, RealmMode};
 use crate::governance::{ActError, Engines, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Shared;
 use crate::queue::Refused;
@@ -113,8 +113,23 @@ fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
         return Err(Code::ContentMismatch.into());
     }
     let (published, engines) = engines(content, shared.workers)?;
+    refuse_widening(shared, &published)?;
     let warnings = published.warnings().iter().map(shown).collect();
     Ok(Built { verified, number, document, engines, warnings })
+}
+
+/// What callers of a committed realm were promised holds for every later epoch, also for one that forgets to list realms.
+fn refuse_widening(shared: &Shared, published: &Published) -> Result<(), Problem> {
+    let live = shared.live.load();
+    let Some(engine) = live.engines.as_ref().and_then(|engines| engines.first()) else { return Ok(()) };
+    let engine = engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match engine.committed_realms().find(|realm| published.realm_mode(realm) == RealmMode::Public) {
+        None => Ok(()),
+        Some(realm) => {
+            let why = format!("realm `{realm}` is committed in the live epoch and would become public");
+            Err(Problem::from(Code::EpochInvalid).because(why))
+        }
+    }
 }
 
 /// One engine for each worker, each with copies of its own.

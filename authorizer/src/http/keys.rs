@@ -77,7 +77,9 @@ async fn try_revoke(worker: Data<Worker>, request: &HttpRequest, id: String) -> 
 fn problem(error: KeysError) -> Problem {
     match error {
         KeysError::Unknown(_) => Code::NotFound.into(),
-        KeysError::Realm(_) | KeysError::TooMany => Problem::from(Code::InvalidValue).because(error.to_string()),
+        KeysError::Realm(_) | KeysError::TooMany | KeysError::LastAdmin => {
+            Problem::from(Code::InvalidValue).because(error.to_string())
+        }
         // Paths and system errors are the operator's, not the caller's.
         KeysError::Io { .. } | KeysError::Exposed { .. } | KeysError::Damaged { .. } | KeysError::Randomness(_) => {
             Code::KeyFile.into()

@@ -135,7 +135,9 @@ impl From<ReadError> for Problem {
                 Self::new(Code::Lost, format!("request and detail of decision {index} are missing and were not erased"))
             }
             // Neither the file nor the cause is the public's business; the operator has `interlock fsck`.
-            ReadError::Damaged { index, .. } | ReadError::NotARecord { index, .. } => {
+            ReadError::Damaged { index, .. }
+            | ReadError::Contradiction { index }
+            | ReadError::NotARecord { index, .. } => {
                 Self::new(Code::Damaged, format!("what is stored at {index} is damaged"))
             }
             ReadError::Io(_) => Self::new(Code::Unavailable, "the log cannot be read now"),

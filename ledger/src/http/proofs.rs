@@ -46,8 +46,8 @@ pub(super) async fn receipt(request: HttpRequest, public: web::Data<Public>) -> 
         Some(size) => published_head(reader, size)?.into(),
     };
     let size = head.checkpoint.size;
-    let path = reader.inclusion(index, size)?;
     let leaf = reader.entry(index)?;
+    let path = reader.proved(&leaf_hash(&leaf), index, &head)?;
     let body = if media_type == JSON {
         let (hash, extra) = (leaf_hash(&leaf), b64(&leaf));
         json(&ReceiptView { index, size, leaf: hash, path: &path, extra, checkpoint: &head.note })
