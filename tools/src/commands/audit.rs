@@ -102,10 +102,12 @@ impl Place {
 fn as_text(what: &str, report: &Report) -> String {
     let root = report.root.map_or_else(|| "none".to_owned(), |root| root.to_string());
     let mut out = format!("{} at size {}, root {root}\n", report.origin, report.size);
-    out.push_str(&format!(
-        "{} entries in {} frames; {} decisions, {} with their private parts, {} erased\n",
-        report.entries, report.frames, report.decisions, report.kept, report.erased
-    ));
+    out.push_str(&format!("{} entries in {} frames\n", report.entries, report.frames));
+    // Only the audit opens the vault's parts.
+    if what == "audit" {
+        let Report { decisions, kept, erased, .. } = report;
+        out.push_str(&format!("{decisions} decisions, {kept} with their private parts, {erased} erased\n"));
+    }
     for problem in &report.problems {
         let index = problem.index.map_or_else(String::new, |index| format!(", entry {index}"));
         let offset = problem.offset.map_or_else(String::new, |offset| format!(", offset {offset}"));

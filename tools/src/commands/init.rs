@@ -42,6 +42,10 @@ pub struct Made {
 
 /// Makes a log in `data`.
 pub fn make(data: &std::path::Path, origin: &str) -> Result<Made, Failure> {
+    // It cannot be changed later, so a slip is refused now.
+    if origin.contains("://") || origin.ends_with('/') {
+        return Err(Failure::usage(format!("origin `{origin}`: a host and a path, without scheme or trailing slash")));
+    }
     let now = house::now_ms();
     let vkey = ledger::create(data, origin, now).map_err(Failure::unavailable)?;
     let admin = Signer::generate(&Act::key_name(origin)).map_err(Failure::unavailable)?;

@@ -119,14 +119,9 @@ fn print(answer: &Value, json: bool) {
     }
     let line = |key: &Value| {
         let field = |name| key.get(name).and_then(Value::as_str).unwrap_or("-");
-        println!(
-            "{}  {:<8}{:<20}{}  revoked {}",
-            field("id"),
-            field("role"),
-            field("realm"),
-            field("created"),
-            field("revoked")
-        );
+        let state =
+            key.get("revoked").and_then(Value::as_str).map_or("live".to_owned(), |time| format!("revoked {time}"));
+        println!("{}  {:<8}{:<20}{}  {state}", field("id"), field("role"), field("realm"), field("created"));
     };
     match answer.get("keys").and_then(Value::as_array) {
         Some(keys) => keys.iter().for_each(line),

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod airline;
+mod damage;
 mod failure;
 mod house;
 mod kills;

@@ -69,9 +69,7 @@ fn readme_is_short_and_its_commands_exist() {
     assert!(readme.lines().count() <= 300);
     let mut commands = 0;
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    for line in
-        readme.lines().filter(|line| line.starts_with("interlock "))
-    {
+    for line in readme.lines().filter(|line| line.starts_with("interlock ")) {
         let words = words(line);
         let place = words.iter().position(|word| word == "interlock").unwrap();
         let depth = if ["policy", "keys", "bench"].contains(&words[place + 1].as_str()) { 2 } else { 1 };
