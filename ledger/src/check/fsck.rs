@@ -18,7 +18,7 @@ use crate::levels::{Levels, level_name};
 use crate::recover::row_of;
 use crate::rows::{RowError, Rows, STRIDE};
 use crate::runs::{Kind, Run, Span};
-use crate::scan::{Frame, VaultScan};
+use crate::scan::{Frame, VaultFrame, VaultScan};
 use crate::storage::disk::Disk;
 use crate::storage::{Files, IoFailure, Storage};
 
@@ -72,6 +72,9 @@ pub fn fsck_in(
                     report.add(Problem { file: broken.file, index, offset: Some(broken.offset), what });
                 }
                 Ok(parts) => {
+                    if let Some(parts) = &parts {
+                        check_parts(&log, parts, frame, report)?;
+                    }
                     let wanted =
                         row_of(frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
                     compare_row(rows.as_ref(), report.frames, frame, &wanted.encode(), report, &mut wrong, &log);
@@ -83,6 +86,18 @@ pub fn fsck_in(
     compare_runs(&log, &levels, &permits, &mut report)?;
     check_mark(&log, &mut report)?;
     Ok(report)
+}
+
+/// Private parts that a frame's vault frame should hold and that do not read.
+fn check_parts(log: &Log, parts: &VaultFrame, frame: &Frame, report: &mut Report) -> Result<(), CheckError> {
+    let body = parts.body(&log.vault)?;
+    for (index, position) in (frame.header.first..).zip(0..frame.leaves.len()) {
+        if parts.parts(&body, position).is_err() {
+            let (file, what) = (log.vault.path(parts.segment), "private parts are damaged".to_owned());
+            report.add(Problem { file, index: Some(index), offset: Some(parts.offset), what });
+        }
+    }
+    Ok(())
 }
 
 /// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.
