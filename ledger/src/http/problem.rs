@@ -48,6 +48,13 @@ pub enum Code {
 }
 
 impl Code {
+    /// The problem type: the same form as on the decision API.
+    fn urn(self) -> String {
+        // A unit variant always serialises as its name.
+        let name = serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned));
+        format!("urn:interlock:problem:{}", name.unwrap_or_default())
+    }
+
     /// The status that goes with it.
     pub fn status(self) -> StatusCode {
         match self {
@@ -91,10 +98,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The body (RFC 9457 §3.1); `code` is an extension member.
+/// The body (RFC 9457 §3.1); `code` is an extension member, and the end of `type`.
 #[derive(Serialize)]
 struct Body<'a> {
-    r#type: &'static str,
+    r#type: String,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -115,7 +122,7 @@ impl ResponseError for Problem {
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         let title = status.canonical_reason().unwrap_or_default();
         let body =
-            Body { r#type: "about:blank", title, status: status.as_u16(), detail: &self.detail, code: self.code };
+            Body { r#type: self.code.urn(), title, status: status.as_u16(), detail: &self.detail, code: self.code };
         // Strings and numbers always serialise.
         answer.body(serde_json::to_vec(&body).unwrap_or_default())
     }

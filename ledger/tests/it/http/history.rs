@@ -1,0 +1,54 @@
+//! Proofs between sizes, and every head that was ever published.
+
+use verifier::checkpoint::SignedCheckpoint;
+use verifier::hash::leaf_hash;
+use verifier::proof::{verify_consistency, verify_inclusion};
+
+use super::site::{Site, hash, hashes};
+use crate::common::{ORIGIN, leaf};
+
+#[test]
+fn proofs_between_any_sizes_verify() {
+    let site = Site::new(&[3, 4, 6]);
+    for size in 1..=13 {
+        for index in 0..size {
+            let proof = site.json(&format!("/v1/proofs/inclusion?index={index}&size={size}"));
+            assert_eq!(hash(&proof["leaf"]), leaf_hash(&leaf(index)));
+            verify_inclusion(&hash(&proof["leaf"]), index, size, &hashes(&proof["path"]), &hash(&proof["root"]))
+                .unwrap();
+        }
+        let proof = site.json(&format!("/v1/proofs/consistency?from={size}&to=13"));
+        assert_eq!(hash(&proof["to_root"]), site.reader.head().checkpoint.root);
+        let (from_root, to_root) = (hash(&proof["from_root"]), hash(&proof["to_root"]));
+        verify_consistency(size, 13, &hashes(&proof["proof"]), &from_root, &to_root).unwrap();
+    }
+    assert_eq!(site.json("/v1/proofs/consistency?from=0&to=13")["proof"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn the_whole_history_of_heads_is_there_and_no_other_size() {
+    let site = Site::new(&[3, 4, 6]);
+    let all = site.json("/v1/checkpoints?from=0&to=100");
+    let heads = all["checkpoints"].as_array().unwrap();
+    assert_eq!(heads.iter().map(|head| head["size"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 3, 7, 13]);
+    assert_eq!(all.get("next"), None);
+    for head in heads {
+        let note = head["checkpoint"].as_str().unwrap();
+        let signed = SignedCheckpoint::open(note, site.reader.verifier_key(), ORIGIN).unwrap();
+        assert_eq!(signed.checkpoint().size, head["size"].as_u64().unwrap());
+        let one = site.get(&format!("/v1/checkpoints?size={}", signed.checkpoint().size));
+        assert_eq!((one.status, one.text()), (200, note));
+    }
+    let some = site.json("/v1/checkpoints?from=4&to=12");
+    assert_eq!(some["checkpoints"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_long_history_comes_in_pieces() {
+    let batches = vec![1; 300];
+    let site = Site::new(&batches);
+    let first = site.json("/v1/checkpoints?from=1&to=300");
+    assert_eq!((first["checkpoints"].as_array().unwrap().len(), &first["next"]), (256, &257.into()));
+    let rest = site.json("/v1/checkpoints?from=257&to=300");
+    assert_eq!((rest["checkpoints"].as_array().unwrap().len(), rest.get("next")), (44, None));
+}
