@@ -13,7 +13,10 @@
 //! ```
 //!
 //! Guarantees: a head is on the medium here before anybody is told of it. A write that is torn leaves the slot before it, whose head is the
-//! last that was published. Does not: notice that the memory itself was rolled back together with the directory; witnesses do.
+//! last that was published. A slot that is neither whole nor as it was made is told as damaged: the slot of a head is written only after
+//! its frame is durable, so recovery can tell a torn write (the frame is there) from damage (it need not be).
+//! Does not: notice that the memory itself was rolled back together with the directory; witnesses do. The bytes between the slots are never
+//! read and mean nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +29,8 @@ const MAGIC: &[u8; 8] = b"ILMEMRY1";
 const SLOT: usize = 164;
 /// Two slots share no page and no sector.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+/// A check beside a running writer may meet a slot while it is written; that it does so each of three times is not to be expected.
+const LOOKS: u32 = 3;
 
 /// A head as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,16 @@ pub(crate) enum MemoryError {
     OtherLog { file: PathBuf },
 }
 
+/// What a memory file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slots {
+    /// The head in the newest whole slot.
+    pub(crate) head: Remembered,
+    sequence: u64,
+    /// The other slot is damaged: it may have held a newer head.
+    pub(crate) damaged: bool,
+}
+
 /// The memory file, open for writing.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -62,27 +77,46 @@ impl Memory {
         Ok(Self { file, log, sequence: 0 })
     }
 
-    /// Opens a memory with the head that it remembers. `None` if there is no such file.
-    pub(crate) fn open(files: &Files, path: &Path, log: Hash) -> Result<Option<(Self, Remembered)>, MemoryError> {
+    /// Opens a memory with what it holds. `None` if there is no such file.
+    pub(crate) fn open(files: &Files, path: &Path, log: Hash) -> Result<Option<(Self, Slots)>, MemoryError> {
         if !files.exists(path)? {
             return Ok(None);
         }
         let file = files.open(path, Mode::Write)?;
-        let (sequence, head) = read(&file, &log)?;
-        Ok(Some((Self { file, log, sequence }, head)))
+        let slots = read(&file, &log)?;
+        Ok(Some((Self { file, log, sequence: slots.sequence }, slots)))
     }
 
-    /// The head that a file remembers, without opening it for writing. `None` if there is no such file.
-    pub(crate) fn peek(files: &Files, path: &Path, log: Hash) -> Result<Option<Remembered>, MemoryError> {
+    /// What a file holds, without opening it for writing. `None` if there is no such file.
+    pub(crate) fn peek(files: &Files, path: &Path, log: Hash) -> Result<Option<Slots>, MemoryError> {
         if !files.exists(path)? {
             return Ok(None);
         }
-        Ok(Some(read(&files.open(path, Mode::Read)?, &log)?.1))
+        let file = files.open(path, Mode::Read)?;
+        let mut slots = read(&file, &log)?;
+        for _ in 1..LOOKS {
+            if slots.damaged {
+                slots = read(&file, &log)?;
+            }
+        }
+        Ok(Some(slots))
     }
 
     /// Remembers a head, durably. If we crash here, the slot before still stands.
     pub(crate) fn remember(&mut self, head: &Remembered) -> Result<(), IoFailure> {
         let sequence = self.sequence + 1;
+        self.put(sequence, head)?;
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// Writes the head that was just read into its slot once more: what the page cache showed may never have reached the medium. If we crash
+    /// here, the bytes are the same before, after and between.
+    pub(crate) fn renew(&self, head: &Remembered) -> Result<(), IoFailure> {
+        self.put(self.sequence, head)
+    }
+
+    fn put(&self, sequence: u64, head: &Remembered) -> Result<(), IoFailure> {
         let slot: [u8; SLOT] = Put::new()
             .bytes(MAGIC)
             .u64(sequence)
@@ -94,9 +128,7 @@ impl Memory {
             .crc()
             .done();
         self.file.write_at(offset_of(sequence), &slot)?;
-        self.file.sync()?;
-        self.sequence = sequence;
-        Ok(())
+        self.file.sync()
     }
 }
 
@@ -104,23 +136,30 @@ fn offset_of(sequence: u64) -> u64 {
     if sequence.is_multiple_of(2) { SLOT_OFFSETS[0] } else { SLOT_OFFSETS[1] }
 }
 
-fn read(file: &File, log: &Hash) -> Result<(u64, Remembered), MemoryError> {
+fn read(file: &File, log: &Hash) -> Result<Slots, MemoryError> {
     let len = file.len()?;
     let mut best: Option<(u64, Hash, Remembered)> = None;
+    let (mut whole, mut blank) = (0, 0);
     for offset in SLOT_OFFSETS {
-        if offset + SLOT as u64 > len {
-            continue;
-        }
-        if let Some(slot) = decode(&file.read_array(offset)?)
-            && best.as_ref().is_none_or(|(sequence, ..)| slot.0 > *sequence)
-        {
-            best = Some(slot);
+        let bytes: [u8; SLOT] = if offset + SLOT as u64 > len { [0; SLOT] } else { file.read_array(offset)? };
+        match decode(&bytes) {
+            Some(slot) => {
+                whole += 1;
+                if best.as_ref().is_none_or(|(sequence, ..)| slot.0 > *sequence) {
+                    best = Some(slot);
+                }
+            }
+            None => blank += u32::from(bytes == [0; SLOT]),
         }
     }
     match best {
         None => Err(MemoryError::Damaged { file: file.path().to_owned() }),
         Some((_, other, _)) if other != *log => Err(MemoryError::OtherLog { file: file.path().to_owned() }),
-        Some((sequence, _, head)) => Ok((sequence, head)),
+        Some((sequence, _, head)) => {
+            // A slot is blank until the second head is remembered, and never again.
+            let damaged = whole == 1 && !(sequence == 1 && blank == 1);
+            Ok(Slots { head, sequence, damaged })
+        }
     }
 }
 
@@ -152,20 +191,50 @@ mod tests {
         (ram, files)
     }
 
+    fn held(files: &Files, path: &Path, log: Hash) -> (Remembered, bool) {
+        let slots = Memory::peek(files, path, log).unwrap().unwrap();
+        (slots.head, slots.damaged)
+    }
+
     #[test]
-    fn the_newest_whole_slot_is_remembered() {
+    fn the_newest_whole_slot_is_remembered_and_damage_to_either_is_told() {
         let (ram, files) = disk();
         let (path, log) = (Path::new("/m/log.memory"), sha256(b"log"));
         let mut memory = Memory::create(&files, path, log).unwrap();
         for size in 1..5 {
             memory.remember(&head(size)).unwrap();
-            assert_eq!(Memory::peek(&files, path, log).unwrap(), Some(head(size)));
+            assert_eq!(held(&files, path, log), (head(size), false));
         }
-        // The slot of sequence 4 is at offset 0; each flipped bit of it leaves sequence 3.
-        for byte in 0..SLOT {
-            ram.damage(path, |bytes| bytes[byte] ^= 0x10).unwrap();
-            assert_eq!(Memory::peek(&files, path, log).unwrap(), Some(head(3)));
-            ram.damage(path, |bytes| bytes[byte] ^= 0x10).unwrap();
+        // The slot of sequence 4 is at offset 0, that of sequence 3 behind it.
+        for bit in 0..SLOT * 8 {
+            for (slot, left) in [(0, 3), (4096, 4)] {
+                let flip = |bytes: &mut Vec<u8>| bytes[slot + bit / 8] ^= 1 << (bit % 8);
+                ram.damage(path, flip).unwrap();
+                assert_eq!(held(&files, path, log), (head(left), true), "bit {bit} of the slot at {slot}");
+                ram.damage(path, flip).unwrap();
+            }
+        }
+        for (slot, left) in [(0, 3), (4096, 4)] {
+            let whole = ram.snapshot()[path].clone();
+            ram.damage(path, |bytes| bytes[slot..slot + SLOT].fill(0)).unwrap();
+            assert_eq!(held(&files, path, log), (head(left), true), "only a new memory has a blank slot");
+            ram.damage(path, |bytes| *bytes = whole).unwrap();
+        }
+        ram.damage(path, |bytes| bytes.truncate(4096 + 10)).unwrap();
+        assert_eq!(held(&files, path, log), (head(4), true));
+    }
+
+    #[test]
+    fn a_head_that_is_renewed_leaves_the_same_bytes() {
+        let (ram, files) = disk();
+        let (path, log) = (Path::new("/m/log.memory"), sha256(b"log"));
+        let mut memory = Memory::create(&files, path, log).unwrap();
+        for size in 1..4 {
+            memory.remember(&head(size)).unwrap();
+            let before = ram.snapshot();
+            let (opened, slots) = Memory::open(&files, path, log).unwrap().unwrap();
+            opened.renew(&slots.head).unwrap();
+            assert_eq!(ram.snapshot(), before);
         }
     }
 

@@ -66,6 +66,9 @@ pub enum OpenError {
     /// A memory without a whole slot.
     #[error("`{file}` is damaged and remembers no head (restore it, or accept its loss, which is recorded)", file = file.display())]
     MemoryDamaged { file: PathBuf },
+    /// One slot of the memory is damaged, and the frame that would explain it as a torn write is not there.
+    #[error("one of the two slots of `{file}` is damaged and no whole frame stands above the head of size {remembered} in the other: what was published above it may be lost (restore memory or log, or accept the memory's loss, which is recorded)", file = file.display())]
+    MemorySlotDamaged { file: PathBuf, remembered: u64 },
     /// The memory of another log.
     #[error("`{file}` remembers the head of another log", file = file.display())]
     MemoryOfAnotherLog { file: PathBuf },
@@ -156,7 +159,20 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     let journal = Segments::new(&files, &layout.journal(), SegmentKind::Journal, identity.id);
     let vault = Segments::new(&files, &layout.vault(), SegmentKind::Vault, identity.id);
     let segment_bytes = options.segment_bytes;
-    Ok(Unrecovered { segment_bytes, files, layout, lock, identity, signer, memory_path, memory, journal, vault })
+    let accept_memory_loss = options.accept_memory_loss;
+    Ok(Unrecovered {
+        segment_bytes,
+        files,
+        layout,
+        lock,
+        identity,
+        signer,
+        memory_path,
+        memory,
+        accept_memory_loss,
+        journal,
+        vault,
+    })
 }
 
 pub(crate) fn read_identity(files: &Files, layout: &Layout) -> Result<Identity, OpenError> {

@@ -12,6 +12,7 @@
 //! | has whole frames above it | perhaps only in the page cache: rewritten to a new segment, synced, then the old tail is cut, then signed |
 //! | has frames above it after a recorded I/O error | not believed: cut |
 //! | has something broken above it | a torn tail: cut |
+//! | has no whole frame above it, and the memory's other slot is damaged | not a torn write, whose frame would be durable: refused |
 //!
 //! Guarantees: nothing below the remembered head is ever rewritten; nothing is signed before what it covers is durable; the cost does not
 //! grow with the log (see `derived.rs`). Does not: check every frame below the mark; fsck and audit do.
@@ -31,7 +32,7 @@ use crate::head::Head;
 use crate::keys::{Keys, RUN};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER};
 use crate::ledger::{AppendError, Ledger};
-use crate::memory::{Memory, Remembered};
+use crate::memory::{Memory, Remembered, Slots};
 use crate::open::OpenError;
 use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::Row;
@@ -50,7 +51,8 @@ pub(crate) struct Unrecovered {
     pub(crate) signer: Signer,
     pub(crate) memory_path: PathBuf,
     /// `None` if its loss is accepted.
-    pub(crate) memory: Option<(Memory, Remembered)>,
+    pub(crate) memory: Option<(Memory, Slots)>,
+    pub(crate) accept_memory_loss: bool,
     pub(crate) journal: Segments,
     pub(crate) vault: Segments,
     pub(crate) segment_bytes: u64,
@@ -66,7 +68,7 @@ impl Unrecovered {
             }
         }
         let (mut derived, certain) = self.derive()?;
-        let tail = self.settle_tail(&mut derived, certain)?;
+        let tail = self.settle_tail(&mut derived, &certain)?;
         self.check_segments(&derived)?;
         let last = derived.last()?;
         let (segment, offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
@@ -87,7 +89,7 @@ impl Unrecovered {
     fn derive(&self) -> Result<(Derived, Certain), OpenError> {
         let mark = Mark::read(&self.files, &self.layout, &self.identity.id)?;
         let certain = match &self.memory {
-            Some((_, head)) => head.size,
+            Some((_, slots)) => slots.head.size,
             None => self.journal.list()?.last().copied().unwrap_or(0).max(mark.map_or(0, |mark| mark.size)),
         };
         if let Some(mark) = mark.filter(|mark| mark.size > certain)
@@ -146,8 +148,8 @@ impl Unrecovered {
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
         }
-        if let Some((_, head)) = &self.memory
-            && derived.root() != head.root
+        if let Some((_, slots)) = &self.memory
+            && derived.root() != slots.head.root
         {
             return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
         }
@@ -171,7 +173,7 @@ impl Unrecovered {
                 Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT })
             }
             Step::End => match &self.memory {
-                Some((_, head)) => Err(self.ahead(head.size, index)),
+                Some((_, slots)) => Err(self.ahead(slots.head.size, index)),
                 None => Err(OpenError::BrokenFrame {
                     file: self.journal.path(row.segment),
                     offset: row.offset,
@@ -210,37 +212,51 @@ impl Unrecovered {
         OpenError::MemoryAhead { file: self.memory_path.clone(), remembered, size }
     }
 
+    /// How many frames above the certain part may be believed, and must be there if the memory's other slot is damaged.
+    fn believed(&self) -> Result<(u64, u64), OpenError> {
+        let Some((_, slots)) = &self.memory else { return Ok((u64::MAX, 0)) };
+        // The slot of a head is written after its frame is durable: damaged or torn, it vouches for one frame.
+        let vouched = u64::from(slots.damaged);
+        let believed = if self.files.exists(&self.layout.poisoned())? { vouched } else { u64::MAX };
+        Ok((believed, if self.accept_memory_loss { 0 } else { vouched }))
+    }
+
     /// Makes what stands above the certain part durable in a new segment, or cuts it; answers where the journal goes on.
-    fn settle_tail(&self, derived: &mut Derived, certain: Certain) -> Result<Tail, OpenError> {
+    fn settle_tail(&self, derived: &mut Derived, certain: &Certain) -> Result<Tail, OpenError> {
+        let start = derived.size();
+        let (believed, needed) = self.believed()?;
+        let (mut taken, mut replacement) = (0, None);
+        let last = derived.last()?;
+        let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
+        let time_ms = last.map_or(0, |row| row.time_ms);
+        let mut scan = JournalScan::new(&self.journal, certain.segment, certain.offset, start, time_ms)?;
+        let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
+        while taken < believed
+            && let Step::Frame(frame) = scan.step()?
+        {
+            let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
+            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            let root = derived.grown_root(frame.header.end());
+            if root != frame.header.root {
+                break;
+            }
+            let tail = match &mut replacement {
+                Some(tail) => tail,
+                None => replacement.insert(self.journal.create_replacement(start)?),
+            };
+            let row = row_of(&frame, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
+            tail.write(&[&frame.header.encode(), &frame.body])?;
+            derived.write_nodes()?;
+            derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
+            derived.accept();
+            taken += 1;
+        }
+        if taken < needed {
+            // Nothing above was touched: the operator may still find there what the memory has lost.
+            return Err(OpenError::MemorySlotDamaged { file: self.memory_path.clone(), remembered: start });
+        }
         for (segment, offset) in &certain.overlaps {
             self.journal.trim(*segment, *offset)?;
-        }
-        let start = derived.size();
-        let believed = self.memory.is_none() || !self.files.exists(&self.layout.poisoned())?;
-        let mut replacement = None;
-        if believed {
-            let last = derived.last()?;
-            let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
-            let time_ms = last.map_or(0, |row| row.time_ms);
-            let mut scan = JournalScan::new(&self.journal, certain.segment, certain.offset, start, time_ms)?;
-            let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
-            while let Step::Frame(frame) = scan.step()? {
-                let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
-                derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
-                let root = derived.grown_root(frame.header.end());
-                if root != frame.header.root {
-                    break;
-                }
-                let tail = match &mut replacement {
-                    Some(tail) => tail,
-                    None => replacement.insert(self.journal.create_replacement(start)?),
-                };
-                let row = row_of(&frame, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
-                tail.write(&[&frame.header.encode(), &frame.body])?;
-                derived.write_nodes()?;
-                derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
-                derived.accept();
-            }
         }
         match replacement {
             Some(replacement) => {
@@ -288,19 +304,23 @@ impl Unrecovered {
     ) -> Result<(Ledger, Reader), OpenError> {
         let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
         let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
-        let (mut memory, lost) = match self.memory {
-            Some((memory, _)) => (memory, false),
+        let (memory, lost) = match self.memory {
+            Some((mut memory, slots)) => {
+                // Always, even if nothing changed: the slot that we believed may never have reached the medium.
+                memory.renew(&slots.head)?;
+                let grown = head.checkpoint.size > slots.head.size;
+                if grown {
+                    memory.remember(&Remembered::of(&head))?;
+                }
+                (memory, (slots.damaged && !grown).then_some("a slot of the memory was damaged"))
+            }
             None => {
                 if self.files.exists(&self.memory_path)? {
                     self.files.remove(&self.memory_path)?;
                 }
-                (Memory::create(&self.files, &self.memory_path, self.identity.id)?, true)
+                (Memory::create(&self.files, &self.memory_path, self.identity.id)?, Some("memory lost"))
             }
         };
-        if !lost {
-            // Always, even if nothing changed: the slot that we believed may never have reached the medium.
-            memory.remember(&Remembered::of(&head))?;
-        }
         let log = self.identity.id;
         let shared = Arc::new(Shared {
             identity: self.identity,
@@ -331,12 +351,12 @@ impl Unrecovered {
             background,
             _lock: lock,
         };
-        if lost {
-            // The memory exists without a head until the loss is in the log: if we crash here, the operator is asked again.
+        if let Some(lost) = lost {
+            // The memory has no head, or a damaged slot, until the loss is in the log: if we crash here, the operator is asked again.
             sync_parent(&ledger.files, &self.memory_path)?;
             let recorded_at = now_ms.max(last_ms);
             let mut batch = Batch::default();
-            let cause = "memory lost; its loss was accepted by the operator".to_owned();
+            let cause = format!("{lost}; its loss was accepted by the operator");
             batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None)?;
             ledger.append(&batch, recorded_at).map_err(|error| match error {
                 AppendError::Io(failure) => OpenError::Io(failure),

@@ -45,7 +45,14 @@ impl Log {
         let identity = read_identity(&files, &layout)?;
         let memory = memory.map_or_else(|| default_memory(dir), Path::to_owned);
         let remembered = match Memory::peek(&files, &memory, identity.id) {
-            Ok(Some(head)) => Some(head),
+            Ok(Some(slots)) => {
+                if slots.damaged {
+                    let what =
+                        "one of the memory's two slots is damaged; it may have remembered a newer head".to_owned();
+                    report.add(Problem { file: memory, index: Some(slots.head.size), offset: None, what });
+                }
+                Some(slots.head)
+            }
             Err(MemoryError::Io(failure)) => return Err(failure.into()),
             Ok(None) => {
                 report.add(Problem {

@@ -4,6 +4,7 @@
 mod checks;
 mod common;
 mod http;
+mod memory;
 mod proofs;
 mod recovery;
 mod round_trip;
