@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
-    PolicySet, RestrictedExpression as Expr, Schema,
+    PolicySet, PolicySetError, Response, RestrictedExpression as Expr, Schema,
 };
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
@@ -18,6 +18,7 @@ use super::convert::{Converter, integers_survive, record_of, untyped_record};
 use super::decide::{Facts, Standing};
 use super::extension::{Extension, Extensions};
 use super::findings::{Finding, FindingCode, Part};
+use super::index::{Index, Place};
 use super::registered::{Brought, Registry};
 use super::types::{ACTION, ActionKind, EntityKind, Field, INTERLOCK, Type, Types, action_type};
 use super::unseen::facts_are_seen;
@@ -50,10 +51,10 @@ pub trait Evaluate: Send {
     fn tolerate(&self, request: &Request) -> Request;
 }
 
-/// Plain Cedar over all policies of the epoch.
+/// Plain Cedar over those policies of the epoch that could apply.
 pub(super) struct PlainCedar {
     authorizer: Authorizer,
-    policies: PolicySet,
+    index: Index,
     types: Option<Types>,
     registry: Registry,
     extensions: Extensions,
@@ -67,8 +68,10 @@ pub(super) struct Question {
 }
 
 impl PlainCedar {
+    /// `slice` says which policies a decision asks: [`Index::new`], or [`Index::none`] for all of them.
     pub(super) fn new(
-        policies: PolicySet,
+        policies: &PolicySet,
+        slice: impl FnOnce(&PolicySet) -> Result<Index, Box<PolicySetError>>,
         types: Option<Types>,
         schema: Option<&Schema>,
         entities: Entities,
@@ -78,9 +81,11 @@ impl PlainCedar {
             .map_err(|error| Finding::new(FindingCode::SchemaInvalid, Part::Schema, error.to_string()))?
             .unwrap_or_default();
         let registry = Registry::new(entities, actions)?;
-        let facts_are_seen = facts_are_seen(&policies);
+        let facts_are_seen = facts_are_seen(policies);
+        let index = slice(policies)
+            .map_err(|error| Finding::new(FindingCode::DuplicatePolicyId, Part::Policies, error.to_string()))?;
         let extensions = Extensions::default();
-        Ok(Self { authorizer: Authorizer::new(), policies, types, registry, extensions, facts_are_seen })
+        Ok(Self { authorizer: Authorizer::new(), index, types, registry, extensions, facts_are_seen })
     }
 
     /// The request in Cedar's terms, or the code of what stands against it.
@@ -102,6 +107,17 @@ impl PlainCedar {
         let request =
             cedar_policy::Request::new(uids.0, action, uids.1, context, None).map_err(|_| Code::EngineError)?;
         Ok(Question { request, entities })
+    }
+
+    /// The policies that could apply to a request.
+    fn candidates(&self, request: &cedar_policy::Request) -> Vec<&PolicySet> {
+        let (Some(principal), Some(action), Some(resource)) =
+            (request.principal(), request.action(), request.resource())
+        else {
+            return Vec::new(); // no request of ours leaves one out; nothing permits it
+        };
+        let place = |uid| Place { uid, ancestors: self.registry.ancestors(uid) };
+        self.index.candidates(&place(principal), &place(action), &place(resource))
     }
 
     fn typed(&self, types: &Types, request: &Request, facts: &Facts<'_>) -> Result<Put, Code> {
@@ -158,26 +174,11 @@ impl Evaluate for PlainCedar {
             Ok(question) => question,
             Err(code) => return Answer::unasked(code),
         };
-        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
-        let erring = |error: &AuthorizationError| match error {
-            AuthorizationError::PolicyEvaluationError(error) => error.policy_id().clone(),
-        };
-        let errors: Vec<PolicyId> = response.diagnostics().errors().map(erring).collect();
-        // An id that is not in the set cannot be; if it were, it would count as a forbid.
-        let is_permit =
-            |id: &PolicyId| self.policies.policy(id).is_some_and(|policy| policy.effect() == Effect::Permit);
-        let forbid_erred = !errors.iter().all(is_permit);
-        let policies = sorted(response.diagnostics().reason());
-        let standing = match (response.decision(), forbid_erred) {
-            (Decision::Allow, false) => Standing::Pass,
-            (Decision::Allow, true) => Standing::Fail(Code::PolicyError),
-            (Decision::Deny, _) if !policies.is_empty() => Standing::Fail(Code::Forbidden),
-            (Decision::Deny, true) => Standing::Fail(Code::PolicyError),
-            (Decision::Deny, false) => Standing::Fail(Code::NoMatchingPermit),
-        };
-        // Permits that would have allowed do not determine a denial.
-        let policies = if standing == Standing::Fail(Code::PolicyError) { Vec::new() } else { policies };
-        Answer { standing, policies, errors: sorted(&errors) }
+        let mut found = Found::default();
+        for policies in self.candidates(&request) {
+            found.add(&self.authorizer.is_authorized(&request, policies, &entities), policies);
+        }
+        found.answer()
     }
 
     fn tolerate(&self, request: &Request) -> Request {
@@ -185,6 +186,46 @@ impl Evaluate for PlainCedar {
             Some(types) => types.tolerate(request),
             None => request.clone(),
         }
+    }
+}
+
+/// What the buckets of the index answered, put together to what Cedar answers about all of their policies at once.
+#[derive(Default)]
+struct Found {
+    permits: Vec<PolicyId>,
+    forbids: Vec<PolicyId>,
+    errors: Vec<PolicyId>,
+    forbid_erred: bool,
+}
+
+impl Found {
+    fn add(&mut self, response: &Response, policies: &PolicySet) {
+        // The policies that determine a denial are forbids, those that determine an allowance permits. A bucket in which a forbid holds
+        // does not tell its satisfied permits, but then nothing is allowed anyway.
+        let reason = response.diagnostics().reason().cloned();
+        match response.decision() {
+            Decision::Allow => self.permits.extend(reason),
+            Decision::Deny => self.forbids.extend(reason),
+        }
+        for error in response.diagnostics().errors() {
+            let AuthorizationError::PolicyEvaluationError(error) = error;
+            let id = error.policy_id();
+            // An id that is not in the set cannot be; if it were, it would count as a forbid.
+            self.forbid_erred |= policies.policy(id).is_none_or(|policy| policy.effect() != Effect::Permit);
+            self.errors.push(id.clone());
+        }
+    }
+
+    fn answer(self) -> Answer {
+        let Self { permits, forbids, errors, forbid_erred } = self;
+        let (standing, policies) = match (forbids.is_empty(), forbid_erred, permits.is_empty()) {
+            (false, _, _) => (Standing::Fail(Code::Forbidden), forbids),
+            // Permits that would have allowed do not determine a denial.
+            (true, true, _) => (Standing::Fail(Code::PolicyError), Vec::new()),
+            (true, false, false) => (Standing::Pass, permits),
+            (true, false, true) => (Standing::Fail(Code::NoMatchingPermit), Vec::new()),
+        };
+        Answer { standing, policies: sorted(&policies), errors: sorted(&errors) }
     }
 }
 

@@ -6,6 +6,7 @@ mod decide;
 mod evaluate;
 mod extension;
 mod findings;
+mod index;
 mod publish;
 mod registered;
 mod trust;

@@ -8,12 +8,13 @@
 use std::collections::HashSet;
 use std::str::FromStr;
 
-use cedar_policy::{Entities, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{Entities, Policy, PolicyId, PolicySet, PolicySetError, Schema, ValidationMode, Validator};
 use verifier::epoch::EpochContent;
 
 use super::decide::Engine;
 use super::evaluate::PlainCedar;
 use super::findings::{Finding, FindingCode, Part, Position, PublishError};
+use super::index::Index;
 use super::trust::{Limits, RealmMode, Trust};
 use super::types::Types;
 
@@ -79,11 +80,23 @@ impl Published {
     /// # Errors
     /// None in practice: [`Published::new`] has built one before.
     pub fn replica(&self) -> Result<Engine, PublishError> {
+        self.sliced(|policies| Index::new(policies.policies()))
+    }
+
+    /// An engine that asks all policies for every decision: what the index is held against.
+    ///
+    /// # Errors
+    /// None in practice, as [`Published::replica`].
+    pub fn replica_without_index(&self) -> Result<Engine, PublishError> {
+        self.sliced(|policies| Index::none(policies.policies()))
+    }
+
+    fn sliced(&self, slice: fn(&PolicySet) -> Result<Index, Box<PolicySetError>>) -> Result<Engine, PublishError> {
         let schema = self.content.schema.as_deref().map(schema).transpose()?;
         let types = self.content.schema.as_deref().map(Types::of).transpose()?;
         let policies = policies(&self.content)?;
         let entities = self.content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose()?;
-        let cedar = PlainCedar::new(policies, types, schema.as_ref(), entities.unwrap_or_default())?;
+        let cedar = PlainCedar::new(&policies, slice, types, schema.as_ref(), entities.unwrap_or_default())?;
         Ok(Engine::new(Box::new(cedar), self.trust.clone()))
     }
 

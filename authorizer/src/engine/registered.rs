@@ -20,6 +20,7 @@ pub const MAX_REQUEST_ENTITIES: usize = 256;
 struct Registered {
     entity: Entity,
     tags: Vec<(String, RestrictedExpression)>,
+    ancestors: Vec<EntityUid>,
     /// Ancestors and every entity that an attribute or tag names.
     reaches: Vec<EntityUid>,
 }
@@ -47,6 +48,11 @@ impl Registry {
     /// Whether an attribute of an entity is registered.
     pub(super) fn has(&self, uid: &EntityUid, attribute: &str) -> bool {
         self.0.get(uid).is_some_and(|registered| registered.entity.attr(attribute).is_some())
+    }
+
+    /// Everything that an entity is `in`, itself left out.
+    pub(super) fn ancestors(&self, uid: &EntityUid) -> &[EntityUid] {
+        self.0.get(uid).map_or(&[], |registered| &registered.ancestors)
     }
 
     /// The store of one decision. `named` are the entities that the request's values and context refer to, and the action.
@@ -82,7 +88,8 @@ impl Registered {
             let message = format!("the tags of `{}` cannot be read", entity.uid());
             return Err(Finding::new(FindingCode::EntitiesInvalid, Part::Entities, message));
         };
-        Ok(Self { tags, reaches: reaches(&entity), entity })
+        let (_, _, ancestors) = entity.clone().into_inner();
+        Ok(Self { tags, ancestors: ancestors.into_iter().collect(), reaches: reaches(&entity), entity })
     }
 }
 

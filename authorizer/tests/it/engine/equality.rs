@@ -33,7 +33,7 @@ const ENTITIES: &str = r#"[
     {"uid":{"type":"Group","id":"top"},"attrs":{},"parents":[]}]"#;
 
 /// Valid under the schema; `error-*` can err all the same: overflow, and entities that nobody brought.
-const POLICIES: [&str; 16] = [
+const POLICIES: [&str; 23] = [
     r#"@id("any") permit (principal, action, resource);"#,
     r#"@id("level") permit (principal is User, action, resource) when { principal.level > 3 };"#,
     r#"@id("group") permit (principal in Group::"top", action in Action::"touch", resource);"#,
@@ -47,6 +47,13 @@ const POLICIES: [&str; 16] = [
     r#"@id("home") forbid (principal is User, action, resource) when { principal has home.more.on && principal.home.more.on };"#,
     r#"@id("color") forbid (principal is User, action, resource) when { principal has color && principal.color == Color::"red" };"#,
     r#"@id("log") permit (principal, action, resource is Doc) when { resource has log && resource.log.contains({"city": "x"}) };"#,
+    r#"@id("reg") permit (principal == User::"reg", action in [Action::"read", Action::"touch"], resource);"#,
+    r#"@id("deep") permit (principal is User in Group::"g", action == Action::"write", resource) when { principal.level > 4 };"#,
+    r#"@id("doc") forbid (principal, action, resource == Doc::"d") when { resource has open && !resource.open };"#,
+    r#"@id("mine") permit (principal == User::"u", action, resource is Doc in Doc::"d");"#,
+    r#"@id("nobody") forbid (principal in Group::"nowhere", action, resource);"#,
+    r#"@id("self") permit (principal in User::"chief", action == Action::"write", resource in User::"other");"#,
+    r#"@id("error-scope") forbid (principal == User::"chief", action == Action::"write", resource is User) when { principal.level + 9223372036854775807 > 0 };"#,
     r#"@id("error-permit") permit (principal is User, action, resource) when { principal.level + 1 > 0 };"#,
     r#"@id("error-forbid") forbid (principal is User, action, resource) when { principal.level * 2 > 100 };"#,
     r#"@id("error-boss") forbid (principal is User, action, resource) when { principal has boss && principal.boss.level > 50 };"#,
@@ -182,8 +189,10 @@ fn equal(chosen: &[Index], json: &Value, schema: Option<&str>) -> Result<bool, T
     let set = content.policies.iter().map(|(id, text)| Policy::parse(Some(PolicyId::new(id)), text).unwrap());
     let set = PolicySet::from_policies(set).unwrap();
     let schema = schema.map(|text| Schema::from_str(text).unwrap());
-    let engine = Published::new(content).unwrap().replica().unwrap();
-    let verdict = engine.decide(&Request::parse(json.to_string().as_bytes()).unwrap(), &FACTS);
+    let published = Published::new(content).unwrap();
+    let request = Request::parse(json.to_string().as_bytes()).unwrap();
+    let verdict = published.replica().unwrap().decide(&request, &FACTS);
+    prop_assert_eq!(&verdict, &published.replica_without_index().unwrap().decide(&request, &FACTS));
     let Some((decision, reasons, errors)) = plainly(&set, schema.as_ref(), json) else {
         let refused = [Code::Undeclared, Code::Missing, Code::IllTyped];
         prop_assert!(
