@@ -21,6 +21,9 @@ use rayon::prelude::*;
 use verifier::hash::{Hash, leaf_hash, node_hash};
 use verifier::record::Record;
 
+use crate::random::Random;
+use crate::tiles::{self, Rates};
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,6 +63,8 @@ pub struct Figures {
     pub writing: f64,
     /// Inclusion proofs at random indexes and random published sizes, one core.
     pub proofs: f64,
+    /// Tiles over HTTP, and a constant of their size.
+    pub tiles: Rates,
     /// The longest that one batch took from the call of append to its published head.
     pub slowest_batch: Duration,
     /// Closing and opening the log again.
@@ -114,6 +119,7 @@ pub fn run(settings: &Settings) -> Result<Figures, BenchError> {
     }
     let entries = reader.size();
     let proofs = proofs(&reader, settings).map_err(|error| refused(&error))?;
+    let tiles = tiles::run(&reader, Duration::from_secs(6))?;
     let start = Instant::now();
     drop((ledger, reader));
     let (_ledger, reader) = Ledger::open(Options::new(&dir), 1).map_err(|error| refused(&error))?;
@@ -130,6 +136,7 @@ pub fn run(settings: &Settings) -> Result<Figures, BenchError> {
         hashing: rate(hashing),
         writing: rate(writing),
         proofs,
+        tiles,
         slowest_batch,
         reopen,
     })
@@ -170,7 +177,7 @@ fn append(ledger: &mut Ledger, work: &mut Work, settings: &Settings) -> Result<D
 fn proofs(reader: &ledger::Reader, settings: &Settings) -> Result<f64, ledger::ReadError> {
     const COUNT: u64 = 100_000;
     let sizes = reader.size() / settings.batch as u64;
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut hashes = 0;
     let start = Instant::now();
     for _ in 0..COUNT {
@@ -253,18 +260,5 @@ impl Work {
             self.written += self.leaves.len() as u64;
         }
         Ok(start.elapsed())
-    }
-}
-
-/// A small generator with a named seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

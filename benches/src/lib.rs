@@ -3,4 +3,7 @@
 pub mod echo;
 pub mod ledger;
 pub mod load;
+pub mod open;
 pub mod policy;
+pub mod random;
+pub mod tiles;

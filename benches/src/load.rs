@@ -61,6 +61,11 @@ pub fn post(path: &str, bearer: &str, media_type: &str, body: &[u8]) -> Vec<u8> 
     [head.as_bytes(), body].concat()
 }
 
+/// A `GET`.
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
 impl Load {
     /// Runs the load on a thread of its own.
     pub fn run(&self) -> std::io::Result<Figures> {

@@ -29,7 +29,9 @@ const BATCH: usize = 256;
 pub enum Bench {
     /// Durable appends through the ledger, against raw hashing and raw sequential write + fdatasync
     Ledger(Ledger),
-    /// Policy evaluation with 10, 100, 1,000 and 10,000 policies, against plain `is_authorized` on what was built before
+    /// Opening a log of so many entries: time and resident memory of a fresh process
+    Open(Open),
+    /// Policy evaluation with 100, 10, 1,000 and 10,000 policies and six candidates, against plain `is_authorized` on what was built before
     Policies,
     /// Decisions over HTTP, one a request and 256 a request, against a handler that parses and echoes the same bodies
     Serve(Serve),
@@ -47,6 +49,20 @@ pub struct Ledger {
     /// Entries a batch
     #[arg(long)]
     batch: Option<usize>,
+}
+
+/// How large, and where.
+#[derive(Debug, Args)]
+pub struct Open {
+    /// A directory on the disk that is used; 100,000,000 entries take some 25 GB of it for a while
+    #[arg(long, default_value = ".")]
+    place: PathBuf,
+    /// Entries of the largest log; the others have a tenth and a hundredth
+    #[arg(long, default_value_t = 10_000_000)]
+    entries: u64,
+    /// Open this log once and say what it took: what the command runs in a fresh process
+    #[arg(long, hide = true)]
+    existing: Option<PathBuf>,
 }
 
 /// How hard and how long.
@@ -68,6 +84,7 @@ impl Bench {
     pub fn run(&self) -> Result<Exit, Failure> {
         match self {
             Self::Ledger(ledger) => ledger.run(),
+            Self::Open(open) => open.run(),
             Self::Policies => policies(),
             Self::Serve(serve) => serve.run(),
         }
@@ -87,6 +104,9 @@ impl Ledger {
         println!("  raw leaf + node hashing, all cores    {:>12.0}/s", figures.hashing);
         println!("  raw sequential write + fdatasync      {:>12.0}/s", figures.writing);
         println!("  appends                               {:>12.0}/s  ratio {:.2}", figures.append, figures.ratio());
+        let tiles = figures.tiles;
+        println!("  a constant of 8,192 B over HTTP       {:>12.0}/s", tiles.constant);
+        println!("  tiles over HTTP                       {:>12.0}/s  ratio {:.2}", tiles.tiles, tiles.ratio());
         println!(
             "  slowest batch {:?}, inclusion proofs {:.0}/s a core, reopened in {:?}",
             figures.slowest_batch, figures.proofs, figures.reopen
@@ -95,11 +115,43 @@ impl Ledger {
     }
 }
 
+impl Open {
+    fn run(&self) -> Result<Exit, Failure> {
+        if let Some(dir) = &self.existing {
+            let opened = benches::open::open(dir).map_err(Failure::unavailable)?;
+            println!("{} {} {}", opened.entries, opened.time.as_micros(), opened.resident);
+            return Ok(Exit::Ok);
+        }
+        let place = tempfile::tempdir_in(&self.place).map_err(Failure::unavailable)?;
+        let dir = place.path().join("log");
+        println!("entries      opened in    resident   page cache");
+        for entries in [self.entries / 100, self.entries / 10, self.entries] {
+            benches::open::grow(&dir, entries).map_err(Failure::unavailable)?;
+            // Only root may empty the page cache; what was measured is told.
+            let cold = std::fs::write("/proc/sys/vm/drop_caches", "1\n").is_ok();
+            let program = std::env::current_exe().map_err(Failure::unavailable)?;
+            let child = std::process::Command::new(program).args(["bench", "open", "--existing"]).arg(&dir).output();
+            let told = String::from_utf8(child.map_err(Failure::unavailable)?.stdout).map_err(Failure::unavailable)?;
+            let numbers: Vec<u64> = told.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            let [size, micros, resident] = numbers[..] else {
+                return Err(Failure::unavailable("the log could not be opened"));
+            };
+            let state = if cold { "empty" } else { "warm" };
+            println!("{size:>11} {:>9} us {:>7} MiB   {state}", micros, resident >> 20);
+        }
+        Ok(Exit::Ok)
+    }
+}
+
 fn policies() -> Result<Exit, Failure> {
-    println!("policies      engine ns   plain Cedar ns  ratio");
-    for count in [10, 100, 1_000, 10_000] {
+    println!("policies   engine ns   Cedar, candidates ns   ratio   against 100   Cedar, all ns");
+    let mut of_100 = None;
+    for count in [100, 10, 1_000, 10_000] {
         let row = Workload::new(count).map_err(Failure::refused)?.measure(Duration::from_secs(3));
-        println!("{:>8} {:>14.0} {:>16.0} {:>6.2}", row.policies, row.engine_ns, row.plain_ns, row.ratio());
+        let of_100 = *of_100.get_or_insert(row.engine_ns);
+        let (engine, candidates, all) = (row.engine_ns, row.candidates_ns, row.plain_ns);
+        let (ratio, growth) = (row.ratio(), engine / of_100);
+        println!("{:>8} {engine:>11.0} {candidates:>22.0} {ratio:>7.2} {growth:>13.2} {all:>15.0}", row.policies);
     }
     Ok(Exit::Ok)
 }
