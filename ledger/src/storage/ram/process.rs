@@ -115,6 +115,20 @@ impl Storage for Process {
         self.run(Op::Remove, path, |state| state.names.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into()))
     }
 
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.run(Op::Remove, dir, |state| {
+            let id = state.find(dir)?;
+            if !state.files.get(id).is_some_and(|file| file.directory) {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            if state.names.keys().any(|path| path.parent() == Some(dir)) {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            state.names.remove(dir);
+            Ok(())
+        })
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.run(Op::SyncDir, dir, |state| {
             state.find(dir)?;
