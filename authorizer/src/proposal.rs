@@ -212,6 +212,16 @@ pub enum Place {
 }
 
 impl Place {
+    /// The answer to the same request further down in the same body: the same record, in its present state.
+    #[must_use]
+    pub fn again(&self) -> Place {
+        let present = if self.is_allowed() { Present::Allowed } else { Present::Denied };
+        match self {
+            Place::New { index, .. } => Place::Again { index: *index, present },
+            Place::Again { index, present } => Place::Again { index: *index, present: *present },
+        }
+    }
+
     /// Whether the action may start now.
     #[must_use]
     pub fn is_allowed(&self) -> bool {

@@ -8,7 +8,8 @@
 
 mod acts;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -61,6 +62,17 @@ struct Waiting {
     items: Vec<(Item, Place)>,
     load: Load,
     reply: tokio::sync::oneshot::Sender<Reply>,
+}
+
+/// What stands under an item's idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Earlier {
+    /// Nothing, or it has no key.
+    No,
+    /// A published record, and its state now.
+    Recorded(u64, Present),
+    /// The item with this number of the same body, which is the same request.
+    InThisBody(usize),
 }
 
 /// Closes the queue however the thread ends.
@@ -152,10 +164,19 @@ impl Sequencer {
         };
         let mut placed = Vec::with_capacity(items.len());
         for mut item in items {
-            let place = match earlier.next().flatten() {
-                Some((index, present)) => Place::Again { index, present },
+            let earlier = earlier.next().unwrap_or(Earlier::No);
+            let again = match earlier {
+                Earlier::No => None,
+                Earlier::Recorded(index, present) => Some(Place::Again { index, present }),
+                Earlier::InThisBody(first) => placed.get(first).map(|(_, place): &(Item, Place)| place.again()),
+            };
+            let place = match again {
+                Some(place) => place,
                 None => {
-                    let code = if stale {
+                    let code = if earlier != Earlier::No {
+                        // Never: the first item under a key stands before the second. It denies.
+                        Some(Code::EngineError)
+                    } else if stale {
                         Some(Code::GovernanceRace)
                     } else if trouble.is_some() {
                         Some(Code::Clock)
@@ -194,20 +215,31 @@ impl Sequencer {
     }
 
     /// Looks every idempotency key of a body up before anything of the body is recorded.
-    fn recall(&mut self, proposal: &Proposal, now: u64, trouble: bool) -> Result<Vec<Option<(u64, Present)>>, Refusal> {
+    /// Two items under one key in one body are one request if they are the same bytes, and a reused key if not.
+    fn recall(&mut self, proposal: &Proposal, now: u64, trouble: bool) -> Result<Vec<Earlier>, Refusal> {
         self.fold.idempotency.forget(now);
-        let mut found = Vec::new();
-        let mut new_tags = HashSet::new();
+        let mut found = Vec::with_capacity(proposal.items.len());
+        let mut new_tags: HashMap<[u8; 32], (usize, &Item)> = HashMap::new();
         for (n, item) in proposal.items.iter().enumerate() {
-            let Some(tag) = item.tag else { continue };
-            found.resize(n, None);
-            match self.fold.idempotency.get(&tag) {
-                None if !new_tags.insert(tag) => return Err(Refusal::InFlight { item: n }),
-                None => found.push(None),
+            let Some(tag) = item.tag else {
+                found.push(Earlier::No);
+                continue;
+            };
+            found.push(match self.fold.idempotency.get(&tag) {
                 // Above what is published: its answer is not out yet, so there is nothing to repeat.
                 Some(index) if index >= self.ledger.size() => return Err(Refusal::InFlight { item: n }),
-                Some(index) => found.push(Some((index, self.present(n, item, index, now, trouble)?))),
-            }
+                Some(index) => Earlier::Recorded(index, self.present(n, item, index, now, trouble)?),
+                None => match new_tags.entry(tag) {
+                    Entry::Vacant(new) => {
+                        new.insert((n, item));
+                        Earlier::No
+                    }
+                    Entry::Occupied(first) if first.get().1.committed != item.committed => {
+                        return Err(Refusal::KeyReused { item: n });
+                    }
+                    Entry::Occupied(first) => Earlier::InThisBody(first.get().0),
+                },
+            });
         }
         if !self.fold.idempotency.has_room(new_tags.len()) {
             return Err(Refusal::TooManyKeys);

@@ -46,9 +46,42 @@ fn another_body_under_the_same_key_is_refused_and_not_recorded() {
     let body = json!([read("3"), keyed("k", "2")]);
     let refused = site.post("/v1/decisions", &body);
     assert_eq!((refused.status, &refused.json()["item"]), (422, &json!(1)));
-    let twice = site.post("/v1/decisions", &json!([keyed("new", "1"), keyed("new", "1")]));
-    assert_eq!((twice.status, twice.code().as_str()), (409, "idempotency_in_flight"));
     assert_eq!(site.size(), size);
+}
+
+#[test]
+fn the_same_request_twice_in_one_body_is_one_permit_and_another_one_under_its_key_is_refused() {
+    let mut site = Site::new();
+    let size = site.size();
+    let body = json!([keyed("new", "1"), read("2"), keyed("new", "1"), keyed("other", "1"), keyed("new", "1")]);
+    let answers = site.decide(&body);
+    let permits: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["permit"].clone()).collect();
+    assert_eq!((&permits[0], &permits[0]), (&permits[2], &permits[4]));
+    assert!(permits[0] != permits[1] && permits[0] != permits[3]);
+    assert_eq!(site.size(), size + 3, "one record for each request");
+    for answer in answers.as_array().unwrap() {
+        assert_eq!(answer["decision"], true);
+        site.verify(answer);
+    }
+    // The same in the range form: three records in a row, and a receipt of its own for each repetition.
+    let ranged = site.post("/v1/decisions?receipt=range", &json!([keyed("r", "1"), keyed("r", "1"), read("2")])).json();
+    assert_eq!((&ranged["receipt"]["first"], &ranged["receipt"]["count"]), (&json!(size + 3), &json!(2)));
+    site.verify(&ranged["results"][1]);
+    assert_eq!(ranged["results"][0]["permit"], ranged["results"][1]["permit"]);
+    // A denial repeats as a denial.
+    let mut denied = keyed("d", "1");
+    denied["action"]["name"] = "erase".into();
+    let denials = site.decide(&json!([denied.clone(), denied]));
+    assert_eq!((&denials[0]["decision"], &denials[1]["decision"]), (&json!(false), &json!(false)));
+    assert_eq!(denials[0]["permit"], denials[1]["permit"]);
+    // Other bytes under the key refuse the body, and the item is named; nothing of it is recorded and nothing stays in flight.
+    let size = site.size();
+    let other = site.post("/v1/decisions", &json!([keyed("x", "1"), read("2"), keyed("x", "2")]));
+    assert_eq!((other.status, other.code().as_str()), (422, "idempotency_key_reused"));
+    assert_eq!((&other.json()["item"], site.size()), (&json!(2), size));
+    assert_eq!(site.decide(&keyed("x", "1"))["decision"], true);
+    site.restart();
+    assert_eq!(site.decide(&keyed("new", "1"))["permit"], permits[0]);
 }
 
 #[test]
