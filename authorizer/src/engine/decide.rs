@@ -3,6 +3,7 @@
 //! Pure: no clock, no file, no state that a record could change. What the sequencer must say (kill switches, uses, idempotency, races) it
 //! writes into the [`Verdict`] with [`Verdict::fail`]; it can take a pass away, never give one.
 
+use verifier::act::Target;
 use verifier::decision::{Class, Classes, Condition};
 use verifier::request::Request;
 
@@ -181,6 +182,16 @@ impl Engine {
     /// The realms that the epoch lists as committed: no later epoch may make them public.
     pub fn committed_realms(&self) -> impl Iterator<Item = &str> {
         self.trust.committed()
+    }
+
+    /// Whether the epoch knows what a switch names; `None` where it does not say.
+    pub fn knows(&self, target: &Target) -> Option<bool> {
+        match target {
+            Target::Realm(name) => self.trust.lists(name),
+            Target::Global | Target::Subject(..) | Target::Action(_) | Target::Policy(_) => {
+                self.evaluator.knows(target)
+            }
+        }
     }
 
     /// The request without the properties and context keys that the epoch's schema does not declare: what an AuthZEN request is

@@ -9,6 +9,7 @@ use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
     PolicySet, PolicySetError, Response, RestrictedExpression as Expr, Schema,
 };
+use verifier::act::Target;
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
 use verifier::text::rfc3339;
@@ -49,6 +50,9 @@ pub trait Evaluate: Send {
 
     /// The request without what the epoch's schema does not declare.
     fn tolerate(&self, request: &Request) -> Request;
+
+    /// Whether the epoch knows what a switch names; `None` where it does not say: realms, and without a schema actions and subjects.
+    fn knows(&self, target: &Target) -> Option<bool>;
 }
 
 /// Plain Cedar over those policies of the epoch that could apply.
@@ -185,6 +189,18 @@ impl Evaluate for PlainCedar {
         match &self.types {
             Some(types) => types.tolerate(request),
             None => request.clone(),
+        }
+    }
+
+    fn knows(&self, target: &Target) -> Option<bool> {
+        match (target, &self.types) {
+            (Target::Policy(id), _) => Some(self.policies.policy(&PolicyId::new(id)).is_some()),
+            (Target::Action(name), Some(types)) => Some(types.actions.contains_key(name)),
+            (Target::Subject(kind, id), Some(types)) => {
+                let kind = types.entities.get(kind);
+                Some(kind.is_some_and(|kind| kind.ids.as_ref().is_none_or(|ids| ids.contains(id))))
+            }
+            (Target::Action(_) | Target::Subject(..), None) | (Target::Global | Target::Realm(_), _) => None,
         }
     }
 }

@@ -133,6 +133,11 @@ impl Trust {
         listed.filter(|(_, mode)| **mode == RealmMode::Committed).map(|(name, _)| name.as_str())
     }
 
+    /// Whether a realm is listed; `None` where realms are not.
+    pub(super) fn lists(&self, name: &str) -> Option<bool> {
+        self.realms.as_ref().map(|realms| realms.contains_key(name))
+    }
+
     /// A realm's mode; `None` if realms are listed and this one is not.
     pub fn realm(&self, name: &str) -> Option<RealmMode> {
         match &self.realms {

@@ -3,7 +3,7 @@
 //! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
 //! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data, Payload};
@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
-use verifier::act::Deed;
+use verifier::act::{Deed, Target};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::MAX_NOTE;
 
@@ -59,11 +59,25 @@ async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) ->
     let (body, _share) = body::read(budget, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
     let verified = worker.shared().governors.open(note)?;
-    if !matches!(verified.act().deed, Deed::Switch { .. }) {
+    let Deed::Switch { target, .. } = &verified.act().deed else {
         return Err(Problem::from(Code::InvalidAct).because("not a switch".into()));
-    }
+    };
+    let warnings: Vec<_> = unknown_target(worker.shared(), target).into_iter().collect();
     let Recorded { index, governance, head } = record(worker.shared(), verified, None).await?;
-    Ok(HttpResponse::Ok().json(json!({ "index": index, "governance": governance, "checkpoint": head.note })))
+    Ok(HttpResponse::Ok()
+        .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
+}
+
+/// A switch may name what comes only with a later epoch, so it is thrown; but whoever mistyped a name in an emergency must learn that
+/// nothing was stopped.
+fn unknown_target(shared: &Shared, target: &Target) -> Option<String> {
+    let live = shared.live.load();
+    let engine = live.engines.as_ref()?.first()?.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = engine.knows(target).unwrap_or_else(|| match target {
+        Target::Realm(name) => shared.keys.list().iter().any(|key| key.realm == *name && key.revoked.is_none()),
+        Target::Global | Target::Subject(..) | Target::Action(_) | Target::Policy(_) => true,
+    });
+    (!known).then(|| format!("`{}` names nothing that the epoch in force knows: is it spelled right?", target.text()))
 }
 
 pub(super) async fn epoch(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -122,7 +136,7 @@ fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
 fn refuse_widening(shared: &Shared, published: &Published) -> Result<(), Problem> {
     let live = shared.live.load();
     let Some(engine) = live.engines.as_ref().and_then(|engines| engines.first()) else { return Ok(()) };
-    let engine = engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
     match engine.committed_realms().find(|realm| published.realm_mode(realm) == RealmMode::Public) {
         None => Ok(()),
         Some(realm) => {

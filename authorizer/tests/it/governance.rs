@@ -39,6 +39,52 @@ fn a_kill_switch_denies_what_it_names_until_it_is_released() {
 }
 
 #[test]
+fn a_switch_that_names_nothing_the_epoch_knows_is_thrown_with_a_warning() {
+    let site = Site::new();
+    let warned = |version, target: &str| {
+        let answer = site.switch(version, target, Power::Halt);
+        assert_eq!(answer.status, 200, "{target}");
+        answer.json()["warnings"].as_array().unwrap().len()
+    };
+    // Without a schema the epoch does not say which actions and subjects there are.
+    for (version, (target, warnings)) in (1..).zip([
+        ("global", 0),
+        ("policy reads", 0),
+        ("policy raeds", 1),
+        ("realm main", 0),
+        ("realm mian", 1),
+        ("action raed", 0),
+        ("subject Agnet::\"alice\"", 0),
+    ]) {
+        assert_eq!(warned(version, target), warnings, "{target}");
+    }
+    let content = verifier::epoch::EpochContent {
+        policies: vec![("all".into(), "@id(\"all\") permit(principal, action, resource);".into())],
+        schema: Some(
+            "entity Agent; entity Record; action read appliesTo { principal: Agent, resource: Record };".into(),
+        ),
+        trust: Some("[realms]\nmain = \"public\"\nlab = \"public\"\n".into()),
+        ..Default::default()
+    };
+    let deed = Deed::Epoch { number: 2, content: content.digest() };
+    let note = site.sign(&Act { origin: ORIGIN.into(), follows: 8, deed });
+    let policies = json!([{ "id": "all", "text": content.policies[0].1 }]);
+    let body = json!({ "policies": policies, "schema": content.schema, "trust": content.trust, "note": note });
+    assert_eq!(site.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes()).status, 200);
+    for (version, (target, warnings)) in (9..).zip([
+        ("action read", 0),
+        ("action raed", 1),
+        ("subject Agent::\"anyone\"", 0),
+        ("subject Agnet::\"alice\"", 1),
+        ("realm lab", 0),
+        ("realm other", 1),
+        ("policy reads", 1),
+    ]) {
+        assert_eq!(warned(version, target), warnings, "{target}");
+    }
+}
+
+#[test]
 fn an_act_is_refused_unless_it_is_signed_for_this_log_at_this_version() {
     let site = Site::new();
     let size = site.size();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 use verifier::act::{Deed, Power, Target};
 
 use crate::client::block_on;
@@ -54,6 +55,9 @@ impl Switch {
             client.post("/v1/switches", "text/plain; charset=utf-8", note.into_bytes()).await?.success()
         })?;
         println!("{}", answer.text()?);
+        for warning in answer.json()?.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+            eprintln!("warning: {}", warning.as_str().unwrap_or_default());
+        }
         Ok(Exit::Ok)
     }
 }
