@@ -14,7 +14,7 @@ use verifier::text::push_b64;
 
 use super::body::{self, MAX_BODY, MAX_ITEMS};
 use super::problem::{Code, Problem};
-use super::routes::{caller, room};
+use super::routes::{caller, not_allowed, room};
 use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
@@ -49,7 +49,12 @@ pub(super) async fn evaluations(worker: Data<Worker>, request: HttpRequest, payl
 }
 
 pub(super) async fn wrong_method(worker: Data<Worker>, request: HttpRequest) -> HttpResponse {
-    respond(&request, caller(&worker, &request).and_then(|_| Err(Code::MethodNotAllowed.into())))
+    respond(&request, caller(&worker, &request).and_then(|_| Err(not_allowed("POST"))))
+}
+
+/// The metadata names the base address by which clients come, and nobody has told it: there is none, with or without a key.
+pub(super) async fn metadata(request: HttpRequest) -> HttpResponse {
+    respond(&request, Err(Code::NotFound.into()))
 }
 
 fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpResponse {

@@ -103,18 +103,22 @@ fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String,
     Ok(out)
 }
 
-/// `?receipt=each|range|none&answer=full|brief`; anything else is refused, so that a typing error is not a default.
+/// `?receipt=each|range|none&answer=full|brief`; anything else is refused, and so is a parameter that is
+/// given twice: a typing error is not a default, and of two wishes none is the caller's.
 pub(super) fn style(query: &str) -> Result<Style, Problem> {
-    let mut style = Style::default();
+    let (mut receipts, mut brief) = (None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair {
-            "receipt=each" => style.receipts = Receipts::Each,
-            "receipt=range" => style.receipts = Receipts::Range,
-            "receipt=none" => style.receipts = Receipts::None,
-            "answer=full" => style.brief = false,
-            "answer=brief" => style.brief = true,
+        let twice = match pair {
+            "receipt=each" => receipts.replace(Receipts::Each).is_some(),
+            "receipt=range" => receipts.replace(Receipts::Range).is_some(),
+            "receipt=none" => receipts.replace(Receipts::None).is_some(),
+            "answer=full" => brief.replace(false).is_some(),
+            "answer=brief" => brief.replace(true).is_some(),
             _ => return Err(Code::InvalidQuery.into()),
+        };
+        if twice {
+            return Err(Problem::from(Code::InvalidQuery).because("a query parameter is given twice".into()));
         }
     }
-    Ok(style)
+    Ok(Style { receipts: receipts.unwrap_or_default(), brief: brief.unwrap_or_default() })
 }

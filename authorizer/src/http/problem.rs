@@ -131,11 +131,13 @@ pub struct Problem {
     pub item: Option<usize>,
     /// Further members of the problem document, as JSON text beginning with a comma.
     pub more: String,
+    /// For `405`: the methods that the path knows (RFC 9110 §10.2.1).
+    pub allow: Option<&'static str>,
 }
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Problem { code, detail: String::new(), item: None, more: String::new() }
+        Problem { code, detail: String::new(), item: None, more: String::new(), allow: None }
     }
 }
 
@@ -199,7 +201,7 @@ impl Problem {
     /// The answer as RFC 9457 problem+json.
     #[must_use]
     pub fn response(&self) -> HttpResponse {
-        let Problem { code, detail, item, more } = self;
+        let Problem { code, detail, item, more, allow: _ } = self;
         let mut body = format!(
             r#"{{"type":"urn:interlock:problem:{}","title":"{}","status":{},"code":"{0}""#,
             code.name(),
@@ -245,6 +247,9 @@ impl Problem {
                 response.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
             _ => {}
+        }
+        if let Some(methods) = self.allow {
+            response.insert_header((header::ALLOW, methods));
         }
         response
     }

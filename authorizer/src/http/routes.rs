@@ -1,10 +1,11 @@
 //! Which path goes where; what is common to all of them.
 //!
-//! Guarantees: a key is asked for before anything else is said, except for liveness and readiness.
+//! Guarantees: a key is asked for before anything else is said, except for liveness, readiness and
+//! AuthZEN's metadata, which is absent.
 
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::problem::{Code, Problem};
 use super::{authzen, decisions, governance, health, keys, permits, state};
@@ -13,34 +14,39 @@ use crate::worker::Worker;
 
 /// The decision API on one worker.
 pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
-    let other = || web::route().to(wrong_method);
     config
         .app_data(worker)
-        .service(web::resource("/v1/decisions").route(web::post().to(decisions::decide)).default_service(other()))
-        .service(
-            web::resource("/access/v1/evaluation")
-                .route(web::post().to(authzen::evaluation))
-                .default_service(web::route().to(authzen::wrong_method)),
-        )
-        .service(
-            web::resource("/access/v1/evaluations")
-                .route(web::post().to(authzen::evaluations))
-                .default_service(web::route().to(authzen::wrong_method)),
-        )
-        .service(web::resource("/v1/permits/{permit}").route(web::get().to(permits::show)).default_service(other()))
-        .service(web::resource("/v1/epochs").route(web::post().to(governance::epoch)).default_service(other()))
-        .service(web::resource("/v1/governance").route(web::get().to(state::show)).default_service(other()))
-        .service(web::resource("/v1/switches").route(web::post().to(governance::switch)).default_service(other()))
-        .service(
-            web::resource("/v1/keys")
-                .route(web::post().to(keys::create))
-                .route(web::get().to(keys::list))
-                .default_service(other()),
-        )
-        .service(web::resource("/v1/keys/{id}").route(web::delete().to(keys::revoke)).default_service(other()))
-        .service(web::resource("/livez").route(web::get().to(health::live)).default_service(other()))
-        .service(web::resource("/readyz").route(web::get().to(health::ready)).default_service(other()))
+        .service(at("/v1/decisions", "POST").route(web::post().to(decisions::decide)))
+        .service(authzen_at("/access/v1/evaluation").route(web::post().to(authzen::evaluation)))
+        .service(authzen_at("/access/v1/evaluations").route(web::post().to(authzen::evaluations)))
+        .service(web::resource("/.well-known/authzen-configuration").to(authzen::metadata))
+        .service(at("/v1/permits/{permit}", "GET").route(web::get().to(permits::show)))
+        .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))
+        .service(at("/v1/governance", "GET").route(web::get().to(state::show)))
+        .service(at("/v1/switches", "POST").route(web::post().to(governance::switch)))
+        .service(at("/v1/keys", "GET, POST").route(web::post().to(keys::create)).route(web::get().to(keys::list)))
+        .service(at("/v1/keys/{id}", "DELETE").route(web::delete().to(keys::revoke)))
+        .service(at("/livez", "GET").route(web::get().to(health::live)))
+        .service(at("/readyz", "GET").route(web::get().to(health::ready)))
         .default_service(web::route().to(unknown_path));
+}
+
+/// A path; every method but those allowed is told so, to whoever has a key.
+fn at(path: &str, allowed: &'static str) -> Resource {
+    let wrong = move |worker: Data<Worker>, request: HttpRequest| async move {
+        respond(caller(&worker, &request).and_then(|_| Err(not_allowed(allowed))))
+    };
+    web::resource(path).default_service(web::route().to(wrong))
+}
+
+/// As [`at`], answering as AuthZEN does.
+fn authzen_at(path: &str) -> Resource {
+    web::resource(path).default_service(web::route().to(authzen::wrong_method))
+}
+
+/// The path knows these methods only.
+pub(super) fn not_allowed(allowed: &'static str) -> Problem {
+    Problem { allow: Some(allowed), ..Problem::from(Code::MethodNotAllowed) }
 }
 
 /// Who calls; the first question of every handler.
@@ -81,10 +87,6 @@ pub fn room(worker: &Worker) -> Result<(), Problem> {
 /// An answer out of either branch.
 pub fn respond(result: Result<HttpResponse, Problem>) -> HttpResponse {
     result.unwrap_or_else(|problem| problem.response())
-}
-
-async fn wrong_method(worker: Data<Worker>, request: HttpRequest) -> HttpResponse {
-    respond(caller(&worker, &request).and_then(|_| Err(Code::MethodNotAllowed.into())))
 }
 
 async fn unknown_path(worker: Data<Worker>, request: HttpRequest) -> HttpResponse {

@@ -268,3 +268,16 @@ fn a_native_request_is_no_authzen_request_and_the_other_way_round() {
     extra["evaluations"] = json!([]);
     assert_eq!(site.post("/v1/decisions", &extra).code(), "unknown_field");
 }
+
+#[test]
+fn without_a_base_address_there_is_no_metadata_for_anybody() {
+    let site = site();
+    let path = "/.well-known/authzen-configuration";
+    for headers in [vec![], vec![("Authorization", bearer(&site.key))], vec![("Authorization", "Bearer x".into())]] {
+        let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        headers.push(("X-Request-ID", "r-1"));
+        let answer = site.call("GET", path, &headers, b"");
+        assert_eq!((answer.status, answer.header("x-request-id")), (404, Some("r-1")));
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
+}

@@ -77,7 +77,14 @@ fn every_bad_body_is_refused_with_its_code_and_nothing_is_recorded() {
     }
     let encoded = [("Authorization", &*bearer(&site.key)), ("Content-Type", JSON), ("Content-Encoding", "gzip")];
     assert_eq!(site.call("POST", "/v1/decisions", &encoded, good.as_bytes()).code(), "content_encoding");
-    assert_eq!(site.send("/v1/decisions?receipt=some", JSON, good.as_bytes()).code(), "invalid_query");
+    for query in ["receipt=some", "receipt=each&receipt=none", "receipt=each&receipt=each", "answer=full&answer=brief"]
+    {
+        assert_eq!(
+            site.send(&format!("/v1/decisions?{query}"), JSON, good.as_bytes()).code(),
+            "invalid_query",
+            "{query}"
+        );
+    }
     assert_eq!(site.size(), before, "nothing was recorded");
 }
 
@@ -107,7 +114,22 @@ fn a_body_that_does_not_arrive_is_given_up() {
 #[test]
 fn unknown_paths_and_methods_are_told_apart_only_to_a_key_holder() {
     let site = Site::new();
-    assert_eq!(site.get("/v1/decisions").code(), "method_not_allowed");
+    for (method, path, allowed) in [
+        ("GET", "/v1/decisions", "POST"),
+        ("DELETE", "/v1/keys", "GET, POST"),
+        ("GET", "/v1/keys/0123456789ab", "DELETE"),
+        ("POST", "/v1/permits/00000000000000000000000000000000", "GET"),
+        ("PUT", "/v1/epochs", "POST"),
+        ("GET", "/v1/switches", "POST"),
+        ("POST", "/v1/governance", "GET"),
+        ("POST", "/readyz", "GET"),
+    ] {
+        let answer = site.call(method, path, &[("Authorization", &bearer(&site.key))], b"");
+        assert_eq!((answer.status, answer.code().as_str()), (405, "method_not_allowed"), "{path}");
+        assert_eq!(answer.header("allow"), Some(allowed), "{path}");
+    }
+    let authzen = site.get("/access/v1/evaluation");
+    assert_eq!((authzen.status, authzen.header("allow")), (405, Some("POST")));
     assert_eq!(site.get("/v2").code(), "not_found");
     assert_eq!(site.get("/v1/permits/nonsense").code(), "not_found");
     assert_eq!(site.get("/v1/permits/00000000000000000000000000000000").code(), "not_found");
