@@ -100,10 +100,13 @@ pub fn create_in(
     Memory::create(&files, memory, identity.id)?.remember(&Remembered::of(&head))?;
     sync_parent(&files, memory)?;
 
-    // If we crash before this, there is no log: opening says so, creating again asks for an empty directory.
-    files.write_new(&layout.log_toml(), Mode::New, identity.to_toml()?.as_bytes())?;
+    let fresh = dir.join("log.toml.new");
+    files.write_new(&fresh, Mode::New, identity.to_toml()?.as_bytes())?;
     files.sync_dir(dir)?;
     sync_parent(&files, dir)?;
+    // If we crash before this, there is no log: opening says so, creating again asks for an empty directory. After it, everything is there.
+    files.rename(&fresh, &layout.log_toml())?;
+    files.sync_dir(dir)?;
     Ok(identity.key)
 }
 

@@ -6,15 +6,16 @@
 //! The model: a write is in the page cache at once and on the medium only after a sync of its file; a new, renamed or removed name is on
 //! the medium only after a sync of its directory. A failed sync *forgets* what it should have written, as Linux does: the page cache
 //! keeps the bytes, a second sync "succeeds", the medium never sees them. [`Ram::restart`] is a new process on the same machine,
-//! [`Ram::power_loss`] leaves what the medium has.
+//! [`Ram::power_loss`] leaves what the medium has, [`Ram::power_loss_keeping`] that and an arbitrary part of what was on its way.
 //!
-//! Does not: keep a random subset of un-synced bytes at a power loss; it loses them all.
+//! Does not: let the medium lie. What a successful sync covered is there.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+mod loss;
 mod process;
 
 pub use process::Process;
@@ -47,6 +48,21 @@ pub enum Fault {
     Fail(io::ErrorKind),
     /// It fails with this error although its effect is there.
     FailKept(io::ErrorKind),
+    /// A write puts down its first half and then fails with this error; anything else fails without effect.
+    Short {
+        /// The error.
+        error: io::ErrorKind,
+        /// The half can still reach the medium; else only the page cache has it.
+        kept: bool,
+    },
+    /// A sync fails with this error after a part of what it should have written, chosen by the seed, has reached the medium; the rest is
+    /// forgotten. Anything else fails without effect.
+    Torn {
+        /// The error.
+        error: io::ErrorKind,
+        /// Chooses the part.
+        seed: u64,
+    },
     /// The process is gone: this and every later operation fails without effect, until [`Ram::restart`].
     Kill,
     /// It never returns, until [`Ram::release`]; then it happens.
@@ -66,6 +82,14 @@ pub struct Rule {
     pub fault: Fault,
 }
 
+/// A fault to come and the operations that it waits for.
+#[derive(Clone, Debug)]
+struct Due {
+    rule: Rule,
+    /// The path is the whole path.
+    exact: bool,
+}
+
 /// The disk, as whoever breaks it sees it; clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct Ram(Arc<Shared>);
@@ -76,22 +100,25 @@ struct Shared {
     released: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// Names as a process sees them, and as the medium has them.
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
+    /// What happened to names since their directories were synced, oldest first.
+    name_changes: Vec<NameChange>,
     files: Vec<Node>,
     locks: Vec<PathBuf>,
-    rules: Vec<Rule>,
+    rules: Vec<Due>,
     killed: bool,
     /// Raised by a restart: handles and locks of an earlier process are void.
     life: u64,
     open_gates: u64,
     operations: u64,
+    history: Option<Vec<(Op, PathBuf)>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     directory: bool,
     mode: u32,
@@ -100,10 +127,37 @@ struct Node {
     dirty: Vec<Change>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
     Bytes(usize, Vec<u8>),
     Length(usize),
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Put(PathBuf, usize),
+    Gone(PathBuf),
+    Moved { from: PathBuf, to: PathBuf, id: usize },
+}
+
+impl NameChange {
+    /// The directory that must be synced for it. Names move inside one directory only.
+    fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Put(path, _) | Self::Gone(path) | Self::Moved { to: path, .. } => path.parent(),
+        }
+    }
+
+    fn apply(&self, to: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Put(path, id) => _ = to.insert(path.clone(), *id),
+            Self::Gone(path) => _ = to.remove(path),
+            Self::Moved { from, to: path, id } => {
+                to.remove(from);
+                to.insert(path.clone(), *id);
+            }
+        }
+    }
 }
 
 impl Change {
@@ -133,9 +187,40 @@ impl Ram {
         Process { ram: self.clone(), life: self.state().life }
     }
 
+    /// Another disk with the same content, for a process that starts now.
+    pub fn fork(&self) -> Self {
+        let mut state = self.state().clone();
+        state.locks.clear();
+        state.rules.clear();
+        state.killed = false;
+        state.life += 1;
+        Self(Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }))
+    }
+
     /// Adds a fault to come.
     pub fn fault(&self, rule: Rule) {
-        self.state().rules.push(rule);
+        self.state().rules.push(Due { rule, exact: false });
+    }
+
+    /// Adds a fault to come at the `nth` operation of this kind on exactly this path.
+    pub fn fault_at(&self, op: Op, path: &Path, nth: u64, fault: Fault) {
+        let rule = Rule { op: Some(op), path: path.to_string_lossy().into_owned(), nth, fault };
+        self.state().rules.push(Due { rule, exact: true });
+    }
+
+    /// How many faults are still to come.
+    pub fn faults_left(&self) -> usize {
+        self.state().rules.len()
+    }
+
+    /// From now on, every operation is written down.
+    pub fn record(&self) {
+        self.state().history = Some(Vec::new());
+    }
+
+    /// The operations since [`Ram::record`].
+    pub fn history(&self) -> Vec<(Op, PathBuf)> {
+        self.state().history.clone().unwrap_or_default()
     }
 
     /// Lets every hanging operation go on, and forgets all faults to come.
@@ -160,12 +245,15 @@ impl Ram {
     /// Power is lost and comes back: only what was synced is there.
     pub fn power_loss(&self) {
         self.restart();
-        let mut state = self.state();
-        state.names = state.durable_names.clone();
-        for file in &mut state.files {
-            file.dirty.clear();
-            file.cache = file.medium.clone();
-        }
+        self.state().lose(&mut |_| false);
+    }
+
+    /// Power is lost and comes back: what was synced is there, and of what was not, a part that the seed chooses: whole changes, sectors or
+    /// single bytes, lengths without their bytes, names without their files' content and the other way round.
+    pub fn power_loss_keeping(&self, seed: u64) {
+        self.restart();
+        let mut choice = loss::Choice::new(seed);
+        self.state().lose(&mut |what| choice.keeps(what));
     }
 
     /// How many operations but reads there were so far.
@@ -183,6 +271,7 @@ impl Ram {
     /// Puts the disk back to an earlier [`Ram::snapshot`] of the files under `dir`, durably: a restored backup.
     pub fn restore(&self, dir: &Path, snapshot: &BTreeMap<PathBuf, Vec<u8>>) {
         let mut state = self.state();
+        state.name_changes.retain(|change| change.dir().is_none_or(|parent| !parent.starts_with(dir)));
         let doomed: Vec<_> = state.names.keys().filter(|p| p.starts_with(dir)).cloned().collect();
         for path in doomed {
             if state.names.get(&path).and_then(|id| state.files.get(*id)).is_some_and(|file| !file.directory) {
@@ -227,9 +316,11 @@ impl Ram {
 impl State {
     fn due(&mut self, op: Op, path: &Path) -> Option<Fault> {
         let mut due = None;
-        for (position, rule) in self.rules.iter_mut().enumerate() {
+        for (position, Due { rule, exact }) in self.rules.iter_mut().enumerate() {
             let meant = rule.op.map_or(op != Op::Read, |wanted| wanted == op);
-            if !meant || !path.to_string_lossy().contains(&rule.path) {
+            let there =
+                if *exact { path == Path::new(&rule.path) } else { path.to_string_lossy().contains(&rule.path) };
+            if !meant || !there {
                 continue;
             }
             match rule.nth.checked_sub(1) {

@@ -3,9 +3,11 @@
 
 mod checks;
 mod common;
+mod faults;
 mod http;
 mod memory;
 mod proofs;
 mod recovery;
 mod round_trip;
 mod threats;
+mod world;

@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use super::{Change, Fault, Op, Ram, State};
+use super::loss::{Choice, Unsynced};
+use super::{Change, Fault, NameChange, Op, Ram, State};
 use crate::storage::{LockGuard, Mode, Storage, Stored};
 
 /// The disk as one process sees it. After [`Ram::restart`] every operation of an earlier process fails without effect.
@@ -17,6 +18,17 @@ pub struct Process {
 impl Process {
     /// Runs one operation under the faults to come.
     fn run<T>(&self, op: Op, path: &Path, effect: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        self.run_on(op, path, None, |state, _| effect(state))
+    }
+
+    /// As [`Process::run`], on an open file. The effect learns how much of it is to happen.
+    fn run_on<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        file: Option<usize>,
+        effect: impl FnOnce(&mut State, Extent) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut state = self.ram.state();
         if state.killed || state.life != self.life {
             return Err(io::Error::other("the process was killed"));
@@ -24,18 +36,29 @@ impl Process {
         if op != Op::Read {
             state.operations += 1;
         }
+        if let Some(history) = &mut state.history {
+            history.push((op, path.to_owned()));
+        }
         match state.due(op, path) {
-            None => effect(&mut state),
-            Some(Fault::Fail(kind)) => {
-                if op == Op::Sync {
-                    let id = state.find(path)?;
-                    if let Some(file) = state.files.get_mut(id) {
-                        file.dirty.clear();
-                    }
-                }
-                Err(kind.into())
+            None => effect(&mut state, Extent::Whole),
+            Some(Fault::Short { error, kept }) if op == Op::Write => {
+                effect(&mut state, Extent::Half { kept }).and(Err(error.into()))
             }
-            Some(Fault::FailKept(kind)) => effect(&mut state).and(Err(kind.into())),
+            Some(Fault::Fail(error) | Fault::Short { error, .. }) => {
+                state.forget(op, path, file, &mut |_| false);
+                Err(error.into())
+            }
+            Some(Fault::Torn { error, seed }) => {
+                let mut choice = Choice::new(seed);
+                state.forget(op, path, file, &mut |what| choice.keeps(what));
+                Err(error.into())
+            }
+            Some(Fault::FailKept(error)) => {
+                let done = effect(&mut state, Extent::Whole);
+                // What was made is let go of again, and may want the disk for that.
+                drop(state);
+                done.and(Err(error.into()))
+            }
             Some(Fault::Kill) => {
                 state.killed = true;
                 Err(io::Error::other("the process was killed"))
@@ -48,9 +71,48 @@ impl Process {
                 if state.life != self.life {
                     return Err(io::Error::other("the process was killed"));
                 }
-                effect(&mut state)
+                effect(&mut state, Extent::Whole)
             }
         }
+    }
+}
+
+/// How much of a write happens.
+#[derive(Clone, Copy, Debug)]
+enum Extent {
+    Whole,
+    /// The first half; it can reach the medium only if it is kept.
+    Half {
+        kept: bool,
+    },
+}
+
+impl State {
+    /// A sync fails: a part of what it covered reaches the medium. What a file's sync did not write is forgotten.
+    fn forget(&mut self, op: Op, path: &Path, file: Option<usize>, keeps: &mut dyn FnMut(Unsynced) -> bool) {
+        if op == Op::Sync
+            && let Some(file) = file.and_then(|id| self.files.get_mut(id))
+        {
+            for change in file.dirty.drain(..) {
+                change.keep_part(&mut file.medium, keeps);
+            }
+        }
+        if op == Op::SyncDir {
+            let (here, elsewhere) = self.name_changes.drain(..).partition(|change| change.dir() == Some(path));
+            self.name_changes = elsewhere;
+            for change in Vec::<NameChange>::into_iter(here) {
+                match keeps(Unsynced::Name) {
+                    true => change.apply(&mut self.durable_names),
+                    false => self.name_changes.push(change),
+                }
+            }
+        }
+    }
+
+    /// A name changes for every process; for the medium only with its directory.
+    fn change_name(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
     }
 }
 
@@ -66,7 +128,7 @@ impl Storage for Process {
                     state.find(parent)?;
                 }
                 let id = state.add(false, if mode == Mode::NewSecret { 0o600 } else { 0o644 });
-                state.names.insert(path.to_owned(), id);
+                state.change_name(NameChange::Put(path.to_owned(), id));
                 Ok(id)
             })?,
         };
@@ -90,7 +152,7 @@ impl Storage for Process {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             let id = state.add(true, if secret { 0o700 } else { 0o755 });
-            state.names.insert(dir.to_owned(), id);
+            state.change_name(NameChange::Put(dir.to_owned(), id));
             // The parents are somebody else's: they have always been there.
             for parent in dir.ancestors().skip(1) {
                 if state.find(parent).is_err() {
@@ -105,14 +167,18 @@ impl Storage for Process {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Op::Rename, from, |state| {
-            let id = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            state.names.insert(to.to_owned(), id);
+            let id = state.find(from)?;
+            state.change_name(NameChange::Moved { from: from.to_owned(), to: to.to_owned(), id });
             Ok(())
         })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.run(Op::Remove, path, |state| state.names.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into()))
+        self.run(Op::Remove, path, |state| {
+            state.find(path)?;
+            state.change_name(NameChange::Gone(path.to_owned()));
+            Ok(())
+        })
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -136,6 +202,7 @@ impl Storage for Process {
             state.durable_names.retain(|path, _| !child(path));
             let now: Vec<_> = state.names.iter().filter(|(p, _)| child(p)).map(|(p, id)| (p.clone(), *id)).collect();
             state.durable_names.extend(now);
+            state.name_changes.retain(|change| change.dir() != Some(dir));
             Ok(())
         })
     }
@@ -158,7 +225,7 @@ impl Storage for Process {
             }
             if state.find(path).is_err() {
                 let id = state.add(false, 0o644);
-                state.names.insert(path.to_owned(), id);
+                state.change_name(NameChange::Put(path.to_owned(), id));
             }
             state.locks.push(path.to_owned());
             let guard = Held { process: self.clone(), path: path.to_owned() };
@@ -208,16 +275,24 @@ impl Stored for Handle {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.change(Op::Write, Change::Bytes(at, bytes.to_vec()))
+        self.process.run_on(Op::Write, &self.path, Some(self.id), |state, extent| {
+            let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+            let (part, kept) = match extent {
+                Extent::Whole => (bytes, true),
+                Extent::Half { kept } => (half, kept),
+            };
+            self.change(state, Change::Bytes(at, part.to_vec()), kept)
+        })
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.change(Op::Truncate, Change::Length(len))
+        self.process
+            .run_on(Op::Truncate, &self.path, Some(self.id), |state, _| self.change(state, Change::Length(len), true))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.process.run(Op::Sync, &self.path, |state| {
+        self.process.run_on(Op::Sync, &self.path, Some(self.id), |state, _| {
             let file = state.file(self.id)?;
             for change in file.dirty.drain(..) {
                 change.apply(&mut file.medium);
@@ -228,12 +303,12 @@ impl Stored for Handle {
 }
 
 impl Handle {
-    fn change(&self, op: Op, change: Change) -> io::Result<()> {
-        self.process.run(op, &self.path, |state| {
-            let file = state.file(self.id)?;
-            change.apply(&mut file.cache);
+    fn change(&self, state: &mut State, change: Change, kept: bool) -> io::Result<()> {
+        let file = state.file(self.id)?;
+        change.apply(&mut file.cache);
+        if kept {
             file.dirty.push(change);
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
