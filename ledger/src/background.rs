@@ -1,9 +1,12 @@
-//! The thread behind the writer: files keys, and makes derived files durable when a segment is closed.
+//! The thread behind the writer: files keys, makes derived files durable when a segment is closed, and seals closed segments.
 //!
-//! Why: neither is needed for an answer, so neither may stand between a batch and its answer.
+//! Why: none of it is needed for an answer, so none may stand between a batch and its answer. Sealing comes last, a block at a time: between
+//! two blocks whatever else there is to do is done.
 //!
-//! Guarantees: it never falls behind by more than [`MAX_BEHIND`] entries, the writer waits instead; when it meets an I/O error the ledger is
-//! poisoned. Does not: touch journal, vault or memory.
+//! Guarantees: it never falls behind by more than [`MAX_BEHIND`] entries, the writer waits instead; when it meets an I/O error with keys or
+//! mark the ledger is poisoned. One while sealing leaves the segment raw and the log running: the file that failed is not part of the log.
+//! (Should a sync of the journal's directory fail there, a file system that has lost a name says so at every later sync too, the writer's
+//! among them.) Does not: touch the vault, the memory, or a segment that may still grow.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,7 @@ use std::thread::JoinHandle;
 use crate::derived::Mark;
 use crate::layout::Layout;
 use crate::reader::Shared;
+use crate::seal::{SealError, Sealer};
 use crate::storage::{Files, IoFailure};
 
 /// Permit ids of so many entries wait at most: 24 MiB, and a look-up that walks over them stays below some milliseconds.
@@ -37,6 +41,12 @@ struct Todo {
     closing: bool,
     filed: u64,
     stopped: bool,
+    /// Look for segments to seal.
+    seal: bool,
+    /// Some are being sealed.
+    sealing: bool,
+    sealed: u64,
+    seal_failure: Option<SealError>,
 }
 
 impl Desk {
@@ -50,10 +60,16 @@ impl Desk {
 }
 
 impl Background {
-    /// Starts the thread; everything below `size` is filed already.
-    pub(crate) fn start(files: &Files, layout: &Layout, shared: &Arc<Shared>, size: u64) -> Result<Self, IoFailure> {
-        let desk =
-            Arc::new(Desk { todo: Mutex::new(Todo { size, filed: size, ..Todo::default() }), ..Desk::default() });
+    /// Starts the thread; everything below `size` is filed already. With `seal` it looks for segments that an earlier process left raw.
+    pub(crate) fn start(
+        files: &Files,
+        layout: &Layout,
+        shared: &Arc<Shared>,
+        size: u64,
+        seal: bool,
+    ) -> Result<Self, IoFailure> {
+        let todo = Mutex::new(Todo { size, filed: size, seal, ..Todo::default() });
+        let desk = Arc::new(Desk { todo, ..Desk::default() });
         let worker =
             Worker { files: files.clone(), layout: layout.clone(), shared: shared.clone(), desk: desk.clone() };
         let thread = std::thread::Builder::new().name("ledger-index".to_owned()).spawn(move || worker.run());
@@ -71,6 +87,24 @@ impl Background {
     pub(crate) fn mark(&self, mark: Mark) {
         self.desk.todo().mark = Some(mark);
         self.desk.changed.notify_all();
+    }
+
+    /// A closed segment is followed by published entries: seal it some time.
+    pub(crate) fn seal(&self) {
+        self.desk.todo().seal = true;
+        self.desk.changed.notify_all();
+    }
+
+    /// Seals whatever can be sealed and waits for it: how many segments were, and the last failure.
+    pub(crate) fn seal_now(&self) -> Result<u64, SealError> {
+        let mut todo = self.desk.todo();
+        let before = todo.sealed;
+        (todo.seal, todo.seal_failure) = (true, None);
+        self.desk.changed.notify_all();
+        while (todo.seal || todo.sealing) && !todo.stopped {
+            todo = self.desk.wait(todo);
+        }
+        todo.seal_failure.take().map_or(Ok(todo.sealed - before), Err)
     }
 
     /// Waits while too much is left to do.
@@ -109,23 +143,41 @@ impl Worker {
     }
 
     fn work(&self) -> Result<(), IoFailure> {
+        let mut sealer = Sealer::default();
         loop {
-            let (size, mark) = {
+            let (size, mark, seal) = {
                 let mut todo = self.desk.todo();
-                while todo.filed == todo.size && todo.mark.is_none() && !todo.closing {
+                while todo.filed == todo.size && todo.mark.is_none() && !todo.seal && !todo.sealing && !todo.closing {
                     todo = self.desk.wait(todo);
                 }
-                if todo.filed == todo.size && todo.mark.is_none() {
+                if todo.filed == todo.size && todo.mark.is_none() && todo.closing {
+                    sealer.give_up(&self.shared.journal);
                     return Ok(());
                 }
-                (todo.size, todo.mark.take())
+                todo.sealing |= todo.seal;
+                (todo.size, todo.mark.take(), std::mem::take(&mut todo.seal))
             };
             if let Some(mark) = mark {
                 mark.set(&self.files, &self.layout, &self.shared.identity.id, &self.shared.levels, &self.shared.rows)?;
             }
             self.shared.keys.file(size)?;
-            self.desk.todo().filed = size;
+            if seal {
+                sealer.look(&self.shared.journal, size);
+            }
+            let sealing = !self.shared.poisoned.load(Ordering::Acquire) && sealer.step(&self.shared.journal);
+            {
+                let mut todo = self.desk.todo();
+                todo.filed = size;
+                todo.sealing = sealing;
+                todo.sealed = sealer.sealed;
+                if let Some(failure) = sealer.failure.take() {
+                    todo.seal_failure = Some(failure);
+                }
+            }
             self.desk.changed.notify_all();
+            if sealing {
+                std::thread::yield_now();
+            }
         }
     }
 }

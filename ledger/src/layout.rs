@@ -83,9 +83,23 @@ pub(crate) fn segment_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
+/// The name of a segment's sealed form.
+pub(crate) fn sealed_name(first: u64) -> String {
+    format!("{first:020}.sealed")
+}
+
 /// The first index that a segment's name states; `None` for any other name.
 pub(crate) fn segment_first(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
+    first_of(name, ".seg")
+}
+
+/// The first index that the name of a sealed form states; `None` for any other name.
+pub(crate) fn sealed_first(name: &str) -> Option<u64> {
+    first_of(name, ".sealed")
+}
+
+fn first_of(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
@@ -177,6 +191,7 @@ mod tests {
     #[test]
     fn a_segments_name_has_one_spelling() {
         assert_eq!(segment_first(&segment_name(17)), Some(17));
+        assert_eq!((sealed_first(&sealed_name(17)), segment_first(&sealed_name(17))), (Some(17), None));
         for other in ["17.seg", "0000000000000000001x.seg", "00000000000000000017", "+0000000000000000017.seg"] {
             assert_eq!(segment_first(other), None, "{other}");
         }

@@ -22,6 +22,7 @@ use crate::layout::Layout;
 use crate::memory::{Memory, Remembered};
 use crate::reader::{Published, Shared};
 use crate::rows::Row;
+use crate::seal::SealError;
 use crate::segments::Tail;
 use crate::storage::{Files, IoFailure, LockGuard, Mode};
 use crate::vault;
@@ -75,6 +76,10 @@ pub struct Ledger {
     pub(crate) segment_bytes: u64,
     pub(crate) vault_head: Vec<u8>,
     pub(crate) background: Background,
+    /// Closed segments are sealed in the background.
+    pub(crate) seal: bool,
+    /// The journal went on in a new segment that nothing is published in yet.
+    pub(crate) rolled: bool,
     pub(crate) _lock: Box<dyn LockGuard>,
 }
 
@@ -99,6 +104,15 @@ impl Ledger {
             self.poison(&failure);
             AppendError::Io(failure)
         })
+    }
+
+    /// Seals every journal segment that can be and is not (see `sealed.rs`), and waits for it: all but the last, and one before it while
+    /// that is empty. Answers how many were sealed now.
+    ///
+    /// # Errors
+    /// The last failure, if there was one: the segments that it concerns stay as they were, and the log goes on.
+    pub fn seal(&self) -> Result<u64, SealError> {
+        self.background.seal_now()
     }
 
     /// The published size.
@@ -137,7 +151,12 @@ impl Ledger {
         // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
         self.derived.accept();
         self.last_ms = time_ms;
-        Ok(Appended { first, head: self.publish(batch, first, head) })
+        let head = self.publish(batch, first, head);
+        if self.seal && self.rolled {
+            self.background.seal();
+        }
+        self.rolled = false;
+        Ok(Appended { first, head })
     }
 
     /// Goes on in new segments where the old ones are full; answers whether the body is to be synced while it is hashed.
@@ -146,7 +165,7 @@ impl Ledger {
             // The segment is full and everything in it published: from here on an opening need not read it.
             self.background.mark(self.mark());
         }
-        self.journal.roll_if_full(&self.shared.journal, first, self.segment_bytes)?;
+        self.rolled |= self.journal.roll_if_full(&self.shared.journal, first, self.segment_bytes)?;
         if batch.parts_count > 0 {
             self.vault.roll_if_full(&self.shared.vault, first, self.segment_bytes)?;
         }

@@ -13,6 +13,7 @@ use crate::memory::{Memory, MemoryError};
 use crate::reader::{ReadError, Reader};
 use crate::recover::Unrecovered;
 use crate::rows::RowError;
+use crate::sealed::{Damage, SegmentError};
 use crate::segments::Segments;
 use crate::signer::{Signer, SignerError};
 use crate::storage::disk::Disk;
@@ -29,12 +30,14 @@ pub struct Options {
     pub accept_memory_loss: bool,
     /// Bytes after which journal and vault go on in a new segment; [`SEGMENT_BYTES`] but where many segments are to be seen.
     pub segment_bytes: u64,
+    /// Full segments of the journal are sealed in the background; without, only by [`Ledger::seal`].
+    pub seal: bool,
 }
 
 impl Options {
     /// The log in `dir`, with its memory at the default place.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), memory: None, accept_memory_loss: false, segment_bytes: SEGMENT_BYTES }
+        Self { dir: dir.into(), memory: None, accept_memory_loss: false, segment_bytes: SEGMENT_BYTES, seal: true }
     }
 }
 
@@ -75,8 +78,8 @@ pub enum OpenError {
     /// The directory is older than what was published.
     #[error("`{file}` remembers a head of size {remembered}, but the log ends at {size}: it is an older copy or has lost entries, and would fork if it went on", file = file.display())]
     MemoryAhead { file: PathBuf, remembered: u64, size: u64 },
-    /// An older memory, and a recorded I/O error: what was published above it cannot be told from what was not.
-    #[error("`{file}` remembers a head of size {remembered}, but {published} entries were published before the I/O error: it is an older copy", file = file.display())]
+    /// An older memory beside what was certainly published: sealed segments, or the mark in a log whose last writer met an I/O error.
+    #[error("`{file}` remembers a head of size {remembered}, but at least {published} entries were published: it is an older copy (restore the newer one, or remove it and accept its loss, which is recorded)", file = file.display())]
     MemoryBehind { file: PathBuf, remembered: u64, published: u64 },
     /// The directory holds another history than what was published.
     #[error("`{file}` remembers a head of size {size} with another root: this directory is a fork of the published log", file = file.display())]
@@ -106,6 +109,15 @@ impl From<ReadError> for OpenError {
         match error {
             ReadError::Io(failure) => Self::Io(failure),
             other => Self::Entry(other),
+        }
+    }
+}
+
+impl From<SegmentError> for OpenError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Io(failure) => Self::Io(failure),
+            SegmentError::Damaged(Damage { file, index, why }) => Self::BrokenFrame { file, offset: 0, index, why },
         }
     }
 }
@@ -162,6 +174,7 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     let accept_memory_loss = options.accept_memory_loss;
     Ok(Unrecovered {
         segment_bytes,
+        seal: options.seal,
         files,
         layout,
         lock,

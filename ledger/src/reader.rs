@@ -20,6 +20,7 @@ use crate::keys::Keys;
 use crate::layout::Identity;
 use crate::levels::Levels;
 use crate::rows::{Row, RowError, Rows};
+use crate::sealed::{Damage, SegmentError};
 use crate::segments::Segments;
 use crate::signer::Signer;
 use crate::storage::IoFailure;
@@ -81,6 +82,15 @@ pub enum ReadError {
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] IoFailure),
+}
+
+impl From<SegmentError> for ReadError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Io(failure) => Self::Io(failure),
+            SegmentError::Damaged(Damage { file, index, .. }) => Self::Damaged { file, index },
+        }
+    }
 }
 
 impl From<RowError> for ReadError {
@@ -180,7 +190,7 @@ impl Reader {
             return decision();
         }
         let lost = |_: std::io::Error| ReadError::Lost { index };
-        let file = match self.shared.vault.reading(row.vault_segment) {
+        let file = match self.shared.vault.reading_vault(row.vault_segment) {
             Ok(file) => file,
             Err(failure) if failure.source.kind() == std::io::ErrorKind::NotFound => return Err(lost(failure.source)),
             Err(failure) => return Err(failure.into()),
@@ -281,6 +291,11 @@ impl Reader {
 
     fn published(&self) -> Arc<Published> {
         self.shared.published.load_full()
+    }
+
+    /// The segment that holds a published entry.
+    pub(crate) fn segment_of(&self, index: u64) -> Result<u64, ReadError> {
+        Ok(self.find(index, &self.published())?.1.segment)
     }
 
     fn find(&self, index: u64, published: &Published) -> Result<(u64, Row), ReadError> {

@@ -12,6 +12,7 @@
 //! | has whole frames above it | perhaps only in the page cache: rewritten to a new segment, synced, then the old tail is cut, then signed |
 //! | has frames above it after a recorded I/O error | not believed: cut |
 //! | has something broken above it | a torn tail: cut |
+//! | has a sealed segment that ends above it | an older memory: what is sealed was published, and later entries too: refused |
 //! | has no whole frame above it, and the memory's other slot is damaged | not a torn write, whose frame would be durable: refused |
 //!
 //! Guarantees: nothing below the remembered head is ever rewritten; nothing is signed before what it covers is durable; the cost does not
@@ -28,6 +29,7 @@ use crate::background::Background;
 use crate::batch::{Batch, BatchError};
 use crate::create::sync_parent;
 use crate::derived::{Derived, Mark};
+use crate::frame::FrameHeader;
 use crate::head::Head;
 use crate::keys::{Keys, RUN};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER};
@@ -37,6 +39,8 @@ use crate::open::OpenError;
 use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::Row;
 use crate::scan::{Frame, JournalScan, Step, VaultFrame, VaultScan};
+use crate::seal;
+use crate::sealed::SegmentError;
 use crate::segments::{Segments, Tail};
 use crate::signer::Signer;
 use crate::storage::{Files, LockGuard};
@@ -56,11 +60,13 @@ pub(crate) struct Unrecovered {
     pub(crate) journal: Segments,
     pub(crate) vault: Segments,
     pub(crate) segment_bytes: u64,
+    pub(crate) seal: bool,
 }
 
 impl Unrecovered {
     pub(crate) fn recover(self, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
         self.journal.remove_left_overs()?;
+        self.settle_forms()?;
         // Derived directories may have been deleted: whatever they held is made again.
         for dir in [self.layout.tree(), self.layout.index()] {
             if !self.files.exists(&dir)? {
@@ -85,6 +91,41 @@ impl Unrecovered {
         self.finish(derived, tail, vault, last, now_ms)
     }
 
+    /// Finishes a sealing that was interrupted when both forms of a segment stood there: the raw one goes only after it was compared once more.
+    fn settle_forms(&self) -> Result<(), OpenError> {
+        let raw = self.journal.list_raw()?;
+        for first in self.journal.list_sealed()?.into_iter().filter(|first| raw.binary_search(first).is_ok()) {
+            if !seal::is_same(&self.journal, first)? {
+                let file = self.journal.path(first);
+                let why = "its sealed form beside it holds something else; one of the two is damaged";
+                return Err(OpenError::BrokenFrame { file, offset: 0, index: first, why });
+            }
+            self.journal.drop_raw(first)?;
+        }
+        Ok(())
+    }
+
+    /// A segment is sealed only after entries of the next one were published: nothing that is remembered ends before, and the next one is
+    /// there.
+    fn check_sealed(&self, certain: u64) -> Result<(), OpenError> {
+        let Some(last) = self.journal.list_sealed()?.last().copied() else { return Ok(()) };
+        let end = match self.journal.sealed(last) {
+            Ok(sealed) => sealed.map_or(last, |sealed| sealed.end()),
+            // Whoever comes to it finds it broken; how far it reaches cannot be told.
+            Err(SegmentError::Damaged(_)) => last,
+            Err(SegmentError::Io(failure)) => return Err(failure.into()),
+        };
+        if self.memory.is_some() && certain <= end {
+            let (file, remembered, published) = (self.memory_path.clone(), certain, end + 1);
+            return Err(OpenError::MemoryBehind { file, remembered, published });
+        }
+        if self.journal.list()?.last() == Some(&last) {
+            let (file, why) = (self.journal.path(end), "the segment is missing");
+            return Err(OpenError::BrokenFrame { file, offset: 0, index: end, why });
+        }
+        Ok(())
+    }
+
     /// Derives tree and rows for all that is certainly published: up to the remembered head, or, if that is lost, to the last segment.
     fn derive(&self) -> Result<(Derived, Certain), OpenError> {
         let mark = Mark::read(&self.files, &self.layout, &self.identity.id)?;
@@ -92,6 +133,7 @@ impl Unrecovered {
             Some((_, slots)) => slots.head.size,
             None => self.journal.list()?.last().copied().unwrap_or(0).max(mark.map_or(0, |mark| mark.size)),
         };
+        self.check_sealed(certain)?;
         if let Some(mark) = mark.filter(|mark| mark.size > certain)
             && self.files.exists(&self.layout.poisoned())?
         {
@@ -129,7 +171,9 @@ impl Unrecovered {
             let frame = match scan.step()? {
                 Step::Frame(frame) => frame,
                 Step::End => return Err(self.ahead(size, index)),
-                Step::Broken { file, offset, why } => return Err(OpenError::BrokenFrame { file, offset, index, why }),
+                Step::Broken { file, offset, index, why } => {
+                    return Err(OpenError::BrokenFrame { file, offset, index, why });
+                }
             };
             let parts = vault.frame_of(&frame.header)?;
             let parts =
@@ -140,10 +184,10 @@ impl Unrecovered {
             derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
             let root = derived.grown_root(frame.header.end());
             if root != frame.header.root {
-                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                let (file, offset) = (self.journal.present(frame.segment), frame.offset);
                 return Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT });
             }
-            let row = row_of(&frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
+            let row = row_of(&frame.header, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
             derived.write_nodes()?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
@@ -165,23 +209,23 @@ impl Unrecovered {
                 if frame.header.root == derived.root() {
                     return Ok(());
                 }
-                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                let (file, offset) = (self.journal.present(frame.segment), frame.offset);
                 Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT })
             }
             Step::Frame(frame) => {
-                let (file, offset) = (self.journal.path(frame.segment), frame.offset);
+                let (file, offset) = (self.journal.present(frame.segment), frame.offset);
                 Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT })
             }
             Step::End => match &self.memory {
                 Some((_, slots)) => Err(self.ahead(slots.head.size, index)),
                 None => Err(OpenError::BrokenFrame {
-                    file: self.journal.path(row.segment),
+                    file: self.journal.present(row.segment),
                     offset: row.offset,
                     index,
                     why: "it is missing",
                 }),
             },
-            Step::Broken { file, offset, why } => Err(OpenError::BrokenFrame { file, offset, index, why }),
+            Step::Broken { file, offset, index, why } => Err(OpenError::BrokenFrame { file, offset, index, why }),
         }
     }
 
@@ -244,7 +288,7 @@ impl Unrecovered {
                 Some(tail) => tail,
                 None => replacement.insert(self.journal.create_replacement(start)?),
             };
-            let row = row_of(&frame, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
+            let row = row_of(&frame.header, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
             tail.write(&[&frame.header.encode(), &frame.body])?;
             derived.write_nodes()?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
@@ -336,7 +380,7 @@ impl Unrecovered {
         let reader = Reader { shared: shared.clone() };
         file_keys(&reader)?;
         let (files, layout, lock) = (self.files, self.layout, self.lock);
-        let background = Background::start(&files, &layout, &shared, derived.size())?;
+        let background = Background::start(&files, &layout, &shared, derived.size(), self.seal)?;
         let mut ledger = Ledger {
             shared,
             files,
@@ -349,6 +393,8 @@ impl Unrecovered {
             segment_bytes: self.segment_bytes,
             vault_head: Vec::new(),
             background,
+            seal: self.seal,
+            rolled: false,
             _lock: lock,
         };
         if let Some(lost) = lost {
@@ -380,7 +426,7 @@ struct Certain {
 }
 
 pub(crate) fn row_of(
-    frame: &Frame,
+    header: &FrameHeader,
     segment: u64,
     offset: u64,
     parts: Option<&VaultFrame>,
@@ -391,10 +437,10 @@ pub(crate) fn row_of(
         None => (vault_end.0, vault_end.1, 0),
     };
     Row {
-        first: frame.header.first,
-        count: frame.header.count,
-        body_len: frame.header.body_len,
-        time_ms: frame.header.time_ms,
+        first: header.first,
+        count: header.count,
+        body_len: header.body_len,
+        time_ms: header.time_ms,
         segment,
         offset,
         vault_segment,

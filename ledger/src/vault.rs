@@ -68,11 +68,33 @@ pub struct PrivateOwned {
     pub detail: Vec<u8>,
 }
 
+impl From<Private<'_>> for PrivateOwned {
+    fn from(private: Private<'_>) -> Self {
+        let Private { disclosed, request_salt, request, detail_salt, detail } = private;
+        Self { disclosed, request_salt, request: request.to_vec(), detail_salt, detail: detail.to_vec() }
+    }
+}
+
+impl Private<'_> {
+    /// True if both parts are those that the leaf commits to.
+    pub(crate) fn matches(&self, request: &Hash, detail: &Hash) -> bool {
+        commitment(&self.request_salt, self.request) == *request
+            && commitment(&self.detail_salt, self.detail) == *detail
+    }
+}
+
 impl PrivateOwned {
     /// True if both parts are those that the leaf commits to.
     pub fn matches(&self, request: &Hash, detail: &Hash) -> bool {
-        commitment(&self.request_salt, &self.request) == *request
-            && commitment(&self.detail_salt, &self.detail) == *detail
+        let Self { disclosed, request_salt, request: sent, detail_salt, detail: told } = self;
+        let private = Private {
+            disclosed: *disclosed,
+            request_salt: *request_salt,
+            request: sent,
+            detail_salt: *detail_salt,
+            detail: told,
+        };
+        private.matches(request, detail)
     }
 
     /// True if these are the parts of the decision whose leaf this is.
@@ -108,6 +130,11 @@ pub(crate) fn encode_parts(private: &Private<'_>, body: &mut Vec<u8>) -> u32 {
 
 /// Reads the parts that begin where `bytes` begin; what follows them is ignored. `None` unless they are whole.
 pub(crate) fn decode_parts(bytes: &[u8]) -> Option<PrivateOwned> {
+    borrow_parts(bytes).map(PrivateOwned::from)
+}
+
+/// As [`decode_parts`], without a copy.
+pub(crate) fn borrow_parts(bytes: &[u8]) -> Option<Private<'_>> {
     let mut lengths = Take(bytes.get(1..9)?);
     let parts = (lengths.u32()? as usize).checked_add(lengths.u32()? as usize)?;
     let mut take = Take(checked(bytes.get(..OVERHEAD.checked_add(parts)?)?)?);
@@ -118,8 +145,8 @@ pub(crate) fn decode_parts(bytes: &[u8]) -> Option<PrivateOwned> {
     };
     let (request_len, detail_len) = (take.u32()? as usize, take.u32()? as usize);
     let (request_salt, detail_salt) = (take.array()?, take.array()?);
-    let (request, detail) = (take.slice(request_len)?.to_vec(), take.slice(detail_len)?.to_vec());
-    take.finish(PrivateOwned { disclosed, request_salt, request, detail_salt, detail })
+    let (request, detail) = (take.slice(request_len)?, take.slice(detail_len)?);
+    take.finish(Private { disclosed, request_salt, request, detail_salt, detail })
 }
 
 /// The fixed fields at the head of a vault frame, not yet checked against the table's checksum.
