@@ -128,6 +128,25 @@ impl Growth {
         }
     }
 
+    /// The root of the tree of `size` leaves, from those of `edge`, of which this is a growth, up to those of the grown tree.
+    pub(crate) fn root_at(&self, edge: &Edge, size: u64) -> Hash {
+        let mut root = None;
+        for (height, peak) in edge.peaks.iter().enumerate() {
+            let count = size >> height;
+            if count & 1 == 0 {
+                continue;
+            }
+            // The last complete node of this height is a new one, or the one that waits at the old edge.
+            let new = self.levels.get(height).and_then(|(first, range)| {
+                let inside = usize::try_from((count - 1).checked_sub(*first)?).ok()?;
+                self.nodes.get(range.clone())?.get(inside)
+            });
+            let node = new.unwrap_or(peak);
+            root = Some(root.map_or(*node, |right| node_hash(node, &right)));
+        }
+        root.unwrap_or(EMPTY_ROOT)
+    }
+
     /// Index of the first new node and the new nodes of each height, from 0 up.
     pub(crate) fn levels(&self) -> impl Iterator<Item = (u64, &[Hash])> {
         self.levels.iter().map(|(first, range)| (*first, self.nodes.get(range.clone()).unwrap_or_default()))
@@ -184,6 +203,10 @@ mod tests {
                         for (index, node) in (first..).zip(new) {
                             assert_eq!(nodes.insert((height, index), *node), None, "written twice");
                         }
+                    }
+                    let sizes = usize::try_from(edge.size()).unwrap()..=usize::try_from(growth.edge().size()).unwrap();
+                    for size in sizes {
+                        assert_eq!(growth.root_at(&edge, size as u64), root_of(&hashes[..size]), "{size}");
                     }
                     edge.clone_from(growth.edge());
                 }

@@ -7,15 +7,14 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use verifier::checkpoint::Checkpoint;
 use verifier::hash::Hash;
 use verifier::note::VerifierKey;
 use verifier::record::Record;
 
-use super::walk::Log;
+use super::walk::{CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
-use crate::layout::SEGMENT_HEADER;
-use crate::scan::{Frame, VaultScan};
 use crate::storage::disk::Disk;
 use crate::storage::{Files, Storage};
 
@@ -59,27 +58,36 @@ pub fn audit_in(
         report.add(Problem { file, index: None, offset: None, what });
     }
     check_signature(&log, key, &mut report);
-    let mut vault = VaultScan::new(&log.vault, 0, SEGMENT_HEADER)?;
-    let mut vault_lost = false;
     let (mut missing, mut erased) = (Vec::new(), HashSet::new());
     log.walk(
         &mut report,
         progress,
         |_, leaf| look(leaf),
-        |report, frame, _, seen| {
-            for (index, seen) in (frame.header.first..).zip(&seen) {
-                match seen {
-                    Seen::Decision { .. } => report.decisions += 1,
-                    Seen::Erasure { index } => _ = erased.insert(*index),
-                    Seen::Other => {}
-                    Seen::NotARecord(why) => {
-                        let file = log.journal.path(frame.segment);
-                        report.add(Problem { file, index: Some(index), offset: Some(frame.offset), what: why.clone() });
+        |report, group| {
+            for frame in group.frames() {
+                for (index, seen) in (frame.header.first..).zip(frame.made) {
+                    match seen {
+                        Seen::Decision { .. } => report.decisions += 1,
+                        Seen::Erasure { index } => _ = erased.insert(*index),
+                        Seen::Other => {}
+                        Seen::NotARecord(why) => {
+                            let (file, offset) = (log.journal.present(frame.segment), Some(frame.offset));
+                            report.add(Problem { file, index: Some(index), offset, what: why.clone() });
+                        }
                     }
                 }
+                if let Parts::Broken(broken) = frame.parts {
+                    let what =
+                        "the vault is broken here; private parts from this entry on cannot be checked".to_owned();
+                    let (file, index) = (broken.file.clone(), Some(frame.header.first));
+                    report.add(Problem { file, index, offset: Some(broken.offset), what });
+                }
             }
-            if !vault_lost {
-                vault_lost = check_parts(&log, &mut vault, frame, &seen, report, &mut missing)?;
+            let found: Vec<_> =
+                (0..group.len()).into_par_iter().filter_map(|n| Some(check_parts(&log, &group.frame(n)?))).collect();
+            for (kept, wrong) in found {
+                report.kept += kept;
+                missing.extend(wrong);
             }
             Ok(())
         },
@@ -112,44 +120,27 @@ fn check_signature(log: &Log, key: &VerifierKey, report: &mut Report) {
     }
 }
 
-/// Compares the private parts of a frame with its leaves' commitments; `true` once the vault cannot be followed any further.
-fn check_parts(
-    log: &Log,
-    vault: &mut VaultScan<'_>,
-    frame: &Frame,
-    seen: &[Seen],
-    report: &mut Report,
-    missing: &mut Vec<(u64, Problem)>,
-) -> Result<bool, CheckError> {
-    let parts = match vault.frame_of(&frame.header)? {
-        Ok(parts) => parts,
-        Err(broken) => {
-            let what = "the vault is broken here; private parts from this entry on cannot be checked".to_owned();
-            let index = Some(frame.header.first);
-            report.add(Problem { file: broken.file, index, offset: Some(broken.offset), what });
-            return Ok(true);
-        }
+/// Compares the private parts of a frame with its leaves' commitments: how many are right, and what is wrong.
+fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, Problem)>) {
+    let Parts::Followed { found, end } = frame.parts else { return (0, Vec::new()) };
+    let judge = |position: usize, seen: &Seen| {
+        let Seen::Decision { request, detail } = seen else { return None };
+        let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body, position));
+        Some(match private {
+            Ok(Some(private)) if private.matches(request, detail) => Ok(()),
+            Ok(Some(_)) => Err((position, "its private parts are not those that its leaf commits to")),
+            Ok(None) => Err((position, "its private parts are lost")),
+            Err(()) => Err((position, "its private parts are damaged")),
+        })
     };
-    let body = parts.as_ref().map(|parts| parts.body(&log.vault)).transpose()?;
-    for (position, seen) in seen.iter().enumerate() {
-        let Seen::Decision { request, detail } = seen else { continue };
+    let judged =
+        frame.made.par_iter().enumerate().with_min_len(64).filter_map(|(position, seen)| judge(position, seen));
+    let judged: Vec<Result<(), (usize, &str)>> = judged.collect();
+    let right = judged.iter().filter(|judged| judged.is_ok()).count() as u64;
+    let (segment, offset) = found.as_ref().map_or((end.0, None), |(vault, _)| (vault.segment, Some(vault.offset)));
+    let tell = |(position, what): (usize, &str)| {
         let index = frame.header.first + position as u64;
-        let found = match (&parts, &body) {
-            (Some(parts), Some(body)) => parts.parts(body, position),
-            _ => Ok(None),
-        };
-        let what = match found {
-            Ok(Some(private)) if private.matches(request, detail) => {
-                report.kept += 1;
-                continue;
-            }
-            Ok(Some(_)) => "its private parts are not those that its leaf commits to",
-            Ok(None) => "its private parts are lost",
-            Err(()) => "its private parts are damaged",
-        };
-        let (segment, offset) = parts.as_ref().map_or((vault.segment, None), |p| (p.segment, Some(p.offset)));
-        let file = log.vault.path(segment);
-        missing.push((index, Problem { file, index: Some(index), offset, what: what.to_owned() }));
-    }
-    Ok(false)
+        (index, Problem { file: log.vault.path(segment), index: Some(index), offset, what: what.to_owned() })
+    };
+    (right, judged.into_iter().filter_map(Result::err).map(tell).collect())
 }

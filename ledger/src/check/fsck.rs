@@ -3,22 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use verifier::decision::PermitId;
+use rayon::prelude::*;
 use verifier::hash::Hash;
 use verifier::proof::Nodes;
 use verifier::record::Record;
 
-use super::walk::Log;
+use super::walk::{CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
 use crate::derived::Mark;
+use crate::frame::FRAME_HEADER;
 use crate::grow::Growth;
 use crate::keys::RUN;
-use crate::layout::SEGMENT_HEADER;
 use crate::levels::{Levels, level_name};
 use crate::recover::row_of;
 use crate::rows::{RowError, Rows, STRIDE};
 use crate::runs::{Kind, Run, Span};
-use crate::scan::{Frame, VaultFrame, VaultScan};
+use crate::scan::VaultBroken;
 use crate::storage::disk::Disk;
 use crate::storage::{Files, IoFailure, Storage};
 
@@ -44,40 +44,40 @@ pub fn fsck_in(
     let log = Log::look(Files(storage), dir, memory, &mut report)?;
     let levels = Levels::for_reading(&log.files, &log.layout.tree());
     let rows = Rows::for_reading(&log.files, &log.layout.index());
-    let mut vault = VaultScan::new(&log.vault, 0, SEGMENT_HEADER)?;
-    let mut vault_broken = false;
     // How many decisions there are in each window of RUN entries: what the permit runs must hold.
     let mut permits: Vec<u64> = Vec::new();
     let mut wrong = Wrong::default();
-    let decision = |_: u64, leaf: &[u8]| match Record::decode(leaf) {
-        Ok(Record::Decision(decision)) => Some(decision.permit),
-        Ok(_) | Err(_) => None,
-    };
-    log.walk(&mut report, progress, decision, |report, frame, growth, decisions: Vec<Option<PermitId>>| {
-        for (index, _) in (frame.header.first..).zip(&decisions).filter(|(_, permit)| permit.is_some()) {
-            let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
-            permits.resize(permits.len().max(window + 1), 0);
-            if let Some(count) = permits.get_mut(window) {
-                *count += 1;
-            }
-            report.decisions += 1;
-        }
-        compare_nodes(&levels, growth, report, &mut wrong);
-        if !vault_broken {
-            match vault.frame_of(&frame.header)? {
-                Err(broken) => {
-                    vault_broken = true;
-                    let what = "the vault is broken here".to_owned();
-                    let index = Some(frame.header.first);
-                    report.add(Problem { file: broken.file, index, offset: Some(broken.offset), what });
+    let decision = |_: u64, leaf: &[u8]| matches!(Record::decode(leaf), Ok(Record::Decision(_)));
+    log.walk(&mut report, progress, decision, |report, group| {
+        compare_nodes(&levels, group.growth, report, &mut wrong);
+        let damaged: Vec<Vec<usize>> =
+            (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
+        for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
+            for (index, _) in (frame.header.first..).zip(frame.made).filter(|(_, is_decision)| **is_decision) {
+                let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
+                permits.resize(permits.len().max(window + 1), 0);
+                if let Some(count) = permits.get_mut(window) {
+                    *count += 1;
                 }
-                Ok(parts) => {
-                    if let Some(parts) = &parts {
-                        check_parts(&log, parts, frame, report)?;
+                report.decisions += 1;
+            }
+            match frame.parts {
+                Parts::Lost => {}
+                Parts::Broken(VaultBroken { file, offset }) => {
+                    let (what, index) = ("the vault is broken here".to_owned(), Some(frame.header.first));
+                    report.add(Problem { file: file.clone(), index, offset: Some(*offset), what });
+                }
+                Parts::Followed { found, end } => {
+                    let found = found.as_ref().map(|(vault, _)| vault);
+                    for position in damaged {
+                        let (segment, offset) =
+                            found.map_or((end.0, None), |vault| (vault.segment, Some(vault.offset)));
+                        let index = Some(frame.header.first + position as u64);
+                        let what = "private parts are damaged".to_owned();
+                        report.add(Problem { file: log.vault.path(segment), index, offset, what });
                     }
-                    let wanted =
-                        row_of(frame, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
-                    compare_row(rows.as_ref(), report.frames, frame, &wanted.encode(), report, &mut wrong, &log);
+                    let wanted = row_of(frame.header, frame.segment, frame.offset, found, *end);
+                    compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, &log);
                 }
             }
         }
@@ -88,16 +88,11 @@ pub fn fsck_in(
     Ok(report)
 }
 
-/// Private parts that a frame's vault frame should hold and that do not read.
-fn check_parts(log: &Log, parts: &VaultFrame, frame: &Frame, report: &mut Report) -> Result<(), CheckError> {
-    let body = parts.body(&log.vault)?;
-    for (index, position) in (frame.header.first..).zip(0..frame.leaves.len()) {
-        if parts.parts(&body, position).is_err() {
-            let (file, what) = (log.vault.path(parts.segment), "private parts are damaged".to_owned());
-            report.add(Problem { file, index: Some(index), offset: Some(parts.offset), what });
-        }
-    }
-    Ok(())
+/// The entries of a frame whose private parts do not read.
+fn damaged_parts(frame: &CheckedFrame<'_, bool>) -> Vec<usize> {
+    let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return Vec::new() };
+    let positions = (0..frame.made.len()).into_par_iter().with_min_len(64);
+    positions.filter(|position| vault.borrow(body, *position).is_err()).collect()
 }
 
 /// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.
@@ -136,7 +131,7 @@ fn compare_nodes(levels: &Levels, growth: &Growth, report: &mut Report, wrong: &
 fn compare_row(
     rows: Result<&Rows, &IoFailure>,
     number: u64,
-    frame: &Frame,
+    frame: &CheckedFrame<'_, bool>,
     wanted: &[u8],
     report: &mut Report,
     wrong: &mut Wrong,
@@ -172,8 +167,7 @@ fn compare_row(
     let mut at = index.next_multiple_of(STRIDE);
     while at < frame.header.end() && !wrong.positions {
         let inside = usize::try_from(at - index).unwrap_or(usize::MAX);
-        let start = frame.leaves.get(inside).map_or(0, |leaf| leaf.start as u64 - 2);
-        let stands = frame.offset + crate::frame::FRAME_HEADER as u64 + start;
+        let stands = frame.offset + FRAME_HEADER as u64 + frame.start(inside);
         if rows.position(at).ok() != Some(stands) {
             tell("positions", at, format!("the position of entry {at} is wrong or missing"));
             wrong.positions = true;

@@ -1,9 +1,15 @@
-//! The walk that both checks share: frames in groups, leaves hashed by all cores, roots compared one after the other.
+//! The walk that both checks share.
+//!
+//! One thread reads the next group of frames, with what the vault has of them, while all cores check the present one: checksums, leaves,
+//! nodes level by level over the whole group, and each frame's root out of those nodes. Sealed segments are unpacked while they are read,
+//! by all cores too.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use rayon::prelude::*;
-use verifier::hash::{Hash, leaf_hash};
+use verifier::hash::leaf_hash;
 use verifier::proof::Nodes;
 
 use super::{CheckError, Problem, Progress, Report};
@@ -13,11 +19,11 @@ use crate::layout::{Identity, Layout, SEGMENT_HEADER, SegmentKind, default_memor
 use crate::levels::Levels;
 use crate::memory::{Memory, MemoryError, Remembered};
 use crate::open::{OpenError, read_identity};
-use crate::scan::{Frame, JournalScan, Step};
+use crate::scan::{Group, JournalScan, Placed, Step, VaultBroken, VaultFrame, VaultScan, check_body};
 use crate::segments::Segments;
-use crate::storage::Files;
+use crate::storage::{Files, IoFailure};
 
-/// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold.
+/// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Three groups are held.
 const GROUP: usize = 8 << 20;
 
 /// A log as a check sees it.
@@ -75,75 +81,149 @@ impl Log {
         Ok(Self { files, layout, identity, journal, vault, remembered })
     }
 
-    /// Walks over all published frames. `visit` gets each frame with its leaf hashes, its growth, and what `each` made of its leaves.
+    /// Walks over all published frames. `visit` gets them in groups, in order, with what `each` made of the leaves. With `parts` it gets
+    /// their vault frames too.
     pub(super) fn walk<T: Send>(
         &self,
         report: &mut Report,
         progress: &mut dyn FnMut(Progress),
         each: impl Fn(u64, &[u8]) -> T + Sync,
-        mut visit: impl FnMut(&mut Report, &Frame, &Growth, Vec<T>) -> Result<(), CheckError>,
+        mut visit: impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError>,
     ) -> Result<(), CheckError> {
         let bound = self.remembered.as_ref().map(|head| head.size);
-        let mut scan = JournalScan::new(&self.journal, 0, SEGMENT_HEADER, 0, 0)?;
         let (mut edge, mut growth) = (Edge::empty(), Growth::new());
-        let mut over = false;
-        while !over {
-            let (mut group, mut bytes) = (Vec::new(), 0);
-            while bytes < GROUP && !over {
-                if bound.is_some_and(|bound| scan.next >= bound) {
-                    over = true;
+        std::thread::scope(|scope| {
+            // One group is read and unpacked and one waits while one is hashed; its memory comes back.
+            let (loaded, groups) = sync_channel(1);
+            let (empty, emptied) = channel();
+            let reader = scope.spawn(move || self.read_ahead(bound.unwrap_or(u64::MAX), &loaded, &emptied));
+            for load in groups {
+                let (over, bytes) = self.check(load, report, &each, &mut edge, &mut growth, &mut visit)?;
+                progress(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
+                if over {
                     break;
                 }
-                match scan.step()? {
-                    Step::Frame(frame) => {
-                        bytes += frame.body.len();
-                        group.push(*frame);
-                    }
-                    Step::End => over = true,
-                    Step::Broken { file, offset, why } => {
-                        // Without a remembered head, what is broken at the end may be a torn tail; it is still told.
-                        let index = Some(self.first_wrong(scan.segment, offset, scan.next));
-                        report.add(Problem { file, index, offset: Some(offset), what: why.to_owned() });
-                        over = true;
-                    }
-                }
+                // The reader may be done already.
+                let _unwanted = empty.send(bytes);
             }
-            let hashed = hash(&group, &each);
-            for (frame, leaves) in group.iter().zip(hashed) {
-                let (hashes, made): (Vec<Hash>, Vec<T>) = leaves.into_iter().unzip();
-                growth.adopt(&edge, &hashes);
-                if growth.edge().root() != frame.header.root {
-                    let what = "the frame's root is not that of its entries and those before".to_owned();
-                    let file = self.journal.path(frame.segment);
-                    report.add(Problem { file, index: Some(frame.header.first), offset: Some(frame.offset), what });
-                    over = true;
-                    break;
-                }
-                visit(report, frame, &growth, made)?;
-                edge.clone_from(growth.edge());
-                report.entries = edge.size();
-                report.frames += 1;
+            // Without the receiver, whatever the reader still has is not waited for.
+            drop(empty);
+            match reader.join() {
+                Ok(done) => done.map_err(CheckError::Io),
+                Err(panic) => std::panic::resume_unwind(panic),
             }
-            progress(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
-        }
+        })?;
         self.judge(report, &edge);
         Ok(())
     }
 
-    /// Which entry of a broken frame is the first to differ from the tree's leaf hashes; the frame's first where that cannot be told.
-    fn first_wrong(&self, segment: u64, offset: u64, first: u64) -> u64 {
+    /// Reads group after group with their vault frames, until somebody has enough of them.
+    fn read_ahead(&self, bound: u64, loaded: &SyncSender<Load>, emptied: &Receiver<Vec<u8>>) -> Result<(), IoFailure> {
+        let mut scan = JournalScan::new(&self.journal, 0, SEGMENT_HEADER, 0, 0)?;
+        let mut vault = VaultScan::new(&self.vault, 0, SEGMENT_HEADER)?.reading_ahead(GROUP);
+        let mut lost = false;
+        while scan.next < bound {
+            let buffer = emptied.try_recv().unwrap_or_default();
+            let (group, over) = match scan.group(GROUP, bound, buffer)? {
+                Ok(group) => (group, None),
+                Err(over) => (Group::default(), Some(over)),
+            };
+            let mut parts = Vec::with_capacity(group.frames.len());
+            for frame in &group.frames {
+                let read = if lost { Parts::Lost } else { read_parts(&mut vault, &frame.header)? };
+                lost |= matches!(read, Parts::Broken(_));
+                parts.push(read);
+            }
+            let last = over.is_some();
+            if loaded.send(Load { group, parts, over }).is_err() || last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a group and lets `visit` see what of it holds; `true` if the walk is over, and the group's memory.
+    fn check<T: Send>(
+        &self,
+        load: Load,
+        report: &mut Report,
+        each: &(impl Fn(u64, &[u8]) -> T + Sync),
+        edge: &mut Edge,
+        growth: &mut Growth,
+        visit: &mut impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError>,
+    ) -> Result<(bool, Vec<u8>), CheckError> {
+        let Load { group: Group { mut frames, bytes }, parts, over } = load;
+        let body = |frame: &Placed| bytes.get(frame.body.clone()).unwrap_or_default();
+        let bodies: Vec<_> = frames.par_iter().map(|frame| check_body(&frame.header, body(frame))).collect();
+        let mut flaw = None;
+        let mut leaves = Vec::new();
+        for (position, (frame, found)) in frames.iter().zip(bodies).enumerate() {
+            match found {
+                Ok(found) => {
+                    leaves.extend(found.iter().map(|leaf| leaf.start + frame.body.start..leaf.end + frame.body.start))
+                }
+                Err(why) => {
+                    flaw = Some((position, self.first_wrong(frame), why));
+                    break;
+                }
+            }
+        }
+        let leaf = |position: usize| leaves.get(position).cloned().unwrap_or_default();
+        growth.compute(edge, &bytes, leaves.len(), leaf);
+        let whole = flaw.map_or(frames.len(), |(position, ..)| position);
+        let wrong_root = frames
+            .par_iter()
+            .take(whole)
+            .position_first(|frame| growth.root_at(edge, frame.header.end()) != frame.header.root);
+        if let Some((position, frame)) = wrong_root.and_then(|position| Some((position, frames.get(position)?))) {
+            flaw = Some((position, frame.header.first, "the frame's root is not that of its entries and those before"));
+        }
+        if let Some((position, index, why)) = flaw {
+            if let Some(frame) = frames.get(position) {
+                let (file, offset) = (self.journal.present(frame.segment), Some(frame.offset));
+                report.add(Problem { file, index: Some(index), offset, what: why.to_owned() });
+            }
+            frames.truncate(position);
+            let holds = frames.last().map_or(edge.size(), |frame| frame.header.end());
+            leaves.truncate(usize::try_from(holds - edge.size()).unwrap_or(usize::MAX));
+            let hashes =
+                growth.levels().next().and_then(|(_, hashes)| hashes.get(..leaves.len())).unwrap_or_default().to_vec();
+            growth.adopt(edge, &hashes);
+        }
+        let first = edge.size();
+        let made: Vec<T> = leaves
+            .par_iter()
+            .enumerate()
+            .with_min_len(64)
+            .map(|(position, leaf)| each(first + position as u64, bytes.get(leaf.clone()).unwrap_or_default()))
+            .collect();
+        visit(report, &Checked { frames: &frames, leaves: &leaves, parts: &parts, growth, first, made })?;
+        edge.clone_from(growth.edge());
+        report.entries = edge.size();
+        report.frames += frames.len() as u64;
+        if let Some(Step::Broken { file, offset, index, why }) = &over {
+            // Without a remembered head, what is broken at the end may be a torn tail; it is still told.
+            let (index, offset) = (Some(*index), Some(*offset));
+            report.add(Problem { file: file.clone(), index, offset, what: (*why).to_owned() });
+        }
+        Ok((over.is_some() || flaw.is_some(), bytes))
+    }
+
+    /// Which entry of a frame with a damaged body is the first to differ from the tree's leaf hashes; the frame's first where that cannot be
+    /// told.
+    fn first_wrong(&self, frame: &Placed) -> u64 {
         let levels = Levels::for_reading(&self.files, &self.layout.tree());
         let look = || {
-            let file = self.journal.reading(segment).ok()?;
-            let header = FrameHeader::decode(&file.read_array(offset).ok()?).filter(|header| header.first == first)?;
-            let body = file.read_vec(offset + FRAME_HEADER as u64, header.body_len as usize).ok()?;
-            let leaves = split_body(&body, header.count)?;
-            (first..).zip(leaves).find_map(|(index, leaf)| {
+            let segment = self.journal.reading(frame.segment).ok()?;
+            let start = frame.offset + FRAME_HEADER as u64;
+            let body = segment.read_vec(start, frame.header.body_len as usize).ok()?;
+            let leaves = split_body(&body, frame.header.count)?;
+            (frame.header.first..).zip(leaves).find_map(|(index, leaf)| {
                 let stored = levels.node(0, index).ok()?;
                 (leaf_hash(body.get(leaf)?) != stored).then_some(index)
             })
         };
-        look().unwrap_or(first)
+        look().unwrap_or(frame.header.first)
     }
 
     /// Compares where the walk ended with the remembered head.
@@ -169,17 +249,96 @@ impl Log {
     }
 }
 
-/// Hashes the leaves of all frames, and lets `each` look at them.
-fn hash<T: Send>(group: &[Frame], each: &(impl Fn(u64, &[u8]) -> T + Sync)) -> Vec<Vec<(Hash, T)>> {
-    let one = |frame: &Frame, position: usize| {
-        let leaf = frame.leaves.get(position).and_then(|range| frame.body.get(range.clone())).unwrap_or_default();
-        (leaf_hash(leaf), each(frame.header.first + position as u64, leaf))
+/// A group on its way from the disk.
+struct Load {
+    group: Group,
+    parts: Vec<Parts>,
+    /// What ends the walk here.
+    over: Option<Step>,
+}
+
+/// What the vault has of a frame.
+#[derive(Debug)]
+pub(super) enum Parts {
+    /// Its vault frame with the body, if it has one, and where the vault goes on behind it.
+    Followed { found: Option<(VaultFrame, Vec<u8>)>, end: (u64, u64) },
+    /// The vault cannot be followed any further.
+    Broken(VaultBroken),
+    /// It broke before.
+    Lost,
+}
+
+fn read_parts(vault: &mut VaultScan<'_>, header: &FrameHeader) -> Result<Parts, IoFailure> {
+    let found = match vault.frame_of(header)? {
+        Ok(found) => found,
+        Err(broken) => return Ok(Parts::Broken(broken)),
     };
-    // Frames are of any size, so both levels are shared out.
-    group
-        .par_iter()
-        .map(|frame| {
-            (0..frame.leaves.len()).into_par_iter().with_min_len(64).map(|position| one(frame, position)).collect()
+    let found = match found {
+        Some(frame) => {
+            let body = vault.body_of(&frame)?;
+            Some((frame, body))
+        }
+        None => None,
+    };
+    Ok(Parts::Followed { found, end: (vault.segment, vault.offset) })
+}
+
+/// Frames whose bodies and roots hold, and what belongs to them.
+pub(super) struct Checked<'a, T> {
+    frames: &'a [Placed],
+    leaves: &'a [Range<usize>],
+    parts: &'a [Parts],
+    /// The tree's nodes that the frames add.
+    pub(super) growth: &'a Growth,
+    first: u64,
+    /// What was made of each leaf.
+    pub(super) made: Vec<T>,
+}
+
+/// One frame of a group.
+pub(super) struct CheckedFrame<'a, T> {
+    pub(super) header: &'a FrameHeader,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) parts: &'a Parts,
+    /// What was made of each leaf.
+    pub(super) made: &'a [T],
+    /// Each leaf in the group's bytes, and where the body begins there.
+    leaves: &'a [Range<usize>],
+    body: usize,
+}
+
+impl<T> CheckedFrame<'_, T> {
+    /// Where the length prefix of an entry stands in the body.
+    pub(super) fn start(&self, position: usize) -> u64 {
+        self.leaves.get(position).map_or(0, |leaf| (leaf.start - 2 - self.body) as u64)
+    }
+}
+
+impl<T: Sync> Checked<'_, T> {
+    /// How many frames there are.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// One of the frames.
+    pub(super) fn frame(&self, number: usize) -> Option<CheckedFrame<'_, T>> {
+        let Placed { header, segment, offset, body } = self.frames.get(number)?;
+        let from = usize::try_from(header.first - self.first).ok()?;
+        let range = from..from + header.count as usize;
+        Some(CheckedFrame {
+            header,
+            segment: *segment,
+            offset: *offset,
+            parts: self.parts.get(number)?,
+            made: self.made.get(range.clone())?,
+            leaves: self.leaves.get(range)?,
+            body: body.start,
         })
-        .collect()
+    }
+
+    /// All of them, in order.
+    pub(super) fn frames(&self) -> impl Iterator<Item = CheckedFrame<'_, T>> {
+        (0..self.len()).filter_map(|number| self.frame(number))
+    }
 }
