@@ -194,7 +194,7 @@ impl Evaluate for PlainCedar {
 
     fn knows(&self, target: &Target) -> Option<bool> {
         match (target, &self.types) {
-            (Target::Policy(id), _) => Some(self.policies.policy(&PolicyId::new(id)).is_some()),
+            (Target::Policy(id), _) => Some(self.index.has(&PolicyId::new(id))),
             (Target::Action(name), Some(types)) => Some(types.actions.contains_key(name)),
             (Target::Subject(kind, id), Some(types)) => {
                 let kind = types.entities.get(kind);

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use cedar_policy::{
-    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PolicySetError, PrincipalConstraint,
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, PrincipalConstraint,
     ResourceConstraint,
 };
 
@@ -67,6 +67,12 @@ impl Index {
     pub(super) fn none<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Result<Self, Box<PolicySetError>> {
         let all = PolicySet::from_policies(policies.into_iter().cloned()).map_err(Box::new)?;
         Ok(Self { any_action: HashMap::from([(Demand::Nothing, all)]), by_action: HashMap::new() })
+    }
+
+    /// Whether there is a policy of this id.
+    pub(super) fn has(&self, id: &PolicyId) -> bool {
+        let rooms = std::iter::once(&self.any_action).chain(self.by_action.values());
+        rooms.flat_map(Buckets::values).any(|policies| policies.policy(id).is_some())
     }
 
     /// The buckets that a request must ask. A policy that names several groups of one action may stand in more than one of them.
