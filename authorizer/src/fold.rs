@@ -193,7 +193,9 @@ impl Fold {
             let entries = reader.entries(first, count).map_err(|source| FoldError::Read { index: first, source })?;
             for (index, leaf) in (first..).zip(&entries) {
                 let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
-                if let Some(epoch) = fold.apply(reader, governors, index, record, window)? {
+                let recent = record.recorded_at() > window;
+                let tag = || if recent { idempotency_tag(reader, index) } else { Ok(None) };
+                if let Some(epoch) = fold.apply(governors, index, record, tag)? {
                     content = Some(epoch);
                 }
             }
@@ -203,13 +205,17 @@ impl Fold {
         Ok((fold, content))
     }
 
-    fn apply(
+    /// Applies the next record. `tag` gives a decision's idempotency key as it stands in its detail, or none where it does not matter any
+    /// more. Answers an epoch's content where the record switches to it.
+    ///
+    /// # Errors
+    /// [`FoldError`]: the record does not follow from those before it, or is of a kind that this version cannot apply.
+    pub fn apply(
         &mut self,
-        reader: &Reader,
         governors: &Governors,
         index: u64,
         record: Record,
-        window: u64,
+        tag: impl FnOnce() -> Result<Option<[u8; 32]>, FoldError>,
     ) -> Result<Option<EpochContent>, FoldError> {
         let broken = |reason| FoldError::Broken { index, reason };
         let recorded_at = record.recorded_at();
@@ -260,12 +266,8 @@ impl Fold {
                 Ok(None)
             }
             Record::Decision(_) => {
-                if recorded_at > window {
-                    let private = reader.private(index).map_err(|source| FoldError::Read { index, source })?;
-                    let detail = Detail::decode(&private.detail).map_err(|_| broken("its detail is malformed"))?;
-                    if let Some(tag) = detail.idempotency {
-                        self.idempotency.insert(tag, index, recorded_at);
-                    }
+                if let Some(tag) = tag()? {
+                    self.idempotency.insert(tag, index, recorded_at);
                 }
                 Ok(None)
             }
@@ -315,6 +317,13 @@ impl Fold {
             self.idempotency.insert(tag, index, recorded_at);
         }
     }
+}
+
+/// The idempotency key of a decision as it stands in its detail.
+fn idempotency_tag(reader: &Reader, index: u64) -> Result<Option<[u8; 32]>, FoldError> {
+    let private = reader.private(index).map_err(|source| FoldError::Read { index, source })?;
+    let malformed = |_| FoldError::Broken { index, reason: "its detail is malformed" };
+    Ok(Detail::decode(&private.detail).map_err(malformed)?.idempotency)
 }
 
 /// The time of the last record; 0 in an empty log.

@@ -11,8 +11,10 @@ pub mod live;
 pub mod present;
 pub mod proposal;
 pub mod queue;
+pub mod replay;
 pub mod sequencer;
 pub mod service;
+pub mod settle;
 pub mod worker;
 
 pub use service::{Config, Service, StartError};

@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use ledger::Head;
 use rand::Rng;
 use tokio::sync::oneshot;
-use verifier::decision::{Detail, Named, Outcome, PermitId, commitment};
+use verifier::decision::{Outcome, PermitId, commitment};
 use verifier::hash::Hash;
 use verifier::record::Record;
 use verifier::request::Request;
@@ -19,6 +19,7 @@ use crate::engine::Verdict;
 use crate::keys::Identity;
 use crate::present::Present;
 use crate::queue::Load;
+use crate::settle;
 
 /// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
 /// over by then, and a caller must not wait for ever.
@@ -63,6 +64,17 @@ pub struct Item {
     pub detail: Prepared,
 }
 
+/// A request as it was evaluated.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// As evaluated.
+    pub request: Request,
+    /// As asked, where what the schema does not declare was left out (AuthZEN).
+    pub original: Option<Request>,
+    /// The bytes that the leaf commits to.
+    pub committed: Bytes,
+}
+
 /// A detail in the bytes that the leaf commits to.
 #[derive(Debug)]
 pub struct Prepared {
@@ -77,7 +89,8 @@ pub struct Prepared {
 impl Item {
     /// Prepares a request for the log.
     #[must_use]
-    pub fn new(caller: &Identity, request: Request, committed: Bytes, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
+    pub fn new(caller: &Identity, asked: Evaluated, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
+        let Evaluated { request, original, committed } = asked;
         let (mut permit, mut request_salt, mut salt) = ([0; 16], [0; 16], [0; 16]);
         // Seeded by the operating system and reseeded; the three share nothing.
         let mut random = rand::rng();
@@ -87,7 +100,7 @@ impl Item {
         let request_hash = commitment(&request_salt, &committed);
         let mut item = Item {
             request,
-            original: None,
+            original,
             committed,
             tag,
             verdict,
@@ -102,20 +115,8 @@ impl Item {
 
     /// Writes the detail from the verdict as it stands now; again after the sequencer lowered the verdict.
     pub fn prepare_detail(&mut self, caller: &Identity) {
-        let Item { request, verdict, .. } = self;
-        let named = |names: &[String]| (!names.is_empty()).then(|| Named::new(names));
-        let detail = Detail {
-            subject: (request.subject.kind.clone(), request.subject.id.clone()),
-            action: request.action.name.clone(),
-            resource: (request.resource.kind.clone(), request.resource.id.clone()),
-            parent: request.parent,
-            key_id: caller.key_id().to_owned(),
-            codes: verdict.codes().map(|(condition, code)| (condition, code.name().to_owned())).collect(),
-            policies: named(&verdict.policies),
-            errors: named(&verdict.errors),
-            idempotency: self.tag,
-            retry_of: request.retry_of,
-        };
+        // What was left out of an AuthZEN request is kept beside it, of a native one nothing is.
+        let detail = settle::detail(&self.request, &self.verdict, caller.key_id(), self.tag, self.original.is_some());
         self.detail.bytes.clear();
         detail.encode_into(&mut self.detail.bytes);
         self.detail.hash = commitment(&self.detail.salt, &self.detail.bytes);

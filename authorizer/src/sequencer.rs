@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ledger::{AppendError, Batch, BatchError, Head, Ledger, Private, ReadError};
-use verifier::decision::{Decision, Detail, Grant, Outcome};
+use verifier::decision::{Decision, Detail, Outcome};
 use verifier::record::Record;
 
 use crate::clock::Reading;
@@ -26,6 +26,7 @@ use crate::live::Shared;
 use crate::present::{Present, present_state};
 use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop};
 use crate::queue::Load;
+use crate::settle;
 
 /// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
 pub const BATCH_DECISIONS: usize = 8_192;
@@ -273,26 +274,14 @@ impl Sequencer {
         disclosed: bool,
     ) -> Result<Place, Fault> {
         let before = item.verdict.classes();
-        if let Some(code) = doubt {
-            item.verdict.unknown(code);
-        }
-        if self.fold.switches.halt_request(caller.realm(), &item.request, &item.verdict.policies) {
-            item.verdict.fail(Code::Halted);
-        }
-        if item.request.deadline.is_some_and(|deadline| deadline <= now) {
-            item.verdict.fail(Code::Deadline);
-        }
+        settle::settle(&mut item.verdict, &item.request, &self.fold.switches, caller.realm(), now, doubt);
         let classes = item.verdict.classes();
         if classes != before {
             item.prepare_detail(caller);
         }
         // The one place where an action is allowed: nine verdicts, none of which failed or is unknown, at log time.
         let outcome = if item.verdict.stands() { Outcome::Allow } else { Outcome::Deny };
-        let grant = (outcome == Outcome::Allow).then(|| Grant {
-            expires_at: now.saturating_add(item.verdict.ttl_ms),
-            uses: item.verdict.uses,
-            lease_ends_at: None,
-        });
+        let grant = (outcome == Outcome::Allow).then(|| settle::grant(&item.verdict, now));
         let index = self.ledger.size().saturating_add(self.batch.len() as u64);
         let record = Record::Decision(Box::new(Decision {
             recorded_at: now,

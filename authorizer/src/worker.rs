@@ -16,7 +16,7 @@ use verifier::request::{Entity, Request};
 use crate::engine::{Code, Engine, Facts};
 use crate::keys::Identity;
 use crate::live::{Live, Shared};
-use crate::proposal::{Durable, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop};
+use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop};
 use crate::queue::{Load, Refused};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
@@ -158,25 +158,29 @@ impl Worker {
     fn evaluate(&self, engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> Item {
         let Asked { request, sent } = asked;
         let facts = Facts { realm: caller.realm(), key_id: caller.key_id(), now_ms, authzen: sent.is_none() };
+        let mut unreadable = false;
         let (evaluated, committed, original) = match sent {
             Some(sent) => (request, sent, None),
             None => {
                 let tolerated = engine.tolerate(&request);
                 let committed = committed_form(&tolerated);
-                (tolerated, Bytes::from(committed), Some(request))
+                // What is evaluated is what the committed bytes say (`1.0` is `1` there), for whoever reads them later does the same.
+                let evaluated = Request::parse(&committed).unwrap_or_else(|_| {
+                    unreadable = true;
+                    tolerated
+                });
+                (evaluated, Bytes::from(committed), Some(request))
             }
         };
         let mut verdict = engine.decide(&evaluated, &facts);
-        if committed.is_empty() {
+        if unreadable {
             verdict.unknown(Code::EngineError);
         }
         if trouble {
             verdict.unknown(Code::Clock);
         }
         let tag = evaluated.idempotency_key.as_deref().map(|key| self.shared.keys.idempotency_tag(caller, key));
-        let mut item = Item::new(caller, evaluated, committed, tag, verdict);
-        item.original = original;
-        item
+        Item::new(caller, Evaluated { request: evaluated, original, committed }, tag, verdict)
     }
 }
 
@@ -210,6 +214,6 @@ pub fn committed_form(request: &Request) -> Vec<u8> {
         ("resource".to_owned(), entity(&request.resource)),
     ];
     let whole = Json::Object(with(pairs, "context", &request.context));
-    // Only a number that is no number cannot be written, and JSON has none; what has no form is denied by its caller.
+    // Only a number that is no number cannot be written, and JSON has none; what has no form cannot be read back, and is denied for that.
     serde_json_canonicalizer::to_vec(&whole).unwrap_or_default()
 }

@@ -32,6 +32,8 @@ pub struct Detail {
     pub idempotency: Option<[u8; 32]>,
     /// The denied decision that this request tries again.
     pub retry_of: Option<PermitId>,
+    /// Asked through AuthZEN, where integers beyond ±(2^53 − 1) deny: an input fact.
+    pub authzen: bool,
 }
 
 impl Detail {
@@ -53,6 +55,7 @@ impl Detail {
             self.errors.is_some(),
             self.idempotency.is_some(),
             self.retry_of.is_some(),
+            self.authzen,
         ];
         e.map(6 + optional.into_iter().filter(|present| *present).count());
         e.uint(0);
@@ -94,6 +97,10 @@ impl Detail {
             e.uint(10);
             e.bytes(&retry_of.0);
         }
+        if self.authzen {
+            e.uint(11);
+            e.uint(1);
+        }
     }
 
     /// Reads the bytes back; refuses all but the one encoding.
@@ -119,9 +126,13 @@ impl Detail {
         let errors = map.optional(d, 8)?.then(|| Named::decode(d, 8)).transpose()?;
         let idempotency = map.optional(d, 9)?.then(|| d.bytes_of()).transpose()?;
         let retry_of = map.optional(d, 10)?.then(|| d.bytes_of().map(PermitId)).transpose()?;
+        let authzen = map.optional(d, 11)?;
+        if authzen && d.uint()? != 1 {
+            return Err(CborError::OutOfRange(11));
+        }
         map.finish(d)?;
         d.clone().finish()?;
-        Ok(Self { subject, action, resource, parent, key_id, codes, policies, errors, idempotency, retry_of })
+        Ok(Self { subject, action, resource, parent, key_id, codes, policies, errors, idempotency, retry_of, authzen })
     }
 }
 

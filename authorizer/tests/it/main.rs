@@ -11,5 +11,6 @@ mod engine;
 mod governance;
 mod idempotency;
 mod privacy;
+mod replay;
 mod starting;
 mod support;

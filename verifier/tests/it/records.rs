@@ -95,6 +95,7 @@ fn details() -> [Detail; 2] {
         errors: None,
         idempotency: None,
         retry_of: None,
+        authzen: false,
     };
     let many: Vec<String> = (0..50).map(|i| format!("policy-{i:03}")).collect();
     let full = Detail {
@@ -104,6 +105,7 @@ fn details() -> [Detail; 2] {
         errors: Some(Named::new(&["x".to_owned()])),
         idempotency: Some([7; 32]),
         retry_of: Some(PermitId([2; 16])),
+        authzen: true,
         ..small.clone()
     };
     [small, full]

@@ -1,0 +1,395 @@
+//! Replay: every decision of a log computed again, by anyone who holds it.
+//!
+//! The log is folded from its first record, as at a start, and each decision is evaluated again by plain `cedar-policy` under the epoch,
+//! switches and times that stand in the log, from the request's committed bytes. What comes out must be the record's own bytes and the
+//! detail's own bytes. A decision that was altered does not come out, whoever signed the tree above it.
+//!
+//! Guarantees: a decision counts as the same only if every byte of its leaf and of its detail follows from what stands before it and from
+//! its input facts, which are counted: the caller's key was valid, the operator's clock was in doubt, a governance race denied. The last
+//! two only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
+//! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ledger::{MAX_ENTRIES, PrivateOwned, ReadError, Reader};
+use rayon::prelude::*;
+use verifier::decision::{Condition, Decision, Detail, Outcome, commitment};
+use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+use verifier::record::Record;
+use verifier::request::Request;
+
+use crate::engine::{Code, Engine, Facts, PublishError, Published};
+use crate::fold::{Fold, FoldError};
+use crate::governance::{Engines, Governors};
+use crate::proposal::MAX_AGE_MS;
+use crate::settle;
+
+/// Entries that are read and decided together: enough for all cores, little to hold.
+pub const CHUNK: u64 = 4_096;
+/// Differences that are named; the others are counted.
+pub const MAX_DIFFERENCES: usize = 100;
+
+/// One entry as a source has it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The leaf's bytes.
+    pub leaf: Vec<u8>,
+    /// A decision's private parts, where they can be had.
+    pub private: Option<PrivateOwned>,
+}
+
+/// Where a log is read from.
+pub trait Source {
+    /// What went wrong with reading.
+    type Error;
+
+    /// The entries `first..first + count`, all of them below the head.
+    fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, Self::Error>;
+}
+
+impl Source for Reader {
+    type Error = ReadError;
+
+    fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, ReadError> {
+        let end = first.saturating_add(count);
+        let mut leaves = Vec::new();
+        while first + (leaves.len() as u64) < end {
+            let next = first + leaves.len() as u64;
+            leaves.extend(self.entries(next, MAX_ENTRIES.min(end - next))?);
+        }
+        let stored = leaves.into_par_iter().enumerate().map(|(place, leaf)| {
+            let index = first + place as u64;
+            let private = match self.private(index) {
+                Ok(private) => Some(private),
+                Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            Ok(Stored { leaf, private })
+        });
+        stored.collect()
+    }
+}
+
+/// How a log is replayed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Evaluate all policies of the epoch each time, and not only those whose scope can be true.
+    pub full: bool,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries that were read.
+    pub entries: u64,
+    /// Decisions among them.
+    pub decisions: u64,
+    /// Decisions whose record and detail came out byte for byte.
+    pub same: u64,
+    /// Of these, by input fact that had to be taken as given: `api_key`, `clock`, `governance_race`.
+    pub given: BTreeMap<&'static str, u64>,
+    /// Decisions without their private parts, by outcome: erased, withheld or lost.
+    pub not_recomputable: BTreeMap<&'static str, u64>,
+    /// How many differences there are.
+    pub difference_count: u64,
+    /// The first [`MAX_DIFFERENCES`] of them.
+    pub differences: Vec<Difference>,
+}
+
+/// Something that does not follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The entry.
+    pub index: u64,
+    /// What differs, and how.
+    pub what: String,
+}
+
+/// Why a replay ended early. What was found before stands in no report: a log that cannot be followed is not replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError<E> {
+    /// The source.
+    #[error("the log cannot be read: {0}")]
+    Source(E),
+    /// Entries are missing.
+    #[error("{got} entries were read from {first} on where {wanted} were asked for")]
+    Short {
+        /// The first that was asked for.
+        first: u64,
+        /// How many.
+        wanted: u64,
+        /// How many came.
+        got: u64,
+    },
+    /// A record does not follow from those before it.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// An epoch's content does not validate.
+    #[error("the epoch that entry {index} publishes does not validate: {source}")]
+    Epoch {
+        /// Its closing record.
+        index: u64,
+        /// Why.
+        source: PublishError,
+    },
+    /// The entries are not those that the head covers.
+    #[error("the entries have the root {computed} at size {size}, the head says {stated}")]
+    Root {
+        /// The size.
+        size: u64,
+        /// What the entries hash to.
+        computed: Hash,
+        /// What the head says.
+        stated: Hash,
+    },
+}
+
+/// Replays the `size` entries under a head with this root.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay<S: Source>(
+    source: &mut S,
+    governors: &Governors,
+    (size, root): (u64, Hash),
+    options: Options,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError<S::Error>> {
+    let mut state = State { fold: Fold::default(), engines: None, options, report: Report::default() };
+    let mut tree = Frontier::default();
+    let mut first = 0;
+    while first < size {
+        let wanted = CHUNK.min(size - first);
+        let stored = source.read(first, wanted).map_err(ReplayError::Source)?;
+        if stored.len() as u64 != wanted {
+            return Err(ReplayError::Short { first, wanted, got: stored.len() as u64 });
+        }
+        let hashes: Vec<Hash> = stored.par_iter().map(|stored| leaf_hash(&stored.leaf)).collect();
+        hashes.into_iter().for_each(|hash| tree.push(hash));
+        state.follow(governors, first, &stored)?;
+        first += wanted;
+        progress(first);
+    }
+    let computed = tree.root();
+    if computed != root {
+        return Err(ReplayError::Root { size, computed, stated: root });
+    }
+    Ok(state.report)
+}
+
+/// What stands before the next record.
+struct State {
+    fold: Fold,
+    engines: Option<Engines>,
+    options: Options,
+    report: Report,
+}
+
+/// One decision on its way to be computed again.
+struct Task<'a> {
+    index: u64,
+    stored: &'a Stored,
+    decision: Box<Decision>,
+}
+
+/// What became of one decision.
+enum Came {
+    Same(&'static [&'static str]),
+    NotRecomputable(Outcome),
+    Differs(String),
+}
+
+impl State {
+    /// Follows a run of entries: decisions between two acts of governance are computed together, on all cores.
+    fn follow<E>(&mut self, governors: &Governors, first: u64, stored: &[Stored]) -> Result<(), ReplayError<E>> {
+        let mut tasks = Vec::new();
+        for (index, stored) in (first..).zip(stored) {
+            let record = Record::decode(&stored.leaf).map_err(|source| FoldError::Record { index, source })?;
+            if let Record::Decision(decision) = &record {
+                tasks.push(Task { index, stored, decision: decision.clone() });
+            } else {
+                self.decide(&std::mem::take(&mut tasks));
+            }
+            // An idempotency key decides which record answers a caller, never what a record says.
+            if let Some(content) = self.fold.apply(governors, index, record, || Ok(None))? {
+                let engines = self.engines_of(content);
+                self.engines = Some(engines.map_err(|source| ReplayError::Epoch { index, source })?);
+            }
+            self.report.entries += 1;
+        }
+        self.decide(&tasks);
+        Ok(())
+    }
+
+    /// An engine for each core.
+    fn engines_of(&self, content: verifier::epoch::EpochContent) -> Result<Engines, PublishError> {
+        let published = Published::new(content)?;
+        let one = || if self.options.full { published.replica_without_index() } else { published.replica() };
+        let engines = (0..rayon::current_num_threads().max(1)).map(|_| one().map(Mutex::new));
+        Ok(Arc::new(engines.collect::<Result<_, _>>()?))
+    }
+
+    fn decide(&mut self, tasks: &[Task<'_>]) {
+        let Self { fold, engines, .. } = &*self;
+        let came: Vec<Came> = tasks.par_iter().map(|task| again(task, fold, engines.as_ref())).collect();
+        for (task, came) in tasks.iter().zip(came) {
+            self.report.decisions += 1;
+            match came {
+                Came::Same(given) => {
+                    self.report.same += 1;
+                    given.iter().for_each(|fact| *self.report.given.entry(fact).or_default() += 1);
+                }
+                Came::NotRecomputable(outcome) => {
+                    let name = if outcome == Outcome::Deny { "deny" } else { "allow" };
+                    *self.report.not_recomputable.entry(name).or_default() += 1;
+                }
+                Came::Differs(what) => {
+                    self.report.difference_count += 1;
+                    if self.report.differences.len() < MAX_DIFFERENCES {
+                        self.report.differences.push(Difference { index: task.index, what });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Computes one decision again.
+fn again(task: &Task<'_>, fold: &Fold, engines: Option<&Engines>) -> Came {
+    let recorded = &*task.decision;
+    let Some(private) = &task.stored.private else { return Came::NotRecomputable(recorded.outcome) };
+    let differs = |what: &str| Came::Differs(what.to_owned());
+    if !private.matches(&recorded.request, &recorded.detail) {
+        return differs("its private parts are not those that it commits to");
+    }
+    let (Ok(request), Ok(detail)) = (Request::parse(&private.request), Detail::decode(&private.detail)) else {
+        return differs("its request or its detail cannot be read");
+    };
+    let Some(engine) = own_engine(engines) else { return differs("no epoch was published before it") };
+    let doubt = detail.codes.iter().find_map(|(condition, code)| {
+        let doubt = [Code::Clock, Code::GovernanceRace].into_iter().find(|doubt| doubt.name() == code)?;
+        (*condition == doubt.condition()).then_some(doubt)
+    });
+    let age = recorded.recorded_at.checked_sub(recorded.evaluated_at);
+    if doubt == Some(Code::GovernanceRace) {
+        // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
+        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies();
+        return if denied {
+            Came::Same(&["api_key", "governance_race"])
+        } else {
+            differs("a governance race was allowed")
+        };
+    }
+    if age.is_none_or(|age| age > MAX_AGE_MS) {
+        return differs("it was evaluated after it was recorded, or too long before");
+    }
+    let facts = Facts {
+        realm: &recorded.realm,
+        key_id: &detail.key_id,
+        now_ms: recorded.evaluated_at,
+        authzen: detail.authzen,
+    };
+    let mut verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
+    settle::settle(&mut verdict, &request, &fold.switches, &recorded.realm, recorded.recorded_at, doubt);
+
+    let expected = settle::detail(&request, &verdict, &detail.key_id, detail.idempotency, detail.authzen);
+    if request.idempotency_key.is_some() != detail.idempotency.is_some() {
+        return differs("its detail has an idempotency key and its request has none, or the other way round");
+    }
+    if expected != detail {
+        return Came::Differs(detail_difference(&detail, &expected));
+    }
+    if verdict.stands() != (recorded.outcome == Outcome::Allow) {
+        return Came::Differs(format!("it says {:?}, its conditions come out otherwise", recorded.outcome));
+    }
+    let expected = Decision {
+        governance: fold.governance,
+        epoch: fold.epoch,
+        classes: verdict.classes(),
+        request: commitment(&private.request_salt, &private.request),
+        detail: commitment(&private.detail_salt, &expected.encode()),
+        grant: verdict.stands().then(|| settle::grant(&verdict, recorded.recorded_at)),
+        audience: request.audience.clone(),
+        shadow: None,
+        ..recorded.clone()
+    };
+    if let Some(what) = leaf_difference(recorded, &expected) {
+        return Came::Differs(what);
+    }
+    if Record::Decision(Box::new(expected)).encode() != task.stored.leaf {
+        return differs("its leaf is not the one encoding of what it says");
+    }
+    Came::Same(if doubt.is_some() { &["api_key", "clock"] } else { &["api_key"] })
+}
+
+/// The engine of the core that runs this.
+fn own_engine(engines: Option<&Engines>) -> Option<&Mutex<Engine>> {
+    let engines = engines?;
+    engines.get(rayon::current_thread_index().unwrap_or(0) % engines.len().max(1))
+}
+
+fn detail_difference(recorded: &Detail, expected: &Detail) -> String {
+    let codes = |detail: &Detail| {
+        let each =
+            detail.codes.iter().map(|(condition, code): &(Condition, String)| format!("{}:{code}", condition.name()));
+        each.collect::<Vec<_>>().join(" ")
+    };
+    if recorded.codes != expected.codes {
+        format!("its detail says `{}`, computed again it is `{}`", codes(recorded), codes(expected))
+    } else if recorded.policies != expected.policies {
+        let names = |detail: &Detail| detail.policies.as_ref().map_or(String::new(), |named| named.shown.join(" "));
+        format!("its detail names the policies `{}`, computed again they are `{}`", names(recorded), names(expected))
+    } else if recorded.errors != expected.errors {
+        "its detail names other policies that erred".to_owned()
+    } else {
+        "its detail names another subject, action, resource, parent or retry than its request".to_owned()
+    }
+}
+
+fn leaf_difference(recorded: &Decision, expected: &Decision) -> Option<String> {
+    let unequal = [
+        ("governance version", recorded.governance == expected.governance),
+        ("epoch", recorded.epoch == expected.epoch),
+        ("verdicts", recorded.classes == expected.classes),
+        ("expiry or uses", recorded.grant == expected.grant),
+        ("audience", recorded.audience == expected.audience),
+        ("shadow verdict", recorded.shadow == expected.shadow),
+    ];
+    let (name, _) = unequal.into_iter().find(|(_, equal)| !equal)?;
+    Some(format!("its {name} does not follow"))
+}
+
+/// The right edge of a tree: complete subtrees of falling height (RFC 6962 §2.1).
+#[derive(Default)]
+struct Frontier(Vec<(u32, Hash)>);
+
+impl Frontier {
+    fn push(&mut self, leaf: Hash) {
+        let mut node = (0, leaf);
+        while let Some((_, left)) = self.0.pop_if(|(height, _)| *height == node.0) {
+            node = (node.0 + 1, node_hash(&left, &node.1));
+        }
+        self.0.push(node);
+    }
+
+    fn root(&self) -> Hash {
+        let mut peaks = self.0.iter().rev().map(|(_, peak)| *peak);
+        peaks.next().map_or(EMPTY_ROOT, |last| peaks.fold(last, |right, left| node_hash(&left, &right)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frontier_has_the_root_of_every_size() {
+        let leaves: Vec<Hash> = (0..70_u8).map(|n| leaf_hash(&[n])).collect();
+        let mut tree = Frontier::default();
+        for size in 0..=leaves.len() {
+            assert_eq!(tree.root(), verifier::hash::root_of(&leaves[..size]), "{size}");
+            leaves.get(size).into_iter().for_each(|leaf| tree.push(*leaf));
+        }
+    }
+}

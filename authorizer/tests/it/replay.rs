@@ -1,0 +1,221 @@
+//! Every decision can be computed again, and one that was altered cannot, whoever signed the tree above it.
+
+use std::convert::Infallible;
+
+use authorizer::governance::Governors;
+use authorizer::replay::{Options, ReplayError, Report, Source, Stored, replay};
+use authorizer::service::admin_keys_path;
+use serde_json::{Value, json};
+use verifier::act::Power;
+use verifier::decision::{Class, Classes, Decision, Detail, Grant, Named, Outcome, commitment};
+use verifier::hash::{Hash, leaf_hash, root_of};
+use verifier::record::Record;
+
+use crate::support::{ORIGIN, POLICIES, Site, read};
+
+/// A log whose keeper holds the key: any entries, under the root that they have.
+struct Entries(Vec<Stored>);
+
+impl Source for Entries {
+    type Error = Infallible;
+
+    fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, Infallible> {
+        Ok(self.0.iter().skip(usize::try_from(first).unwrap()).take(usize::try_from(count).unwrap()).cloned().collect())
+    }
+}
+
+impl Entries {
+    fn of(site: &Site) -> Self {
+        Self(site.reader.clone().read(0, site.size()).unwrap())
+    }
+
+    fn head(&self) -> (u64, Hash) {
+        let leaves: Vec<Hash> = self.0.iter().map(|stored| leaf_hash(&stored.leaf)).collect();
+        (leaves.len() as u64, root_of(&leaves))
+    }
+
+    fn replay(mut self, site: &Site, options: Options) -> Result<Report, ReplayError<Infallible>> {
+        let head = self.head();
+        replay(&mut self, &governors(site), head, options, &mut |_| {})
+    }
+
+    /// Alters one decision and its detail as a forger would: commitments and encodings are right again.
+    fn forge(mut self, index: usize, forge: impl FnOnce(&mut Decision, &mut Detail)) -> Self {
+        let stored = &mut self.0[index];
+        let Record::Decision(mut decision) = Record::decode(&stored.leaf).unwrap() else { panic!("no decision") };
+        let private = stored.private.as_mut().unwrap();
+        let mut detail = Detail::decode(&private.detail).unwrap();
+        forge(&mut decision, &mut detail);
+        private.detail = detail.encode();
+        decision.detail = commitment(&private.detail_salt, &private.detail);
+        stored.leaf = Record::Decision(decision).encode();
+        self
+    }
+}
+
+fn governors(site: &Site) -> Governors {
+    Governors::read(&admin_keys_path(&site.dir.path().join("data")), ORIGIN).unwrap()
+}
+
+fn write(resource: &str, properties: Value) -> Value {
+    let mut request = read(resource);
+    request["action"]["name"] = "write".into();
+    request["resource"]["properties"] = properties;
+    request
+}
+
+/// Decisions of every kind that this version makes: `(index of an allowed one, of a forbidden one, all)`.
+fn history() -> (Site, usize, usize) {
+    let site = Site::new();
+    let index = |answer: &Value| usize::try_from(answer["index"].as_u64().unwrap()).unwrap();
+    let mut full = read("r1");
+    full["idempotency_key"] = "k".into();
+    full["audience"] = "gate".into();
+    full["ttl_ms"] = 5_000.into();
+    let allowed = index(&site.decide(&full));
+    site.decide(&full); // the same permit again: no record
+    let forbidden = index(&site.decide(&write("r2", json!({ "frozen": true }))));
+    site.decide(&write("r3", json!({ "archived": true })));
+    let mut late = read("r4");
+    late["deadline"] = "2026-01-01T00:00:00Z".into();
+    site.decide(&late);
+    let items: Vec<Value> = (0..20).map(|n| write(&format!("b{n}"), json!({ "frozen": n % 3 == 0 }))).collect();
+    assert_eq!(site.post("/v1/decisions", &Value::Array(items)).status, 200);
+    // AuthZEN: a fraction that is none in the committed form, and an integer that does not survive it.
+    let authzen = |n: &str| {
+        let body = format!(
+            r#"{{"subject":{{"type":"Agent","id":"a"}},"action":{{"name":"read"}},"resource":{{"type":"Doc","id":"r5","properties":{{"frozen":false,"n":{n}}}}}}}"#
+        );
+        let answer = site.send("/access/v1/evaluation", "application/json", body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["decision"].as_bool().unwrap()
+    };
+    assert!(authzen("1.0") && authzen("0.25") && !authzen("9007199254740993"));
+    assert_eq!(site.switch(1, "action write", Power::Halt).status, 200);
+    site.decide(&write("r6", json!({})));
+    assert_eq!(site.switch(2, "action write", Power::Run).status, 200);
+    assert_eq!(site.publish(&POLICIES[..1], 3, 2).status, 200);
+    site.decide(&write("r7", json!({})));
+    site.decide(&read("r8"));
+    (site, allowed, forbidden)
+}
+
+#[test]
+fn every_decision_comes_out_byte_for_byte_with_and_without_the_index() {
+    let (site, ..) = history();
+    for full in [false, true] {
+        let report = Entries::of(&site).replay(&site, Options { full }).unwrap();
+        assert_eq!(report.differences, [], "{report:?}");
+        assert_eq!((report.decisions, report.same), (30, 30), "{report:?}");
+        assert_eq!(report.given.get("api_key"), Some(&30));
+        assert_eq!(report.entries, site.size());
+    }
+}
+
+#[test]
+fn a_decision_that_was_altered_and_signed_again_is_found() {
+    let (site, allowed, forbidden) = history();
+    type Forgery = (&'static str, usize, fn(&mut Decision, &mut Detail));
+    let forgeries: [Forgery; 17] = [
+        ("a denial becomes a permit", forbidden, |decision, detail| {
+            detail.codes.clear();
+            detail.policies = Some(Named::new(&["writes".to_owned()]));
+            decision.outcome = Outcome::Allow;
+            decision.classes = passing();
+            let grant = Grant { expires_at: decision.recorded_at + 60_000, uses: 1, lease_ends_at: None };
+            decision.grant = Some(grant);
+        }),
+        ("a permit becomes a denial", allowed, |decision, detail| {
+            detail.codes.push((verifier::decision::Condition::Policy, "forbidden".to_owned()));
+            decision.outcome = Outcome::Deny;
+            decision.classes = Classes::new([Class::Fail; 9]);
+            decision.grant = None;
+        }),
+        ("it lives longer", allowed, |decision, _| decision.grant.as_mut().unwrap().expires_at += 1),
+        ("it can be used twice", allowed, |decision, _| decision.grant.as_mut().unwrap().uses = 2),
+        ("it has a lease", allowed, |decision, _| {
+            decision.grant.as_mut().unwrap().lease_ends_at = Some(decision.recorded_at + 1);
+        }),
+        ("it is for somebody else", allowed, |decision, _| decision.audience = Some("other".to_owned())),
+        ("it is for anybody", allowed, |decision, _| decision.audience = None),
+        ("it was decided under another epoch", allowed, |decision, _| decision.epoch += 1),
+        ("it was decided under another governance version", allowed, |decision, _| decision.governance += 1),
+        ("it was evaluated long before", allowed, |decision, _| decision.evaluated_at -= 5_000),
+        ("it was evaluated after it was recorded", allowed, |decision, _| {
+            decision.evaluated_at = decision.recorded_at + 1
+        }),
+        ("another policy allowed it", allowed, |_, detail| detail.policies = Some(Named::new(&["writes".to_owned()]))),
+        ("no policy forbade it", forbidden, |_, detail| detail.policies = None),
+        ("another reason", forbidden, |_, detail| detail.codes[0].1 = "no_matching_permit".to_owned()),
+        ("a policy erred", allowed, |_, detail| detail.errors = Some(Named::new(&["reads".to_owned()]))),
+        ("another subject", allowed, |_, detail| detail.subject.1 = "somebody".to_owned()),
+        ("its idempotency key is hidden", allowed, |_, detail| detail.idempotency = None),
+    ];
+    for (what, index, forge) in forgeries {
+        let report = Entries::of(&site).forge(index, forge).replay(&site, Options::default());
+        let report = report.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(report.difference_count, 1, "{what}: {report:?}");
+        assert_eq!(report.differences[0].index, index as u64, "{what}");
+        assert_eq!(report.same, report.decisions - 1, "{what}");
+    }
+}
+
+fn passing() -> Classes {
+    let mut classes = [Class::NotRequired; 9];
+    for place in [0, 1, 3, 8] {
+        classes[place] = Class::Pass;
+    }
+    Classes::new(classes)
+}
+
+#[test]
+fn another_request_under_a_decision_is_found() {
+    let (site, allowed, _) = history();
+    let mut entries = Entries::of(&site);
+    let private = entries.0[allowed].private.as_mut().unwrap();
+    private.request = write("r1", json!({ "frozen": true })).to_string().into_bytes();
+    let report = entries.replay(&site, Options::default()).unwrap();
+    assert_eq!(report.difference_count, 1);
+    // With the commitment made good, the verdict no longer follows.
+    let mut entries = Entries::of(&site);
+    let private = entries.0[allowed].private.as_mut().unwrap();
+    private.request = write("r1", json!({ "frozen": true })).to_string().into_bytes();
+    let hash = commitment(&private.request_salt, &private.request);
+    let report =
+        entries.forge(allowed, |decision, _| decision.request = hash).replay(&site, Options::default()).unwrap();
+    assert_eq!((report.difference_count, report.differences[0].index), (1, allowed as u64));
+}
+
+#[test]
+fn a_switch_that_was_taken_out_of_the_log_is_missed() {
+    let (site, ..) = history();
+    let mut entries = Entries::of(&site);
+    let switch = entries.0.iter().position(|stored| matches!(Record::decode(&stored.leaf), Ok(Record::Switch { .. })));
+    entries.0.remove(switch.unwrap());
+    assert!(matches!(entries.replay(&site, Options::default()), Err(ReplayError::Fold(_))));
+}
+
+#[test]
+fn entries_that_are_not_those_under_the_head_are_refused() {
+    let (site, ..) = history();
+    let mut entries = Entries::of(&site);
+    let (size, _) = entries.head();
+    let root = Hash([7; 32]);
+    let result = replay(&mut entries, &governors(&site), (size, root), Options::default(), &mut |_| {});
+    assert!(matches!(result, Err(ReplayError::Root { .. })));
+    entries.0.pop();
+    let result = replay(&mut entries, &governors(&site), (size, root), Options::default(), &mut |_| {});
+    assert!(matches!(result, Err(ReplayError::Short { .. })));
+}
+
+#[test]
+fn what_is_not_there_is_counted_by_outcome_and_never_guessed() {
+    let (site, allowed, forbidden) = history();
+    let mut entries = Entries::of(&site);
+    for index in [allowed, forbidden] {
+        entries.0[index].private = None;
+    }
+    let report = entries.replay(&site, Options::default()).unwrap();
+    assert_eq!((report.same, report.difference_count), (28, 0));
+    assert_eq!(report.not_recomputable, [("allow", 1), ("deny", 1)].into());
+}
