@@ -7,8 +7,11 @@
 use std::sync::Arc;
 
 use verifier::checkpoint::Checkpoint;
+use verifier::cose::{Consistency, CoseReceipt, Inclusion};
 use verifier::hash::{Hash, leaf_hash};
-use verifier::proof::{Nodes, prove_consistency, prove_inclusion, prove_range, root, verify_inclusion, verify_range};
+use verifier::proof::{
+    Nodes, prove_consistency, prove_inclusion, prove_range, root, verify_consistency, verify_inclusion, verify_range,
+};
 use verifier::receipt::{RangeReceipt, Receipt};
 use verifier::tile::{Bundle, Tile};
 
@@ -112,6 +115,24 @@ impl Reader {
         let head = self.head_or_newest(size)?;
         let proof = self.proved_range(first, count, &head)?;
         Ok(RangeReceipt { first, count, proof, checkpoint: head.note.clone() })
+    }
+
+    /// The COSE receipt of an entry under a published head. The only entry of a log has a path that COSE cannot say; the receipt is then
+    /// one that does not encode.
+    pub fn cose_inclusion(&self, leaf: &Hash, index: u64, head: &Head) -> Result<CoseReceipt, ReadError> {
+        let path = self.proved(leaf, index, head)?;
+        let signature = self.shared.signer.sign_cose(head);
+        Ok(CoseReceipt::Inclusion(Inclusion { size: head.checkpoint.size, index, path, signature }))
+    }
+
+    /// The COSE receipt of the consistency of two published heads, checked. Where the proof is empty it does not encode.
+    pub fn cose_consistency(&self, from: &Head, to: &Head) -> Result<CoseReceipt, ReadError> {
+        let (old, new) = (&from.checkpoint, &to.checkpoint);
+        let path = self.consistency(old.size, new.size)?;
+        verify_consistency(old.size, new.size, &path, &old.root, &new.root)
+            .map_err(|_| ReadError::Contradiction { index: old.size })?;
+        let signature = self.shared.signer.sign_cose(to);
+        Ok(CoseReceipt::Consistency(Consistency { from: old.size, to: new.size, path, signature }))
     }
 
     fn head_or_newest(&self, size: Option<u64>) -> Result<Arc<Head>, ReadError> {

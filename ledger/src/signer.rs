@@ -7,9 +7,12 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use verifier::cose::signed_bytes;
 use verifier::note::{NoteError, VerifierKey, signature_line};
 use verifier::text;
 use zeroize::Zeroizing;
+
+use crate::head::Head;
 
 /// The type byte of Ed25519 in key texts and key ids.
 const ED25519: u8 = 0x01;
@@ -96,6 +99,12 @@ impl Signer {
     /// The 64 bytes of the signature over a text.
     pub fn sign(&self, text: &str) -> [u8; 64] {
         self.key.sign(text.as_bytes()).to_bytes()
+    }
+
+    /// The 64 bytes of the signature of a COSE receipt under a head (RFC 9942). Only heads have one: a root that was never published is
+    /// never signed in any form.
+    pub(crate) fn sign_cose(&self, head: &Head) -> [u8; 64] {
+        self.key.sign(&signed_bytes(&head.checkpoint.root)).to_bytes()
     }
 
     /// The signed note of a text, which ends with a newline: text, empty line, signature line.

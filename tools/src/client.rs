@@ -64,24 +64,38 @@ impl Client {
 
     /// `GET path`.
     pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::GET, path, None).await
+        self.send(Method::GET, path, None, None).await
+    }
+
+    /// `GET path` in the form of this media type.
+    pub async fn get_as(&self, path: &str, media_type: &'static str) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, Some(media_type), None).await
     }
 
     /// `DELETE path`.
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::DELETE, path, None).await
+        self.send(Method::DELETE, path, None, None).await
     }
 
     /// `POST path` with a body of this media type.
     pub async fn post(&self, path: &str, media_type: &'static str, body: Vec<u8>) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, Some((media_type, body))).await
+        self.send(Method::POST, path, None, Some((media_type, body))).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<(&'static str, Vec<u8>)>) -> Result<Answer, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: Option<&'static str>,
+        body: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url);
         if let Some(bearer) = &self.bearer {
             request = request.bearer_auth(bearer);
+        }
+        if let Some(media_type) = accept {
+            request = request.header("accept", media_type);
         }
         if let Some((media_type, body)) = body {
             request = request.header("content-type", media_type).body(body);

@@ -9,6 +9,8 @@ use crate::exit::Failure;
 
 /// A receipt: a leaf of 65,535 bytes in base64, 63 hashes and a note of 16 KiB fit.
 pub const MAX_RECEIPT: usize = 256 * 1024;
+/// A leaf.
+pub const MAX_LEAF: usize = verifier::tile::MAX_ENTRY;
 /// A key file.
 pub const MAX_KEY_FILE: usize = 4 * 1024;
 /// One file of an epoch: the content document has the same limit.
@@ -16,22 +18,25 @@ pub const MAX_EPOCH_FILE: usize = verifier::epoch::MAX_CONTENT;
 
 /// Reads UTF-8 text of at most `limit` bytes; `-` is standard input.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
+    String::from_utf8(read_bytes(path, limit)?)
+        .map_err(|_| Failure::undecidable(format!("{}: not valid UTF-8", path.display())))
+}
+
+/// Reads at most `limit` bytes; `-` is standard input.
+pub fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let name = path.display();
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let reader: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
         Box::new(File::open(path).map_err(|error| Failure::unavailable(format!("{name}: {error}")))?)
     };
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(most).read_to_string(&mut text).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Failure::undecidable(format!("{name}: not valid UTF-8")),
-        _ => Failure::unavailable(format!("{name}: {error}")),
-    })?;
-    if text.len() > limit {
+    reader.take(most).read_to_end(&mut bytes).map_err(|error| Failure::unavailable(format!("{name}: {error}")))?;
+    if bytes.len() > limit {
         return Err(Failure::undecidable(format!("{name}: more than {limit} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Reads a secret key: a file that others can read is refused.
@@ -52,8 +57,14 @@ pub fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), Failure> {
 }
 
 /// Writes a file, replacing what was there.
-pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, content).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))
+}
+
+/// Writes bytes to standard output as they are.
+pub fn print(content: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    out.write_all(content).and_then(|()| out.flush()).map_err(Failure::unavailable)
 }
 
 /// The Cedar files of a policy argument: the file itself, or every `*.cedar` of a folder in the order of their names.

@@ -1,10 +1,10 @@
-//! Deterministic CBOR, the small part of it that records use.
+//! Deterministic CBOR, the small part of it that records and COSE receipts use.
 //!
-//! Encodes and decodes unsigned integers, byte strings, text strings, arrays and maps (RFC 8949 §3.1, major types 0, 2, 3, 4, 5) in the
-//! core deterministic form of §4.2.1: definite lengths, shortest heads, map keys ascending. The decoder refuses everything else, so
-//! there is exactly one encoding of each value, and bytes that decode are the bytes that encoding gives back.
+//! Encodes and decodes integers, byte strings, text strings, arrays, maps, tags and null (RFC 8949 §3.1) in the core deterministic form of
+//! §4.2.1: definite lengths, shortest heads, map keys ascending. The decoder refuses everything else, so there is exactly one encoding of
+//! each value, and bytes that decode are the bytes that encoding gives back.
 //!
-//! It does not read floats, tags, negative integers or simple values: no record has any.
+//! It does not read floats or other simple values. Records have no negative integers, tags or null either; COSE (RFC 9052) has.
 
 use thiserror::Error;
 
@@ -43,10 +43,14 @@ pub enum CborError {
 }
 
 const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const MAP: u8 = 5;
+const TAG: u8 = 6;
+/// The one byte of null: major type 7, value 22.
+const NULL: u8 = 0xf6;
 
 /// Appends items to a buffer. Whoever calls keeps counts and key order right; [`Map`] does that for records.
 pub struct Encoder<'a>(pub &'a mut Vec<u8>);
@@ -76,6 +80,22 @@ impl Encoder<'_> {
     /// An unsigned integer.
     pub fn uint(&mut self, value: u64) {
         self.head(UINT, value);
+    }
+
+    /// An integer of either sign.
+    pub fn int(&mut self, value: i64) {
+        // Two's complement: the complement of a negative number is −1 − value, which is what CBOR writes.
+        if value < 0 { self.head(NEGATIVE, !value.cast_unsigned()) } else { self.head(UINT, value.cast_unsigned()) }
+    }
+
+    /// A tag; the tagged item follows.
+    pub fn tag(&mut self, tag: u64) {
+        self.head(TAG, tag);
+    }
+
+    /// Null.
+    pub fn null(&mut self) {
+        self.0.push(NULL);
     }
 
     /// A byte string.
@@ -153,6 +173,27 @@ impl<'a> Decoder<'a> {
         self.head(UINT, "an unsigned integer")
     }
 
+    /// An integer of either sign.
+    pub fn int(&mut self) -> Result<i64, CborError> {
+        let at = self.at;
+        let negative = self.bytes.get(at).is_some_and(|first| first >> 5 == NEGATIVE);
+        let head = self.head(if negative { NEGATIVE } else { UINT }, "an integer")?;
+        let value = i64::try_from(head).map_err(|_| CborError::WrongType { expected: "an integer of 64 bits", at })?;
+        Ok(if negative { !value } else { value })
+    }
+
+    /// This tag; the tagged item follows.
+    pub fn tag(&mut self, tag: u64) -> Result<(), CborError> {
+        let at = self.at;
+        if self.head(TAG, "a tag")? == tag { Ok(()) } else { Err(CborError::WrongType { expected: "another tag", at }) }
+    }
+
+    /// Null.
+    pub fn null(&mut self) -> Result<(), CborError> {
+        let at = self.at;
+        if self.take(1)? == [NULL] { Ok(()) } else { Err(CborError::WrongType { expected: "null", at }) }
+    }
+
     /// A byte string.
     pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
         let len = self.length(BYTES, "a byte string")?;
@@ -184,6 +225,16 @@ impl<'a> Decoder<'a> {
             Ok(())
         } else {
             Err(CborError::WrongType { expected: "an array of fixed length", at })
+        }
+    }
+
+    /// The head of a map of exactly `len` pairs, keys to be read by whoever calls.
+    pub fn map_of(&mut self, len: usize) -> Result<(), CborError> {
+        let at = self.at;
+        if self.length(MAP, "a map")? == len {
+            Ok(())
+        } else {
+            Err(CborError::WrongType { expected: "a map of fixed length", at })
         }
     }
 
@@ -270,6 +321,25 @@ mod tests {
             assert_eq!(decoder.uint(), Ok(value));
             assert_eq!(decoder.finish(), Ok(()));
         }
+    }
+
+    #[test]
+    fn negative_integers_tags_and_null_encode_as_rfc_8949_appendix_a_has_them() {
+        for (value, hex) in
+            [(-1, "20"), (-10, "29"), (-100, "3863"), (-1000, "3903e7"), (i64::MIN, "3b7fffffffffffffff"), (24, "1818")]
+        {
+            let bytes = encoded(|e| e.int(value));
+            assert_eq!(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(), hex);
+            assert_eq!(Decoder::new(&bytes).int(), Ok(value));
+        }
+        assert!(Decoder::new(&[0x3b, 0x80, 0, 0, 0, 0, 0, 0, 0]).int().is_err(), "below the least of 64 bits");
+        assert!(Decoder::new(&[0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0]).int().is_err(), "above the largest");
+        assert_eq!(Decoder::new(&[0x38, 0]).int(), Err(CborError::NotShortest(0)));
+        assert_eq!(encoded(|e| e.tag(18)), [0xd2]);
+        assert_eq!(Decoder::new(&[0xd2]).tag(18), Ok(()));
+        assert!(Decoder::new(&[0xd1]).tag(18).is_err() && Decoder::new(&[0x12]).tag(18).is_err());
+        assert_eq!((encoded(|e| e.null()), Decoder::new(&[0xf6]).null()), (vec![0xf6], Ok(())));
+        assert!(Decoder::new(&[0xf7]).null().is_err() && Decoder::new(&[]).null().is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod cbor;
 pub mod checkpoint;
+pub mod cose;
 pub mod decision;
 pub mod detail;
 pub mod epoch;

@@ -11,6 +11,8 @@ use crate::{
 
 /// Hashes of the longest inclusion path: one for each halving of fewer than 2^63 leaves.
 pub const MAX_PATH: usize = 63;
+/// Hashes of the longest consistency proof: such a path, and the subtree on which it hangs.
+pub const MAX_CONSISTENCY: usize = MAX_PATH + 1;
 
 /// Why a proof does not show what it was asked to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,13 +33,21 @@ pub enum ProofError {
 /// # Errors
 /// [`ProofError`]; the length of `path` is checked before any hash.
 pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> Result<(), ProofError> {
+    if root_of_inclusion(leaf, index, size, path)? == *root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// The root to which a path leads from the leaf with this hash at `index` of `size` leaves. It says nothing until the root is held against
+/// one that is believed; a root does not know its size, so other places whose way up has the same turns lead to the same root.
+///
+/// # Errors
+/// [`ProofError::Bounds`] and [`ProofError::Length`]; the length of `path` is checked before any hash.
+pub fn root_of_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Result<Hash, ProofError> {
     if index >= size || size >= DECIMAL_LIMIT {
         return Err(ProofError::Bounds);
     }
     let (inner, border) = inclusion_parts(index, size);
     let (below, above) = split_exact(path, inner, border)?;
-    let hash = chain_border(chain_inner(*leaf, below, index), above);
-    if hash == *root { Ok(()) } else { Err(ProofError::Root) }
+    Ok(chain_border(chain_inner(*leaf, below, index), above))
 }
 
 /// Number of hashes in the path of `index` in a tree of `size` leaves; `None` if there is no such leaf.
@@ -71,6 +81,18 @@ pub fn verify_consistency(
         let empty_is_empty = (from != 0 || *from_root == EMPTY_ROOT) && (to != 0 || *to_root == EMPTY_ROOT);
         return if empty_is_empty && (from == 0 || from_root == to_root) { Ok(()) } else { Err(ProofError::Root) };
     }
+    if root_of_consistency(from, to, proof, from_root)? == *to_root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// The root of `to` leaves to which a consistency proof leads from the root of the first `from`, 0 < `from` < `to`. It says nothing until
+/// it is held against a root that is believed.
+///
+/// # Errors
+/// [`ProofError::Root`] if the proof does not even lead to `from_root`; else [`ProofError::Bounds`] and [`ProofError::Length`].
+pub fn root_of_consistency(from: u64, to: u64, proof: &[Hash], from_root: &Hash) -> Result<Hash, ProofError> {
+    if from == 0 || from >= to || to >= DECIMAL_LIMIT {
+        return Err(ProofError::Bounds);
+    }
     // The proof hangs on the last complete subtree of the old tree: `shift` levels up, at index `last`.
     let shift = from.trailing_zeros();
     let last = (from - 1) >> shift;
@@ -85,7 +107,7 @@ pub fn verify_consistency(
     let (below, above) = split_exact(rest, inner, border)?;
     let old = chain_border(chain_inner_right(seed, below, last), above);
     let new = chain_border(chain_inner(seed, below, last), above);
-    if old == *from_root && new == *to_root { Ok(()) } else { Err(ProofError::Root) }
+    if old == *from_root { Ok(new) } else { Err(ProofError::Root) }
 }
 
 /// Checks that the leaves with these hashes stand at `first`, `first` + 1, … in the tree of `size` leaves with this root.

@@ -1,8 +1,11 @@
-//! Receipts: one leaf's place in a signed tree as text (C2SP tlog-proof v1), and that of a run of leaves as JSON.
+//! Receipts: one leaf's place in a signed tree as text (C2SP tlog-proof v1) or JSON, and that of a run of leaves as JSON. COSE: `cose`.
 //!
 //! Guarantees that what is read is exactly one receipt within named limits, and writes back byte for byte.
 //! Verifies nothing: that takes the leaf's bytes and a key (`checkpoint`, `proof`). `extra` is not covered by any signature;
 //! we carry the leaf's bytes in it, which their hash and the path then prove.
+
+mod form;
+mod json;
 
 use core::fmt::Write;
 
@@ -14,6 +17,9 @@ use crate::{
     proof::MAX_PATH,
     text::{self, TextError},
 };
+
+pub use form::{Form, FormError};
+pub use json::MAX_JSON;
 
 /// First line of a receipt.
 pub const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -31,6 +37,9 @@ pub enum ReceiptError {
     /// Lines missing, in another order, or spelled in another way.
     #[error("malformed receipt")]
     Shape,
+    /// Not the JSON of a receipt: other fields, or a value of another kind.
+    #[error("not a receipt in JSON")]
+    Json,
     /// `extra`, index or a hash in another spelling.
     #[error("malformed receipt: {0}")]
     Text(#[from] TextError),

@@ -4,16 +4,23 @@
 //! the head, and a key that the reader trusts signed that head. What no rung shows is named in [`NOT_CHECKED`]: a verdict never ends
 //! without it.
 
+mod forms;
+
 use std::fmt;
 
 use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::hash::{Hash, leaf_hash};
-use crate::note::{NoteError, VerifierKey};
+use crate::note::{Note, NoteError, VerifierKey};
 use crate::proof::{ProofError, verify_inclusion};
 use crate::receipt::Receipt;
 use crate::record::{Record, RecordError};
+
+pub use forms::{
+    FormRefusal, PLACE_NOT_CHECKED, VerifiedCose, VerifiedGrowth, VerifiedRange, climb_cose, climb_range,
+    verify_consistency_receipt,
+};
 
 /// A log's key, and how long it is believed. Without limits it is believed for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,11 +171,11 @@ impl Refusal {
 
 /// The way up the ladder: the rungs that held, and the verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Climb {
+pub struct Climb<V = Verified, R = Refusal> {
     /// The rungs that held, from the ground up.
     pub held: Vec<Rung>,
     /// What was verified, or what broke.
-    pub verdict: Result<Verified, Refusal>,
+    pub verdict: Result<V, R>,
 }
 
 /// Climbs the ladder for one receipt. `leaf` is the record's bytes where the receipt does not carry them.
@@ -190,8 +197,7 @@ fn rungs(receipt: &Receipt, leaf: Option<&[u8]>, keys: &[LogKey], held: &mut Vec
 
     // The head is read before it is believed: its signature is the next rung, and nothing is verified without it.
     let leaf = leaf_hash(bytes);
-    let claimed = crate::note::Note::parse(&receipt.checkpoint).map_err(CheckpointError::Note);
-    let claimed = claimed.and_then(|note| Checkpoint::parse_text(&note.text)).map_err(Refusal::Head)?;
+    let claimed = claimed(&receipt.checkpoint)?;
     verify_inclusion(&leaf, receipt.index, claimed.size, &receipt.path, &claimed.root)?;
     held.push(Rung::Included);
 
@@ -201,6 +207,12 @@ fn rungs(receipt: &Receipt, leaf: Option<&[u8]>, keys: &[LogKey], held: &mut Vec
     }
     held.push(Rung::Signed);
     Ok(Verified { record, leaf, index: receipt.index, head, key })
+}
+
+/// The head that a note states, read and not believed.
+fn claimed(raw: &str) -> Result<Checkpoint, Refusal> {
+    let note = Note::parse(raw).map_err(CheckpointError::Note);
+    note.and_then(|note| Checkpoint::parse_text(&note.text)).map_err(Refusal::Head)
 }
 
 fn signed_by_any(raw: &str, keys: &[LogKey]) -> Result<(SignedCheckpoint, LogKey), Refusal> {

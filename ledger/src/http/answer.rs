@@ -21,6 +21,9 @@ pub(super) const OCTETS: &str = "application/octet-stream";
 /// One record.
 pub(super) const CBOR: &str = "application/cbor";
 
+/// A COSE receipt (RFC 9942).
+pub(super) const COSE: &str = verifier::cose::MEDIA_TYPE;
+
 /// A year: as long as caches keep anything.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// May be kept, must be asked about each time.
@@ -45,8 +48,9 @@ pub(super) fn immutable(
 }
 
 /// Answers with something that may be another thing tomorrow.
-pub(super) fn fresh(request: &HttpRequest, media_type: &'static str, body: String) -> HttpResponse {
-    let digest = sha256(body.as_bytes());
+pub(super) fn fresh(request: &HttpRequest, media_type: &'static str, body: impl Into<Vec<u8>>) -> HttpResponse {
+    let body = body.into();
+    let digest = sha256(&body);
     let tag = format!("\"{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)));
     let unchanged = matches(request.headers(), &tag);
     let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };

@@ -31,6 +31,8 @@ pub enum Code {
     NotPublished,
     /// No published entry has this permit id or leaf hash.
     UnknownId,
+    /// The proof is empty, and an empty one has no COSE form.
+    NoCoseForm,
     /// The entry is of a kind that has no request.
     NoRequest,
     /// The realm is `committed`: its requests are not public.
@@ -66,6 +68,7 @@ impl Code {
             | Self::UnknownEpoch => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
+            Self::NoCoseForm => StatusCode::CONFLICT,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,

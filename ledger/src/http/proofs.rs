@@ -8,57 +8,57 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde::Serialize;
+use verifier::cose::CoseReceipt;
 use verifier::decision::PermitId;
 use verifier::hash::{Hash, leaf_hash};
-use verifier::receipt::write_text;
-use verifier::text::{b64, unhex};
+use verifier::receipt::Receipt;
+use verifier::text::unhex;
 
 use super::Public;
-use super::answer::{JSON, TEXT, fresh, fresh_json, json, negotiate};
+use super::answer::{COSE, JSON, TEXT, fresh, fresh_json, negotiate};
 use super::documents::HeadView;
 use super::problem::{Code, Problem};
 use super::query::{Query, last_segment, number};
 use super::records::vary;
-use crate::Reader;
+use crate::{ReadError, Reader};
 
 /// Heads in one answer: each costs a signature (about 20 µs) and a fold of the tree's right edge.
 pub(super) const MAX_HEADS: u64 = 256;
 
-/// A receipt in JSON; as text it is `c2sp.org/tlog-proof@v1`.
-#[derive(Serialize)]
-struct ReceiptView<'a> {
-    index: u64,
-    size: u64,
-    leaf: Hash,
-    path: &'a [Hash],
-    extra: String,
-    checkpoint: &'a str,
-}
-
-/// The receipt of one entry under the newest head, or under the head of `?size=`.
+/// The receipt of one entry under the newest head, or under the head of `?size=`: as text, JSON or COSE.
 pub(super) async fn receipt(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     let size = Query::read(&request, &["size"])?.number("size")?;
-    let media_type = negotiate(&request, &[TEXT, JSON])?;
+    let media_type = negotiate(&request, &[TEXT, JSON, COSE])?;
     let reader = &public.reader;
     let index = find(reader, last_segment(&request))?;
     let head = match size {
         None => reader.head(),
         Some(size) => published_head(reader, size)?.into(),
     };
-    let size = head.checkpoint.size;
     let leaf = reader.entry(index)?;
-    let path = reader.proved(&leaf_hash(&leaf), index, &head)?;
-    let body = if media_type == JSON {
-        let (hash, extra) = (leaf_hash(&leaf), b64(&leaf));
-        json(&ReceiptView { index, size, leaf: hash, path: &path, extra, checkpoint: &head.note })
+    let hash = leaf_hash(&leaf);
+    let body = if media_type == COSE {
+        encoded(&reader.cose_inclusion(&hash, index, &head)?)?
     } else {
-        let mut text = String::new();
-        write_text(&mut text, index, &path, Some(&leaf), &head.note);
-        text
+        let path = reader.proved(&hash, index, &head)?;
+        let receipt = Receipt { index, path, extra: Some(leaf), checkpoint: head.note.clone() };
+        if media_type == JSON {
+            let json = receipt.to_json().map_err(|_| ReadError::Contradiction { index })?;
+            (json + "\n").into_bytes()
+        } else {
+            receipt.text().into_bytes()
+        }
     };
     let mut answer = fresh(&request, media_type, body);
     vary(&mut answer);
     Ok(answer)
+}
+
+/// The bytes of a COSE receipt, or a problem that says that it has none.
+fn encoded(receipt: &CoseReceipt) -> Result<Vec<u8>, Problem> {
+    receipt.encode().map_err(|_| {
+        Problem::new(Code::NoCoseForm, "the path is empty, and RFC 9942 has no form for that: take the text or JSON")
+    })
 }
 
 /// The index that an index, a permit id (32 hex digits) or a leaf hash (64 hex digits or URL-safe base64) names. No two of these have the
@@ -116,14 +116,24 @@ struct ConsistencyView {
     proof: Vec<Hash>,
 }
 
-/// The proof that the tree of `?from=` is a prefix of the tree of `?to=`.
+/// The proof that the tree of `?from=` is a prefix of the tree of `?to=`; as COSE between published heads only, since it is signed.
 pub(super) async fn consistency(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request, &["from", "to"])?;
     let (from, to) = (query.required("from")?, query.required("to")?);
     let reader = &public.reader;
-    let proof = reader.consistency(from, to)?;
-    let (from_root, to_root) = (reader.root_at(from)?, reader.root_at(to)?);
-    Ok(fresh_json(&request, &ConsistencyView { from, to, from_root, to_root, proof }))
+    let mut answer = if negotiate(&request, &[JSON, COSE])? == COSE {
+        if from > to {
+            return Err(ReadError::Range.into());
+        }
+        let (older, newer) = (published_head(reader, from)?, published_head(reader, to)?);
+        fresh(&request, COSE, encoded(&reader.cose_consistency(&older, &newer)?)?)
+    } else {
+        let proof = reader.consistency(from, to)?;
+        let (from_root, to_root) = (reader.root_at(from)?, reader.root_at(to)?);
+        fresh_json(&request, &ConsistencyView { from, to, from_root, to_root, proof })
+    };
+    vary(&mut answer);
+    Ok(answer)
 }
 
 /// A run of heads.

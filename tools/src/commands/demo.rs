@@ -82,7 +82,7 @@ fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
     println!("\nVerified offline, with the key alone:\n");
     let receipt = Receipt::parse(receipt.text()?).map_err(Failure::undecidable)?;
     let climb = climb(&receipt, None, &[LogKey::unlimited(made.vkey.parse().map_err(Failure::undecidable)?)]);
-    print!("{}", verify::as_text("receipt", &climb));
+    print!("{}", verify::Said::leaf(&climb).text("receipt"));
     climb.verdict.map_err(|refusal| Failure::refused(format!("the demo's own receipt does not verify: {refusal}")))?;
 
     let (decisions, public) = (house.decision_url(), house.public_url());

@@ -1,15 +1,19 @@
 //! `interlock verify`: receipts against a key, offline. Says rung by rung what held, then the verdict, then what was not checked.
+//!
+//! The form is told by the content: tlog-proof text, JSON, a range receipt, a COSE receipt of inclusion or consistency. What a form does not
+//! carry is given beside it: `--leaf` for COSE and ranges, `--head` for consistency.
+
+mod said;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
-use verifier::decision::Outcome;
+use verifier::cose::CoseReceipt;
 use verifier::note::VerifierKey;
-use verifier::receipt::Receipt;
-use verifier::record::Record;
-use verifier::text::{hex, rfc3339};
-use verifier::verify::{Climb, LogKey, NOT_CHECKED, Refusal, Verified, climb};
+use verifier::receipt::Form;
+use verifier::verify::{LogKey, climb, climb_cose, climb_range, verify_consistency_receipt};
+
+pub use said::Said;
 
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -17,12 +21,18 @@ use crate::files;
 /// Verify receipts offline.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Receipts, C2SP tlog-proof v1 with the leaf as `extra`; `-` reads standard input
+    /// Receipts: tlog-proof text or JSON with the leaf in it, a range receipt, or COSE; `-` reads standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The log's verification key, or a file that holds it
     #[arg(long)]
     vkey: Option<String>,
+    /// A leaf's bytes, for a receipt that does not carry them; for a range receipt once for each leaf, in order
+    #[arg(long)]
+    leaf: Vec<PathBuf>,
+    /// An older checkpoint, for a COSE receipt of consistency
+    #[arg(long)]
+    head: Option<PathBuf>,
     /// One JSON object a receipt
     #[arg(long)]
     json: bool,
@@ -35,23 +45,51 @@ impl Verify {
             Some(vkey) => vec![LogKey::unlimited(read_vkey(vkey)?)],
             None => Vec::new(),
         };
+        let leaves: Vec<Vec<u8>> =
+            self.leaf.iter().map(|path| files::read_bytes(path, files::MAX_LEAF)).collect::<Result<_, _>>()?;
         let mut worst = Exit::Ok;
         for file in &self.files {
             let name = file.display().to_string();
-            let text = files::read_text(file, files::MAX_RECEIPT)?;
-            let receipt = Receipt::parse(&text).map_err(|error| Failure::undecidable(format!("{name}: {error}")))?;
-            let climb = climb(&receipt, None, &keys);
+            let bytes = files::read_bytes(file, files::MAX_RECEIPT)?;
+            let form = Form::read(&bytes).map_err(|error| Failure::undecidable(format!("{name}: {error}")))?;
+            let said = match form {
+                Form::Leaf(receipt) => Said::leaf(&climb(&receipt, Self::one_leaf(&leaves)?, &keys)),
+                Form::Range(receipt) => {
+                    let leaves: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
+                    Said::range(&climb_range(&receipt, &leaves, &keys))
+                }
+                Form::Cose(CoseReceipt::Inclusion(receipt)) => {
+                    let leaf = Self::one_leaf(&leaves)?.ok_or_else(|| {
+                        Failure::undecidable(format!("{name}: a COSE receipt carries no leaf: give it with `--leaf`"))
+                    })?;
+                    Said::cose(&climb_cose(&receipt, leaf, &keys), &receipt)
+                }
+                Form::Cose(CoseReceipt::Consistency(receipt)) => {
+                    let head = self.head.as_ref().ok_or_else(|| {
+                        Failure::undecidable(format!("{name}: give the older checkpoint with `--head`"))
+                    })?;
+                    let head = files::read_text(head, files::MAX_RECEIPT)?;
+                    Said::growth(&verify_consistency_receipt(&receipt, &head, &keys))
+                }
+            };
             if self.json {
-                println!("{}", as_json(&name, &climb));
+                println!("{}", said.json(&name));
             } else {
-                print!("{}", as_text(&name, &climb));
+                print!("{}", said.text(&name));
             }
-            let exit = climb.verdict.as_ref().map_or_else(|refusal| Exit::from_code(refusal.exit_code()), |_| Exit::Ok);
-            if worst == Exit::Ok || exit == Exit::Invalid {
-                worst = exit;
+            if worst == Exit::Ok || said.exit() == Exit::Invalid {
+                worst = said.exit();
             }
         }
         Ok(worst)
+    }
+
+    fn one_leaf(leaves: &[Vec<u8>]) -> Result<Option<&[u8]>, Failure> {
+        match leaves {
+            [] => Ok(None),
+            [leaf] => Ok(Some(leaf)),
+            _ => Err(Failure::usage("several leaves are for a range receipt")),
+        }
     }
 }
 
@@ -65,88 +103,4 @@ pub fn read_vkey(text: &str) -> Result<VerifierKey, Failure> {
         Failure::usage(format!("`{text}` is neither a verification key nor a file with one: {error}"))
     })?;
     parse(&content).map_err(|error| Failure::usage(format!("{text}: {error}")))
-}
-
-/// The tick list for people.
-pub fn as_text(name: &str, climb: &Climb) -> String {
-    let mut out = format!("{name}\n");
-    for rung in &climb.held {
-        out.push_str(&format!("  ok    {rung}\n"));
-    }
-    match &climb.verdict {
-        Ok(verified) => {
-            out.push_str(&format!("verified: {}\n", in_words(verified)));
-            let head = verified.head();
-            out.push_str(&format!(
-                "  entry {} of {} in {}, leaf {}\n",
-                verified.index(),
-                head.size,
-                head.origin,
-                hex(&verified.leaf().0)
-            ));
-        }
-        Err(refusal) => {
-            out.push_str(&format!("  FAIL  {}\n", broken_rung(refusal)));
-            out.push_str(&format!("not verified: {refusal} ({})\n", refusal.code()));
-        }
-    }
-    NOT_CHECKED.iter().for_each(|what| out.push_str(&format!("  not checked: {what}\n")));
-    out
-}
-
-fn broken_rung(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoLeaf | Refusal::Record(_) => "decoded",
-        Refusal::Inclusion(_) => "included",
-        Refusal::Head(_) | Refusal::UnknownKey | Refusal::RetiredKey => "signed",
-    }
-}
-
-fn in_words(verified: &Verified) -> String {
-    match verified.record() {
-        Record::Decision(decision) => {
-            let what = match (decision.outcome, decision.grant) {
-                (Outcome::Allow, Some(grant)) => {
-                    format!("permit {} allows until {}", decision.permit, rfc3339(grant.expires_at))
-                }
-                (Outcome::Allow | Outcome::Deny, _) => format!("decision {} denies", decision.permit),
-            };
-            format!(
-                "{what}; realm {}, epoch {}, recorded {}",
-                decision.realm,
-                decision.epoch,
-                rfc3339(decision.recorded_at)
-            )
-        }
-        record => format!("{} record of {}", record.kind_name(), rfc3339(record.recorded_at())),
-    }
-}
-
-fn as_json(name: &str, climb: &Climb) -> serde_json::Value {
-    let held: Vec<String> = climb.held.iter().map(ToString::to_string).collect();
-    let verdict = match &climb.verdict {
-        Ok(verified) => json!({
-            "verified": true,
-            "kind": verified.record().kind_name(),
-            "index": verified.index(),
-            "size": verified.head().size,
-            "origin": verified.head().origin,
-            "leaf": hex(&verified.leaf().0),
-            "recorded_at": rfc3339(verified.record().recorded_at()),
-            "decision": decision_json(verified.record()),
-        }),
-        Err(refusal) => json!({"verified": false, "code": refusal.code(), "reason": refusal.to_string()}),
-    };
-    json!({"schema": "interlock/verdict/v1", "file": name, "held": held, "verdict": verdict, "not_checked": NOT_CHECKED})
-}
-
-fn decision_json(record: &Record) -> serde_json::Value {
-    let Record::Decision(decision) = record else { return serde_json::Value::Null };
-    json!({
-        "permit": decision.permit.to_string(),
-        "allow": decision.outcome == Outcome::Allow,
-        "realm": decision.realm,
-        "epoch": decision.epoch,
-        "expires_at": decision.grant.map(|grant| rfc3339(grant.expires_at)),
-    })
 }

@@ -166,8 +166,13 @@ impl Http {
     }
 
     pub fn get(&self, url: &str) -> (u16, Vec<u8>) {
+        self.get_as(url, "*/*")
+    }
+
+    /// In the form of this media type.
+    pub fn get_as(&self, url: &str, accept: &str) -> (u16, Vec<u8>) {
         self.runtime.block_on(async {
-            let answer = self.client.get(url).send().await.unwrap();
+            let answer = self.client.get(url).header("accept", accept).send().await.unwrap();
             (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
         })
     }

@@ -158,6 +158,54 @@ fn verifying_ends_with_the_exit_code_of_what_is_wrong() {
 }
 
 #[test]
+fn a_receipt_is_fetched_and_verified_in_every_form() {
+    let house = House::new();
+    house.publish("hello");
+    let server = house.serve();
+    let http = Http::new();
+    let (_, answer) = http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
+    let permit = answer["permit"].as_str().unwrap();
+    let (older, newer) = (house.path("older"), house.path("newer"));
+    let head = |path: &str| std::fs::write(path, http.get(&format!("{}/checkpoint", server.public)).1).unwrap();
+    head(&older);
+    let (_, second) = http.decide(&server.decisions, &house.api_key, &refund(2)).unwrap();
+    head(&newer);
+
+    let leaf = house.path("leaf.cbor");
+    for form in ["text", "json", "cose"] {
+        let file = house.path(&format!("receipt.{form}"));
+        ok(["receipt", permit, "--format", form, "-o", &file, "--leaf", &leaf, "--url", &server.public]);
+        let said = ok(["verify", &file, "--vkey", &house.vkey, "--leaf", &leaf]);
+        for part in ["ok    decoded", "ok    included", "ok    signed", "verified: permit", "not checked: split view"] {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+        assert_eq!(said.contains("not checked: place"), form == "cose", "{said}");
+        // Told by its content, not by its name.
+        ok(["verify", &file, "--vkey", &house.vkey, "--leaf", &leaf, "--json"]);
+    }
+    let cose = house.path("receipt.cose");
+    let (code, said) = fails(["verify", &cose, "--vkey", &house.vkey]);
+    assert_eq!((code, said.contains("--leaf")), (3, true), "{said}");
+    let other = house.path("other.cbor");
+    let second = second["permit"].as_str().unwrap();
+    ok(["receipt", second, "--leaf", &other, "-o", &house.path("second"), "--url", &server.public]);
+    let wrong = interlock(["verify", &cose, "--vkey", &house.vkey, "--leaf", &other]);
+    assert_eq!(wrong.status.code(), Some(1), "another leaf");
+    let stranger = House::new();
+    let wrong = interlock(["verify", &cose, "--vkey", &stranger.vkey, "--leaf", &leaf]);
+    assert_eq!(wrong.status.code(), Some(1), "another key");
+
+    let size = |path: &str| std::fs::read_to_string(path).unwrap().lines().nth(1).unwrap().to_owned();
+    let url = format!("{}/v1/proofs/consistency?from={}&to={}", server.public, size(&older), size(&newer));
+    let growth = house.path("growth.cose");
+    std::fs::write(&growth, http.get_as(&url, "application/scitt-receipt+cose").1).unwrap();
+    let said = ok(["verify", &growth, "--vkey", &house.vkey, "--head", &older]);
+    assert!(said.contains("ok    consistent") && said.contains("nothing below it changed"), "{said}");
+    assert_eq!(interlock(["verify", &growth, "--vkey", &house.vkey, "--head", &newer]).status.code(), Some(3));
+    assert_eq!(interlock(["verify", &growth, "--vkey", &house.vkey]).status.code(), Some(3));
+}
+
+#[test]
 fn the_demo_shows_denials_and_verifies_a_receipt() {
     let said = ok(["demo", "--exit"]);
     for part in [

@@ -2,10 +2,11 @@
 //! attacks.
 #![cfg(test)]
 
+mod cose;
+mod forms;
 mod guard;
 mod notes;
 mod receipts;
-
 mod records;
 mod signatures;
 mod spelling;

@@ -1,10 +1,11 @@
 //! Proofs between sizes, and every head that was ever published.
 
 use verifier::checkpoint::SignedCheckpoint;
+use verifier::cose::{CoseReceipt, MEDIA_TYPE};
 use verifier::hash::leaf_hash;
 use verifier::proof::{verify_consistency, verify_inclusion};
 
-use super::site::{Site, hash, hashes};
+use super::site::{Site, bad, hash, hashes, not_found};
 use crate::common::{ORIGIN, leaf};
 
 #[test]
@@ -51,4 +52,27 @@ fn a_long_history_comes_in_pieces() {
     assert_eq!((first["checkpoints"].as_array().unwrap().len(), &first["next"]), (256, &257.into()));
     let rest = site.json("/v1/checkpoints?from=257&to=300");
     assert_eq!((rest["checkpoints"].as_array().unwrap().len(), rest.get("next")), (44, None));
+}
+
+#[test]
+fn consistency_in_cose_is_signed_between_published_heads_only() {
+    let site = Site::new(&[3, 4, 6]);
+    let ask = |from: u64, to: u64| {
+        site.ask("GET", &format!("/v1/proofs/consistency?from={from}&to={to}"), &[("Accept", MEDIA_TYPE)])
+    };
+    let root = |size| site.reader.head_at(size).unwrap().unwrap().checkpoint.root;
+    for (from, to) in [(3, 7), (3, 13), (7, 13)] {
+        let answer = ask(from, to);
+        assert_eq!((answer.status, answer.header("content-type")), (200, MEDIA_TYPE));
+        let Ok(CoseReceipt::Consistency(receipt)) = CoseReceipt::decode(&answer.body) else { panic!("{from}") };
+        assert_eq!((receipt.from, receipt.to), (from, to));
+        assert_eq!(receipt.verify(&root(from), site.reader.verifier_key()), Ok(root(to)));
+    }
+    for (from, to) in [(4, 13), (3, 12)] {
+        assert_eq!(ask(from, to).check_problem("consistency"), not_found("not_published"));
+    }
+    for (from, to) in [(0, 13), (13, 13)] {
+        assert_eq!(ask(from, to).check_problem("consistency"), (409, "no_cose_form".to_owned()));
+    }
+    assert_eq!(ask(13, 3).check_problem("consistency"), bad("malformed_parameter"));
 }
