@@ -2,10 +2,10 @@
 //!
 //! Guarantees: only GET and HEAD; nothing above the published size, which each answer takes once; every parameter has one spelling and
 //! a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457 problems with a [`Code`] from a closed list.
-//! Does not: vouch for anything. What it serves is checked by the reader with a key that came from elsewhere. No content coding yet:
-//! every answer is `identity`.
+//! Does not: vouch for anything. What it serves is checked by the reader with a key that came from elsewhere.
 
 mod answer;
+mod coding;
 mod documents;
 mod epochs;
 mod page;
@@ -16,6 +16,7 @@ mod records;
 mod tiles;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::dev::{AppService, HttpServiceFactory};
@@ -23,6 +24,8 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
 pub use problem::Code;
+
+use coding::Cache;
 
 use crate::Reader;
 
@@ -47,7 +50,7 @@ impl fmt::Debug for Public {
 
 /// Puts the read API into an app. It answers every path, so whatever else the app serves must be registered before.
 pub fn configure(config: &mut web::ServiceConfig, public: Arc<Public>) {
-    config.app_data(web::Data::from(public)).service(Api);
+    config.app_data(web::Data::from(public)).app_data(Rc::new(Cache::default())).service(Api);
 }
 
 /// The one table of paths.
@@ -57,7 +60,7 @@ impl HttpServiceFactory for Api {
     fn register(self, config: &mut AppService) {
         let headers = DefaultHeaders::new()
             .add(("Access-Control-Allow-Origin", "*"))
-            .add(("Access-Control-Expose-Headers", "ETag"))
+            .add(("Access-Control-Expose-Headers", "ETag, Link"))
             .add(("Cross-Origin-Resource-Policy", "cross-origin"))
             .add(("X-Content-Type-Options", "nosniff"));
         web::scope("")

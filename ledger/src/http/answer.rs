@@ -1,14 +1,19 @@
 //! How answers leave: media types, validators, and how long they may be kept.
 //!
 //! Guarantees: what is called immutable is a pure function of log key and path (a tile, a bundle, an entry), so its ETag is made of these
-//! and is known before the body is read; everything else is revalidated on every use.
+//! and of the coding, and is known before the body is read; everything else is revalidated on every use. `Vary` names every header that
+//! chose the answer.
 
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use verifier::hash::sha256;
 use verifier::text::hex;
 
+use super::coding::{Cache, Coding, Matter, choose};
 use super::problem::{Code, Problem};
 use crate::Reader;
 
@@ -24,47 +29,117 @@ pub(super) const CBOR: &str = "application/cbor";
 /// A COSE receipt (RFC 9942).
 pub(super) const COSE: &str = verifier::cose::MEDIA_TYPE;
 
-/// A year: as long as caches keep anything.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// Never changes, and is wanted for as long as the log is read: a year, as long as caches keep anything.
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Never changes, but something fuller will stand beside it soon: a partial tile. A day spares caches what nobody asks for again.
+pub(super) const FOR_A_DAY: &str = "public, max-age=86400, immutable";
 /// May be kept, must be asked about each time.
 const REVALIDATE: &str = "no-cache";
 
-/// Answers with something that never changes at this path, or 304 without reading it.
-pub(super) fn immutable(
-    request: &HttpRequest,
-    reader: &Reader,
-    media_type: &'static str,
-    body: impl FnOnce() -> Result<Vec<u8>, Problem>,
-) -> Result<HttpResponse, Problem> {
-    // The key's id tells one log from another that once stood at the same address.
-    let tag = format!("\"{}{}\"", hex(&reader.verifier_key().id()), request.uri().path());
-    let unchanged = matches(request.headers(), &tag);
-    let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header((header::CACHE_CONTROL, IMMUTABLE)).insert_header((header::ETAG, tag));
-    if unchanged {
-        return Ok(answer.finish());
+/// Something that never changes at its path.
+pub(super) struct Immutable {
+    /// How long it may be kept.
+    pub(super) keep: &'static str,
+    pub(super) media_type: &'static str,
+    pub(super) matter: Matter,
+}
+
+impl Immutable {
+    /// Answers, or 304 without reading it.
+    pub(super) async fn answer(
+        self,
+        request: &HttpRequest,
+        reader: &Reader,
+        body: impl FnOnce() -> Result<Vec<u8>, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        let coding = choose(request.headers(), self.matter).ok_or_else(no_coding)?;
+        let path = request.uri().path();
+        // The key's id tells one log from another that once stood at the same address.
+        let tag = format!("\"{}{path}{}\"", hex(&reader.verifier_key().id()), coding.mark());
+        let mut answer = match begin(request, tag, self.keep, coding) {
+            Begun::Unchanged(answer) => return Ok(answer),
+            Begun::Open(answer) => answer,
+        };
+        let cache = request.app_data::<Rc<Cache>>().filter(|_| coding != Coding::Identity);
+        let bytes = match cache.and_then(|cache| cache.get(path, coding)) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = Bytes::from(coding.apply(body()?).await.map_err(no_compression)?);
+                if let Some(cache) = cache {
+                    cache.put(path, coding, &bytes);
+                }
+                bytes
+            }
+        };
+        Ok(answer.insert_header((header::CONTENT_TYPE, self.media_type)).body(bytes))
     }
-    Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(body()?))
 }
 
 /// Answers with something that may be another thing tomorrow.
-pub(super) fn fresh(request: &HttpRequest, media_type: &'static str, body: impl Into<Vec<u8>>) -> HttpResponse {
+pub(super) async fn fresh(
+    request: &HttpRequest,
+    media_type: &'static str,
+    body: impl Into<Vec<u8>>,
+) -> Result<HttpResponse, Problem> {
     let body = body.into();
+    let matter = if media_type == COSE { Matter::Dense } else { Matter::of(body.len()) };
+    let coding = choose(request.headers(), matter).ok_or_else(no_coding)?;
     let digest = sha256(&body);
-    let tag = format!("\"{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)));
+    let tag = format!("\"{}{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)), coding.mark());
+    match begin(request, tag, REVALIDATE, coding) {
+        Begun::Unchanged(answer) => Ok(answer),
+        Begun::Open(mut answer) => {
+            let bytes = coding.apply(body).await.map_err(no_compression)?;
+            Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(bytes))
+        }
+    }
+}
+
+/// An answer with its validator.
+enum Begun {
+    /// The client has it: 304, whole.
+    Unchanged(HttpResponse),
+    /// 200, for a body.
+    Open(HttpResponseBuilder),
+}
+
+fn begin(request: &HttpRequest, tag: String, keep: &'static str, coding: Coding) -> Begun {
     let unchanged = matches(request.headers(), &tag);
     let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header((header::CACHE_CONTROL, REVALIDATE)).insert_header((header::ETAG, tag));
-    if unchanged { answer.finish() } else { answer.insert_header((header::CONTENT_TYPE, media_type)).body(body) }
+    answer
+        .insert_header((header::CACHE_CONTROL, keep))
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::VARY, "Accept-Encoding"));
+    if unchanged {
+        return Begun::Unchanged(answer.finish());
+    }
+    if let Some(token) = coding.token() {
+        answer.insert_header((header::CONTENT_ENCODING, token));
+    }
+    Begun::Open(answer)
+}
+
+/// Tells caches that `Accept` chose the form, beside the coding.
+pub(super) fn chosen_by_accept(mut answer: HttpResponse) -> HttpResponse {
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    answer
+}
+
+fn no_coding() -> Problem {
+    Problem::new(Code::NotAcceptable, "this can be had as it is, or as `gzip` or `zstd`")
+}
+
+fn no_compression(_: std::io::Error) -> Problem {
+    Problem::new(Code::Unavailable, "the answer could not be compressed")
 }
 
 /// As [`fresh`], with a value as JSON.
-pub(super) fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> HttpResponse {
-    fresh(request, JSON, json(value))
+pub(super) async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
+    fresh(request, JSON, json(value)).await
 }
 
 /// A value as JSON with a final newline: answers are read in terminals.
-pub(super) fn json(value: &impl Serialize) -> String {
+fn json(value: &impl Serialize) -> String {
     // Our own types with string keys always serialise.
     let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');
@@ -120,7 +195,7 @@ fn quality(accepts: &[&str], media_type: &str) -> u16 {
 }
 
 /// `0.8` as 800 (RFC 9110 §12.4.2: at most three digits of fraction); what is no weight counts as 0.
-fn thousandths(weight: &str) -> u16 {
+pub(super) fn thousandths(weight: &str) -> u16 {
     let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
     let digits = fraction.bytes().all(|byte| byte.is_ascii_digit()) && fraction.len() <= 3;
     let fraction = format!("{fraction:0<3}").parse().unwrap_or(0);

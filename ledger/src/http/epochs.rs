@@ -58,7 +58,7 @@ pub(super) async fn list(request: HttpRequest, public: web::Data<Public>) -> Res
         epochs.push(closing(&public.reader, next, &places)?);
         next += 1;
     }
-    Ok(fresh_json(&request, &EpochsView { epochs, next: (next <= count).then_some(next) }))
+    fresh_json(&request, &EpochsView { epochs, next: (next <= count).then_some(next) }).await
 }
 
 /// One epoch with its content.
@@ -98,7 +98,7 @@ pub(super) async fn content(request: HttpRequest, public: web::Data<Public>) -> 
     let content = EpochContent::decode(&document).map_err(|_| damaged())?;
     let policies = content.policies.into_iter().map(|(id, text)| PolicyView { id, text }).collect();
     let EpochContent { schema, entities, trust, .. } = content;
-    Ok(fresh_json(&request, &ContentView { epoch, policies, schema, entities, trust }))
+    fresh_json(&request, &ContentView { epoch, policies, schema, entities, trust }).await
 }
 
 /// The indexes of the closing records that are published.

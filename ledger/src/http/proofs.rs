@@ -4,6 +4,7 @@
 //! Guarantees: a receipt's checkpoint is a head that was published. A bare proof may be for any size up to the published one: it says
 //! nothing without the signed head of that size.
 
+use actix_web::http::header::{HeaderValue, LINK};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -15,11 +16,10 @@ use verifier::receipt::Receipt;
 use verifier::text::unhex;
 
 use super::Public;
-use super::answer::{COSE, JSON, TEXT, fresh, fresh_json, negotiate};
+use super::answer::{COSE, JSON, TEXT, chosen_by_accept, fresh, fresh_json, negotiate};
 use super::documents::HeadView;
 use super::problem::{Code, Problem};
 use super::query::{Query, last_segment, number};
-use super::records::vary;
 use crate::{ReadError, Reader};
 
 /// Heads in one answer: each costs a signature (about 20 µs) and a fold of the tree's right edge.
@@ -49,9 +49,7 @@ pub(super) async fn receipt(request: HttpRequest, public: web::Data<Public>) -> 
             receipt.text().into_bytes()
         }
     };
-    let mut answer = fresh(&request, media_type, body);
-    vary(&mut answer);
-    Ok(answer)
+    fresh(&request, media_type, body).await.map(chosen_by_accept)
 }
 
 /// The bytes of a COSE receipt, or a problem that says that it has none.
@@ -103,7 +101,7 @@ pub(super) async fn inclusion(request: HttpRequest, public: web::Data<Public>) -
     let reader = &public.reader;
     let path = reader.inclusion(index, size)?;
     let (leaf, root) = (reader.leaf_hash(index)?, reader.root_at(size)?);
-    Ok(fresh_json(&request, &InclusionView { index, size, leaf, root, path }))
+    fresh_json(&request, &InclusionView { index, size, leaf, root, path }).await
 }
 
 /// A consistency proof.
@@ -121,19 +119,18 @@ pub(super) async fn consistency(request: HttpRequest, public: web::Data<Public>)
     let query = Query::read(&request, &["from", "to"])?;
     let (from, to) = (query.required("from")?, query.required("to")?);
     let reader = &public.reader;
-    let mut answer = if negotiate(&request, &[JSON, COSE])? == COSE {
+    let answer = if negotiate(&request, &[JSON, COSE])? == COSE {
         if from > to {
             return Err(ReadError::Range.into());
         }
         let (older, newer) = (published_head(reader, from)?, published_head(reader, to)?);
-        fresh(&request, COSE, encoded(&reader.cose_consistency(&older, &newer)?)?)
+        fresh(&request, COSE, encoded(&reader.cose_consistency(&older, &newer)?)?).await
     } else {
         let proof = reader.consistency(from, to)?;
         let (from_root, to_root) = (reader.root_at(from)?, reader.root_at(to)?);
-        fresh_json(&request, &ConsistencyView { from, to, from_root, to_root, proof })
+        fresh_json(&request, &ConsistencyView { from, to, from_root, to_root, proof }).await
     };
-    vary(&mut answer);
-    Ok(answer)
+    answer.map(chosen_by_accept)
 }
 
 /// A run of heads.
@@ -145,13 +142,14 @@ struct HeadsView<'a> {
     next: Option<u64>,
 }
 
-/// The head of `?size=` as it was signed, or the heads of sizes from `?from=` to `?to=`, at most [`MAX_HEADS`] at once.
+/// The head of `?size=` as it was signed, or the heads of sizes from `?from=` to `?to=`, at most [`MAX_HEADS`] at once: `next` and a `Link`
+/// say where to go on until there are no more.
 pub(super) async fn checkpoints(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request, &["size", "from", "to"])?;
     let reader = &public.reader;
     let (size, from, to) = (query.number("size")?, query.number("from")?, query.number("to")?);
     let (from, to) = match (size, from, to) {
-        (Some(size), None, None) => return Ok(fresh(&request, TEXT, published_head(reader, size)?.note)),
+        (Some(size), None, None) => return fresh(&request, TEXT, published_head(reader, size)?.note).await,
         (None, Some(from), Some(to)) if from <= to => (from, to),
         (None, Some(_), Some(_)) => return Err(Problem::malformed("from", "at most `to`")),
         _ => return Err(Problem::new(Code::MissingParameter, "give either `size`, or `from` and `to`")),
@@ -162,7 +160,18 @@ pub(super) async fn checkpoints(request: HttpRequest, public: web::Data<Public>)
         Some(last) if heads.len() == limit && last.checkpoint.size < to => last.checkpoint.size.checked_add(1),
         _ => None,
     };
-    Ok(fresh_json(&request, &HeadsView { checkpoints: heads.iter().map(HeadView::new).collect(), next }))
+    let checkpoints = heads.iter().map(HeadView::new).collect();
+    let mut answer = fresh_json(&request, &HeadsView { checkpoints, next }).await?;
+    if let Some(next) = next {
+        // RFC 8288: the same page further on, so that nobody has to know how the numbers are made.
+        let link = format!("</v1/checkpoints?from={next}&to={to}>; rel=\"next\"");
+        answer.headers_mut().insert(LINK, HeaderValue::from_str(&link).map_err(|_| unlinkable())?);
+    }
+    Ok(answer)
+}
+
+fn unlinkable() -> Problem {
+    Problem::new(Code::Unavailable, "the next page has no name")
 }
 
 fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {

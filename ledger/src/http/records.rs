@@ -8,7 +8,8 @@ use verifier::record::Record;
 use verifier::text::rfc3339;
 
 use super::Public;
-use super::answer::{CBOR, JSON, fresh_json, immutable, negotiate};
+use super::answer::{CBOR, FOR_EVER, Immutable, JSON, chosen_by_accept, fresh_json, negotiate};
+use super::coding::Matter;
 use super::documents::{EntryView, HeadView, PartView};
 use super::problem::{Code, Problem};
 use super::query::{Query, index};
@@ -29,15 +30,13 @@ pub(super) async fn log(request: HttpRequest, public: web::Data<Public>) -> Resu
     Query::read(&request, &[])?;
     let reader = &public.reader;
     let head = reader.head();
-    Ok(fresh_json(
-        &request,
-        &LogView {
-            origin: reader.origin(),
-            vkey: reader.verifier_key().to_string(),
-            created_at: rfc3339(reader.created_ms()),
-            head: HeadView::new(&head),
-        },
-    ))
+    let log = LogView {
+        origin: reader.origin(),
+        vkey: reader.verifier_key().to_string(),
+        created_at: rfc3339(reader.created_ms()),
+        head: HeadView::new(&head),
+    };
+    fresh_json(&request, &log).await
 }
 
 /// One entry: in words with its bytes, or the bytes alone for `Accept: application/cbor`. Only the bytes never change.
@@ -46,14 +45,14 @@ pub(super) async fn entry(request: HttpRequest, public: web::Data<Public>) -> Re
     let reader = &public.reader;
     let media_type = negotiate(&request, &[JSON, CBOR])?;
     let bytes = reader.entry(index)?;
-    let mut answer = if media_type == CBOR {
-        immutable(&request, reader, CBOR, || Ok(bytes))?
+    let answer = if media_type == CBOR {
+        let entry = Immutable { keep: FOR_EVER, media_type, matter: Matter::of(bytes.len()) };
+        entry.answer(&request, reader, || Ok(bytes)).await
     } else {
         let record = Record::decode(&bytes).map_err(|source| ReadError::NotARecord { index, source })?;
-        fresh_json(&request, &EntryView::new(index, &bytes, &record))
+        fresh_json(&request, &EntryView::new(index, &bytes, &record)).await
     };
-    vary(&mut answer);
-    Ok(answer)
+    answer.map(chosen_by_accept)
 }
 
 /// Request and detail of one decision with their salts.
@@ -80,19 +79,11 @@ pub(super) async fn request(request: HttpRequest, public: web::Data<Public>) -> 
         return Err(ReadError::Lost { index }.into());
     }
     // Not immutable: an erasure may end it.
-    Ok(fresh_json(
-        &request,
-        &RequestView {
-            index,
-            permit: decision.permit.to_string(),
-            request: PartView::new(&parts.request_salt, &parts.request),
-            detail: PartView::new(&parts.detail_salt, &parts.detail),
-        },
-    ))
-}
-
-/// Tells caches that `Accept` chose the form.
-pub(super) fn vary(answer: &mut HttpResponse) {
-    use actix_web::http::header::{HeaderValue, VARY};
-    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    let view = RequestView {
+        index,
+        permit: decision.permit.to_string(),
+        request: PartView::new(&parts.request_salt, &parts.request),
+        detail: PartView::new(&parts.detail_salt, &parts.detail),
+    };
+    fresh_json(&request, &view).await
 }

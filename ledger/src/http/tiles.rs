@@ -1,20 +1,23 @@
 //! `/checkpoint`, `/tile/<L>/<N>[.p/<W>]` and `/tile/entries/<N>[.p/<W>]`: C2SP tlog-tiles, exactly.
 //!
 //! Guarantees: one spelling per path, and a tile or bundle only if all of it is published. Every partial width up to the published one is
-//! served, so the partial tiles of every checkpoint there ever was are there.
+//! served and stays served when the full tile exists, so the partial tiles of every checkpoint there ever was are there: a client never
+//! needs to fall back to the full tile. (Others may drop partials; a reader of any log must be able to.) Bytes go out as they are unless
+//! the client accepts a coding.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use verifier::tile::Resource;
+use verifier::tile::{FULL_WIDTH, Resource};
 
 use super::Public;
-use super::answer::{OCTETS, TEXT, fresh, immutable};
+use super::answer::{FOR_A_DAY, FOR_EVER, Immutable, OCTETS, TEXT, fresh};
+use super::coding::Matter;
 use super::problem::{Code, Problem};
 use super::query::Query;
 
 /// The newest head, a signed note.
 pub(super) async fn checkpoint(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    Ok(fresh(&request, TEXT, public.reader.head().note.clone()))
+    fresh(&request, TEXT, public.reader.head().note.clone()).await
 }
 
 /// A tile or a bundle.
@@ -33,11 +36,17 @@ pub(super) async fn resource(request: HttpRequest, public: web::Data<Public>) ->
     if !exists {
         return Err(missing());
     }
-    immutable(&request, reader, OCTETS, || {
+    let (width, matter) = match resource {
+        Resource::Tile(tile) => (tile.width, Matter::Dense),
+        Resource::Bundle(bundle) => (bundle.width, Matter::Compressible),
+    };
+    let keep = if width == FULL_WIDTH { FOR_EVER } else { FOR_A_DAY };
+    let stored = || {
         let bytes = match resource {
             Resource::Tile(tile) => reader.tile(&tile)?,
             Resource::Bundle(bundle) => reader.bundle(&bundle)?,
         };
         bytes.ok_or_else(missing)
-    })
+    };
+    Immutable { keep, media_type: OCTETS, matter }.answer(&request, reader, stored).await
 }

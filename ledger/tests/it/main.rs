@@ -10,4 +10,5 @@ mod proofs;
 mod recovery;
 mod round_trip;
 mod threats;
+mod tiles;
 mod world;

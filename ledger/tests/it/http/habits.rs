@@ -12,7 +12,8 @@ fn what_is_immutable_is_not_sent_twice() {
         let ask =
             |tag| site.ask("GET", path, &[("Accept", "application/*;q=0.5, application/cbor"), ("If-None-Match", tag)]);
         let first = ask("\"other\"");
-        assert_eq!(first.header("cache-control"), "public, max-age=31536000, immutable", "{path}");
+        let keep = if path.contains(".p/") { "86400" } else { "31536000" };
+        assert_eq!(first.header("cache-control"), format!("public, max-age={keep}, immutable"), "{path}");
         let again = ask(first.header("etag"));
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
         assert_eq!(again.header("cache-control"), first.header("cache-control"));

@@ -45,13 +45,53 @@ fn the_whole_history_of_heads_is_there_and_no_other_size() {
 }
 
 #[test]
-fn a_long_history_comes_in_pieces() {
-    let batches = vec![1; 300];
+fn a_long_history_comes_in_pieces_and_each_links_to_the_next() {
+    let batches = vec![1; 600];
     let site = Site::new(&batches);
-    let first = site.json("/v1/checkpoints?from=1&to=300");
-    assert_eq!((first["checkpoints"].as_array().unwrap().len(), &first["next"]), (256, &257.into()));
-    let rest = site.json("/v1/checkpoints?from=257&to=300");
-    assert_eq!((rest["checkpoints"].as_array().unwrap().len(), rest.get("next")), (44, None));
+    let mut path = "/v1/checkpoints?from=0&to=600".to_owned();
+    let mut sizes = Vec::new();
+    let mut pages = 0;
+    loop {
+        let answer = site.get(&path);
+        let page: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let heads = page["checkpoints"].as_array().unwrap();
+        assert!(heads.len() <= 256);
+        sizes.extend(heads.iter().map(|head| head["size"].as_u64().unwrap()));
+        pages += 1;
+        let link = answer.header("link");
+        if link.is_empty() {
+            assert_eq!(page.get("next"), None);
+            break;
+        }
+        assert_eq!(answer.header("access-control-expose-headers"), "ETag, Link");
+        path = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap().to_owned();
+        assert!(path.starts_with(&format!("/v1/checkpoints?from={}&", page["next"])), "{link}");
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(sizes, (0..=600).collect::<Vec<u64>>());
+    // A page that ends exactly at its last head has no next one.
+    assert_eq!(site.get("/v1/checkpoints?from=1&to=256").header("link"), "");
+    assert!(!site.get("/v1/checkpoints?from=1&to=257").header("link").is_empty());
+}
+
+#[test]
+fn any_two_published_heads_are_proved_consistent_by_their_signed_roots() {
+    let site = Site::new(&[1, 2, 1, 5, 7, 16, 31, 1, 64]);
+    let heads = site.json("/v1/checkpoints?from=0&to=128");
+    let signed: Vec<_> = heads["checkpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|head| head["checkpoint"].as_str().unwrap())
+        .map(|note| SignedCheckpoint::open(note, site.reader.verifier_key(), ORIGIN).unwrap().checkpoint().clone())
+        .collect();
+    assert_eq!(signed.len(), 10);
+    for (place, newer) in signed.iter().enumerate() {
+        for older in &signed[..=place] {
+            let proof = site.json(&format!("/v1/proofs/consistency?from={}&to={}", older.size, newer.size));
+            verify_consistency(older.size, newer.size, &hashes(&proof["proof"]), &older.root, &newer.root).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -39,8 +39,10 @@ fn tiles_and_bundles_rebuild_the_signed_root() {
         let bundle = Bundle { index, width };
         let answer = site.get(&format!("/{bundle}"));
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/octet-stream"));
-        assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
-        assert_eq!((answer.header("content-encoding"), answer.header("vary")), ("", ""));
+        let keep =
+            if width == 256 { "public, max-age=31536000, immutable" } else { "public, max-age=86400, immutable" };
+        assert_eq!(answer.header("cache-control"), keep);
+        assert_eq!((answer.header("content-encoding"), answer.header("vary")), ("", "Accept-Encoding"));
         let entries = bundle.split(&answer.body).unwrap();
         let tile = Tile { level: 0, index, width };
         let hashes = site.get(&format!("/{tile}"));
@@ -110,6 +112,21 @@ fn another_spelling_of_a_tiles_path_is_no_path() {
         "/tile/0/../0/000",
         "/tile/data/000",
         "/TILE/0/000",
+        "/Tile/0/000",
+        "/tile/0/000.P/3",
+        "/tile/0/000.p/3/",
+        "/tile/0/000.p/+3",
+        "/tile/0/000.p",
+        "/tile/0/X001/000",
+        "/tile/0/x01/000",
+        "/tile/0/001/000",
+        "/tile/0/x000/x001/000",
+        "/tile/0/x001",
+        "/tile/255/000",
+        "/tile/entries/x000/001",
+        "/tile/entries/000.p/256",
+        "/tile/entries/000.p/0",
+        "/tile/Entries/000",
     ] {
         assert_eq!(site.refused(path), not_found("unknown_path"), "{path}");
     }
@@ -128,4 +145,42 @@ fn reads_go_on_for_a_large_bundle() {
     let bundle = Bundle { index: 0, width: 256 };
     assert_eq!(bundle.split(&answer.body).unwrap().len(), 256);
     assert!(answer.body.len() > 256 * 30_000);
+}
+
+#[test]
+fn the_tiles_of_every_checkpoint_there_ever_was_are_served_for_ever() {
+    let batches = [1, 99, 155, 1, 1, 43, 211, 1, 1, 87];
+    let site = Site::new(&batches);
+    let heads = site.json("/v1/checkpoints?from=0&to=600");
+    let sizes: Vec<u64> =
+        heads["checkpoints"].as_array().unwrap().iter().map(|head| head["size"].as_u64().unwrap()).collect();
+    assert_eq!(sizes, [0, 1, 100, 255, 256, 257, 300, 511, 512, 513, 600]);
+    for size in sizes {
+        for tile in partial_tiles(size) {
+            let answer = site.get(&format!("/{tile}"));
+            assert_eq!((answer.status, answer.body.len()), (200, 32 * usize::from(tile.width)), "{tile}");
+            // Its full tile, once there, begins with the same bytes.
+            let full = site.get(&format!("/{}", Tile { width: 256, ..tile }));
+            let exists = Tile { width: 256, ..tile }.exists_at(600);
+            assert_eq!(full.status == 200, exists, "{tile}");
+            assert!(!exists || full.body.starts_with(&answer.body), "{tile}");
+            if tile.level == 0 {
+                let bundle = Bundle { index: tile.index, width: tile.width };
+                let answer = site.get(&format!("/{bundle}"));
+                assert_eq!(bundle.split(&answer.body).unwrap().len(), usize::from(tile.width), "{bundle}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_log_has_a_signed_checkpoint_and_no_tile() {
+    let site = Site::new(&[]);
+    let answer = site.get("/checkpoint");
+    let signed = SignedCheckpoint::open(answer.text(), site.reader.verifier_key(), ORIGIN).unwrap();
+    assert_eq!((signed.checkpoint().size, signed.checkpoint().root), (0, verifier::hash::EMPTY_ROOT));
+    assert_eq!(site.get("/v1/checkpoints?size=0").text(), answer.text());
+    for path in ["/tile/0/000", "/tile/0/000.p/1", "/tile/1/000.p/1", "/tile/entries/000.p/1", "/tile/entries/000"] {
+        assert_eq!(site.refused(path), not_found("not_published"), "{path}");
+    }
 }
