@@ -5,6 +5,9 @@
 mod cose;
 mod forms;
 mod guard;
+#[path = "../../../testdata/mutate.rs"]
+mod mutate;
+mod mutations;
 mod notes;
 mod receipts;
 mod records;

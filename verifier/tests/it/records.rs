@@ -43,7 +43,7 @@ fn deny() -> Decision {
 }
 
 /// At least one record of each kind, optional fields both ways.
-fn every_kind() -> Vec<Record> {
+pub fn every_kind() -> Vec<Record> {
     let recorded_at = 1_795_428_000_000;
     let note = || "interlock/switch/v1\n".to_owned();
     let permit = PermitId([9; 16]);
@@ -83,7 +83,7 @@ fn every_kind() -> Vec<Record> {
     ]
 }
 
-fn details() -> [Detail; 2] {
+pub fn details() -> [Detail; 2] {
     let small = Detail {
         subject: ("Agent".into(), "a".into()),
         action: "read".into(),
