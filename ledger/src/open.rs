@@ -194,7 +194,7 @@ pub(crate) fn read_identity(files: &Files, layout: &Layout) -> Result<Identity, 
     Identity::from_toml(&bytes).map_err(|why| OpenError::Malformed { file, why })
 }
 
-fn read_signer(files: &Files, layout: &Layout, identity: &Identity) -> Result<Signer, OpenError> {
+pub(crate) fn read_signer(files: &Files, layout: &Layout, identity: &Identity) -> Result<Signer, OpenError> {
     let file = layout.log_key();
     let mode = files.permissions(&file)?;
     if mode & 0o077 != 0 {

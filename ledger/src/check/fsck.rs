@@ -1,5 +1,6 @@
 //! Fsck: tree and index are exactly what journal and vault make them.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::frame::FRAME_HEADER;
 use crate::grow::Growth;
 use crate::keys::RUN;
 use crate::levels::{Levels, level_name};
+use crate::open::{OpenError, read_signer};
 use crate::recover::row_of;
 use crate::rows::{RowError, Rows, STRIDE};
 use crate::runs::{Kind, Run, Span};
@@ -85,6 +87,7 @@ pub fn fsck_in(
     })?;
     compare_runs(&log, &levels, &permits, &mut report)?;
     check_mark(&log, &mut report)?;
+    check_key(&log, &mut report);
     Ok(report)
 }
 
@@ -239,4 +242,18 @@ fn check_mark(log: &Log, report: &mut Report) -> Result<(), CheckError> {
     };
     report.add(Problem { file, index: None, offset: None, what });
     Ok(())
+}
+
+/// The signing key is the log's and whole. A copy of a log for somebody else has none, or one that they cannot read.
+fn check_key(log: &Log, report: &mut Report) {
+    let what = match read_signer(&log.files, &log.layout, &log.identity) {
+        Ok(_) => return,
+        Err(OpenError::Io(failure))
+            if matches!(failure.source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+        {
+            return;
+        }
+        Err(unusable) => unusable.to_string(),
+    };
+    report.add(Problem { file: log.layout.log_key(), index: None, offset: None, what });
 }

@@ -4,6 +4,7 @@
 mod checks;
 mod common;
 mod faults;
+mod flips;
 mod http;
 mod memory;
 mod proofs;

@@ -190,7 +190,7 @@ impl Storage for Process {
             if state.names.keys().any(|path| path.parent() == Some(dir)) {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
-            state.names.remove(dir);
+            state.change_name(NameChange::Gone(dir.to_owned()));
             Ok(())
         })
     }
