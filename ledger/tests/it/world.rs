@@ -113,7 +113,7 @@ impl World {
     }
 
     fn try_open(&mut self) -> Result<Result<(), OpenError>, String> {
-        let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(&self.dir) };
+        let options = Options { segment_bytes: SEGMENT_BYTES, seal: false, ..Options::new(&self.dir) };
         match Ledger::open_in(Arc::new(self.ram.process()), options, START) {
             Err(refused) => Ok(Err(refused)),
             Ok((ledger, reader)) => {
