@@ -62,7 +62,7 @@ pub struct Appended {
     pub head: Arc<Head>,
 }
 
-/// The one writer of a log. It holds the directory's lock for as long as it lives.
+/// The one writer of a log. It holds the locks of directory and memory for as long as it lives.
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
@@ -80,7 +80,8 @@ pub struct Ledger {
     pub(crate) seal: bool,
     /// The journal went on in a new segment that nothing is published in yet.
     pub(crate) rolled: bool,
-    pub(crate) _lock: Box<dyn LockGuard>,
+    /// Of the directory and of the memory.
+    pub(crate) _locks: (Box<dyn LockGuard>, Option<Box<dyn LockGuard>>),
 }
 
 impl Ledger {

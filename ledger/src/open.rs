@@ -54,6 +54,9 @@ pub enum OpenError {
     /// Somebody else is writing.
     #[error("`{dir}` is in use by another process", dir = dir.display())]
     Locked { dir: PathBuf },
+    /// Somebody else writes a log with this memory: a copy of the directory, or the same one although its lock was removed.
+    #[error("`{file}` is in use by another process, which writes this log", file = file.display())]
+    MemoryLocked { file: PathBuf },
     /// Others may read the signing key.
     #[error("`{file}` has mode {mode:o}: the signing key must be readable by its owner alone (chmod 600)", file = file.display())]
     KeyExposed { file: PathBuf, mode: u32 },
@@ -159,6 +162,11 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     let identity = read_identity(&files, &layout)?;
     let signer = read_signer(&files, &layout, &identity)?;
     let memory_path = options.memory.unwrap_or_else(|| default_memory(&options.dir));
+    // Two copies of a directory that share one memory would both sign: whoever has the memory is the one writer.
+    let memory_lock = match files.exists(&memory_path)? {
+        true => Some(files.lock(&memory_path)?.ok_or_else(|| OpenError::MemoryLocked { file: memory_path.clone() })?),
+        false => None,
+    };
     let memory = match Memory::open(&files, &memory_path, identity.id) {
         Ok(Some(memory)) => Some(memory),
         Ok(None) if options.accept_memory_loss => None,
@@ -178,6 +186,7 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
         files,
         layout,
         lock,
+        memory_lock,
         identity,
         signer,
         memory_path,

@@ -51,6 +51,8 @@ pub(crate) struct Unrecovered {
     pub(crate) files: Files,
     pub(crate) layout: Layout,
     pub(crate) lock: Box<dyn LockGuard>,
+    /// `None` if there is no such file.
+    pub(crate) memory_lock: Option<Box<dyn LockGuard>>,
     pub(crate) identity: Identity,
     pub(crate) signer: Signer,
     pub(crate) memory_path: PathBuf,
@@ -348,7 +350,7 @@ impl Unrecovered {
     ) -> Result<(Ledger, Reader), OpenError> {
         let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
         let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
-        let (memory, lost) = match self.memory {
+        let (memory, memory_lock, lost) = match self.memory {
             Some((mut memory, slots)) => {
                 // Always, even if nothing changed: the slot that we believed may never have reached the medium.
                 memory.renew(&slots.head)?;
@@ -356,13 +358,19 @@ impl Unrecovered {
                 if grown {
                     memory.remember(&Remembered::of(&head))?;
                 }
-                (memory, (slots.damaged && !grown).then_some("a slot of the memory was damaged"))
+                (memory, self.memory_lock, (slots.damaged && !grown).then_some("a slot of the memory was damaged"))
             }
             None => {
                 if self.files.exists(&self.memory_path)? {
                     self.files.remove(&self.memory_path)?;
                 }
-                (Memory::create(&self.files, &self.memory_path, self.identity.id)?, Some("memory lost"))
+                let memory = Memory::create(&self.files, &self.memory_path, self.identity.id)?;
+                // Of the file that was just removed.
+                drop(self.memory_lock);
+                let Some(lock) = self.files.lock(&self.memory_path)? else {
+                    return Err(OpenError::MemoryLocked { file: self.memory_path });
+                };
+                (memory, Some(lock), Some("memory lost"))
             }
         };
         let log = self.identity.id;
@@ -395,7 +403,7 @@ impl Unrecovered {
             background,
             seal: self.seal,
             rolled: false,
-            _lock: lock,
+            _locks: (lock, memory_lock),
         };
         if let Some(lost) = lost {
             // The memory has no head, or a damaged slot, until the loss is in the log: if we crash here, the operator is asked again.

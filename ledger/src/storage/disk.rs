@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +91,15 @@ struct Held {
 
 impl LockGuard for Held {}
 
+/// fdatasync. What no name leads to any more is gone with the process, however well it is synced.
+fn sync(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    if file.metadata()?.nlink() == 0 {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it was removed while it was in use"));
+    }
+    Ok(())
+}
+
 /// A file read by `pread`: large values, read once in a while.
 #[derive(Debug)]
 struct Plain {
@@ -115,7 +124,7 @@ impl Stored for Plain {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        sync(&self.file)
     }
 }
 
@@ -151,6 +160,6 @@ impl Stored for Mapped {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        sync(&self.file)
     }
 }

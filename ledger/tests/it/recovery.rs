@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::storage::ram::{Fault, Op, Rule};
-use ledger::{CreateError, Ledger, OpenError, Options};
+use ledger::{AppendError, CreateError, Ledger, OpenError, Options};
 
 use crate::common::*;
 
@@ -264,5 +264,44 @@ fn a_lost_memory_of_a_log_of_many_segments_is_made_up_from_the_last() {
     assert_eq!(reader.size(), 61);
     for index in 0..60 {
         assert_eq!(reader.entry(index).unwrap(), leaf(index));
+    }
+}
+
+/// An outsider ran a copy of the directory beside the original, both with one memory file: both signed, beside each other.
+#[test]
+fn a_copy_that_shares_the_memory_is_refused_while_the_other_writes() {
+    let place = tempfile::tempdir().unwrap();
+    let (dir, copy) = (place.path().join("log"), place.path().join("copy"));
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    let same = std::process::Command::new("cp").arg("-a").args([&dir, &copy]).status().unwrap();
+    assert!(same.success());
+    let memory = ledger::default_memory(&dir);
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&memory, &link).unwrap();
+    let (mut first, reader) = Ledger::open(Options::new(&dir), START).unwrap();
+    for memory in [memory, link] {
+        let options = Options { memory: Some(memory), ..Options::new(&copy) };
+        assert!(matches!(Ledger::open(options, START), Err(OpenError::MemoryLocked { .. })));
+    }
+    // Without the lock file of the directory, the memory still tells.
+    std::fs::remove_file(dir.join("lock")).unwrap();
+    assert!(matches!(Ledger::open(Options::new(&dir), START), Err(OpenError::MemoryLocked { .. })));
+    first.append(&mixed(0, 3), START).unwrap();
+    assert_eq!(reader.size(), 3);
+}
+
+/// An outsider removed the journal, or the memory, under a running server: it went on answering from files that no name led to.
+#[test]
+fn a_file_that_was_removed_in_use_is_no_place_to_keep_a_batch() {
+    for gone in ["log/journal/00000000000000000000.seg", "log/vault/00000000000000000000.seg", "log.memory"] {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("log");
+        ledger::create(&dir, ORIGIN, START).unwrap();
+        let (mut ledger, reader) = Ledger::open(Options::new(&dir), START).unwrap();
+        ledger.append(&mixed(0, 3), START).unwrap();
+        std::fs::remove_file(place.path().join(gone)).unwrap();
+        assert!(matches!(ledger.append(&mixed(3, 3), START), Err(AppendError::Io(_))), "{gone}");
+        assert!(matches!(ledger.append(&mixed(3, 3), START), Err(AppendError::Poisoned)), "{gone}");
+        assert_eq!(reader.size(), 3, "{gone}");
     }
 }
