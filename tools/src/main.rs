@@ -11,7 +11,9 @@ mod files;
 mod house;
 mod trace;
 
-use commands::{audit, bench, demo, init, keys, policy, receipt, serve, switch, trace as trace_command, verify};
+use commands::{
+    audit, bench, demo, init, keys, policy, receipt, replay, serve, switch, trace as trace_command, verify,
+};
 use exit::{Exit, Failure};
 
 /// The safety interlock for AI agents: deny execution unless verified.
@@ -42,6 +44,7 @@ enum Command {
     Receipt(receipt::Fetch),
     Verify(verify::Verify),
     Audit(audit::Audit),
+    Replay(replay::Replay),
     Fsck(audit::Fsck),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -60,6 +63,7 @@ impl Interlock {
             Command::Receipt(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Audit(command) => command.run(),
+            Command::Replay(command) => command.run(),
             Command::Fsck(command) => command.run(),
             Command::Bench(command) => command.run(),
         }

@@ -7,6 +7,7 @@ pub mod init;
 pub mod keys;
 pub mod policy;
 pub mod receipt;
+pub mod replay;
 pub mod serve;
 pub mod switch;
 pub mod trace;

@@ -63,6 +63,11 @@ fn exactly_the_calls_that_break_a_rule_are_denied_and_every_decision_proves_itse
     }
     assert!(denied > 0 && denied < 250, "{denied}");
     println!("1164 calls, {denied} denied, by rule (a call may break several): {by_rule:?}");
+    // Computed again: by a stranger at the public address, then from the directory, with every policy asked each time.
+    let governors = house.path("log/keys/admin.vkeys");
+    let all = |out: String| assert!(out.contains("1164 decisions: 1164 came out byte for byte"), "{out}");
+    all(ok(["replay", &server.public, "--vkey", &house.vkey, "--governors", &governors]));
     server.stop();
     ok(["audit", &house.path("log"), "--vkey", &house.vkey]);
+    all(ok(["replay", &house.path("log"), "--vkey", &house.vkey, "--full"]));
 }
