@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use verifier::text::rfc3339;
+
 /// The wall clock may not lead the monotonic clock by more than this: NTP slews both, so only a step shows here.
 pub const MAX_LEAD_MS: u64 = 1_000;
 /// The wall clock may not fall behind the last record by more than this: small backward steps of NTP are absorbed by
@@ -70,15 +72,23 @@ pub struct Reading {
 
 /// The wall clock and the last record are too far apart to start without an operator's word.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the clock says {wall_ms} ms but the last record is from {last_ms} ms, more than a week apart; \
-     if the clock is right, start again with the clock gap accepted"
-)]
+#[error("the clock says {} but the last record is from {}, more than a week {}", rfc3339(*wall_ms), rfc3339(*last_ms), self.advice())]
 pub struct StartGap {
     /// Unix milliseconds by the wall clock at start.
     pub wall_ms: u64,
     /// Unix milliseconds of the last record.
     pub last_ms: u64,
+}
+
+impl StartGap {
+    fn advice(&self) -> &'static str {
+        if self.wall_ms > self.last_ms {
+            "before; if the clock is right, start again with the clock gap accepted"
+        } else {
+            "ahead: recorded time never goes backwards, so nothing can be allowed before that time has come. If the clock is right now, it was \
+             wrong when that was recorded: begin a new log. With the clock gap accepted, reads are served and everything is denied"
+        }
+    }
 }
 
 /// The clock under the rules above. Cheap to clone.
@@ -221,6 +231,8 @@ mod tests {
             let source = Arc::new(Manual::at(wall));
             let refused = Clock::start(source.clone(), Some(NOON), false).unwrap_err();
             assert_eq!(refused, StartGap { wall_ms: wall, last_ms: NOON });
+            // An operator's word helps where the log rested, not where it comes from the future.
+            assert_eq!(refused.to_string().contains("begin a new log"), wall < NOON, "{refused}");
             assert!(Clock::start(source, Some(NOON), true).is_ok());
         }
         assert!(Clock::start(Arc::new(Manual::at(NOON + MAX_START_GAP_MS)), Some(NOON), false).is_ok());
