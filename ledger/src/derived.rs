@@ -148,14 +148,18 @@ impl Mark {
     ) -> Result<(), IoFailure> {
         levels.sync(self.size)?;
         rows.sync()?;
-        let bytes: [u8; MARK] = Put::new().bytes(MAGIC).bytes(&log.0).u64(self.size).u64(self.frames).crc().done();
         let (fresh, path) = (layout.tree().join("synced.new"), layout.tree().join("synced"));
         if files.exists(&fresh)? {
             files.remove(&fresh)?;
         }
-        files.write_new(&fresh, Mode::New, &bytes)?;
+        files.write_new(&fresh, Mode::New, &self.encode(log))?;
         files.rename(&fresh, &path)?;
         files.sync_dir(&layout.tree())
+    }
+
+    /// The bytes of the mark.
+    pub(crate) fn encode(self, log: &Hash) -> [u8; MARK] {
+        Put::new().bytes(MAGIC).bytes(&log.0).u64(self.size).u64(self.frames).crc().done()
     }
 
     /// Takes the mark away, durably: what follows must not be believed for what stood there before.

@@ -9,6 +9,8 @@ mod bytes;
 mod check;
 mod create;
 mod derived;
+#[cfg(test)]
+mod format;
 mod frame;
 mod grow;
 mod head;
@@ -19,6 +21,11 @@ mod ledger;
 mod levels;
 mod map;
 mod memory;
+#[cfg(test)]
+#[path = "../../testdata/mutate.rs"]
+mod mutate;
+#[cfg(test)]
+mod mutations;
 mod open;
 mod prove;
 mod reader;

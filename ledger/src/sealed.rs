@@ -39,6 +39,8 @@
 mod cache;
 mod codec;
 mod read;
+#[cfg(test)]
+pub(crate) mod sample;
 mod write;
 
 use verifier::hash::Hash;

@@ -3,12 +3,14 @@
 #![cfg(test)]
 
 mod cose;
+mod format;
 mod forms;
 mod guard;
 #[path = "../../../testdata/mutate.rs"]
 mod mutate;
 mod mutations;
 mod notes;
+mod oracle;
 mod receipts;
 mod records;
 mod signatures;

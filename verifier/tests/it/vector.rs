@@ -6,11 +6,13 @@ use verifier::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
     hash::{EMPTY_ROOT, Hash, leaf_hash, root_of, sha256},
     note::{Note, NoteError, VerifierKey, key_id, signature_line},
-    proof::verify_inclusion,
+    proof::{prove_consistency, prove_inclusion, verify_consistency, verify_inclusion},
     receipt::Receipt,
     text::{hex, unb64, unhex},
     tile::{self, Bundle, FULL_WIDTH, Tile},
 };
+
+use crate::support::{Tree, sure};
 
 const ORIGIN: &str = "ledger.example/evidence";
 const VKEY: &str = "ledger.example/evidence+6115c7bb+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
@@ -156,7 +158,40 @@ fn the_published_hash_vectors_hold() {
     for (n, root) in roots.iter().enumerate() {
         assert_eq!(hex(&root_of(&leaves[..=n]).0), *root, "tree of {} leaves", n + 1);
     }
+    // The audit paths and consistency proofs that the same reference test has for these leaves.
+    let [a, b, c] = ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7", NODE_2_3, NODE_4_7];
+    let hashes = |path: &[&str]| path.iter().map(|hex| Hash::from_slice(&unhex(hex).unwrap()).unwrap()).collect();
+    let inclusion: [(u64, u64, &[&str]); 5] = [
+        (0, 1, &[]),
+        (0, 8, &[a, b, c]),
+        (5, 8, &["bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b", NODE_6_7, roots[3]]),
+        (2, 3, &[roots[1]]),
+        (1, 5, &[roots[0], b, "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
+    ];
+    let tree = Tree(leaves.clone());
+    for (index, size, path) in inclusion {
+        let path: Vec<Hash> = hashes(path);
+        assert_eq!(sure(prove_inclusion(&tree, index, size)), path, "{index} of {size}");
+        let root = root_of(&leaves[..usize::try_from(size).unwrap()]);
+        verify_inclusion(&leaves[usize::try_from(index).unwrap()], index, size, &path, &root).unwrap();
+    }
+    let consistency: [(u64, u64, &[&str]); 4] = [
+        (1, 1, &[]),
+        (1, 8, &[a, b, c]),
+        (6, 8, &["0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a", NODE_6_7, roots[3]]),
+        (2, 5, &[b, "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
+    ];
+    for (from, to, proof) in consistency {
+        let proof: Vec<Hash> = hashes(proof);
+        assert_eq!(sure(prove_consistency(&tree, from, to)), proof, "{from} to {to}");
+        let root = |size: u64| root_of(&leaves[..usize::try_from(size).unwrap()]);
+        verify_consistency(from, to, &proof, &root(from), &root(to)).unwrap();
+    }
 }
+
+const NODE_2_3: &str = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e";
+const NODE_4_7: &str = "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4";
+const NODE_6_7: &str = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0";
 
 #[test]
 fn a_second_sort_of_hash_never_gets_in() {
