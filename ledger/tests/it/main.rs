@@ -10,6 +10,7 @@ mod memory;
 mod proofs;
 mod recovery;
 mod round_trip;
+mod sealing;
 mod threats;
 mod tiles;
 mod world;
