@@ -23,7 +23,7 @@ pub struct Tried {
 pub fn mutate(
     name: &str,
     corpus: &[Vec<u8>],
-    mend: impl Fn(&mut Vec<u8>),
+    mend: impl Fn(&mut [u8]),
     decode: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Tried {
     for (number, valid) in corpus.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn mutate(
 }
 
 /// For formats without a checksum.
-pub fn as_it_is(_: &mut Vec<u8>) {}
+pub fn as_it_is(_: &mut [u8]) {}
 
 fn one_mutation(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
     let len = bytes.len();

@@ -21,7 +21,7 @@ use crate::storage::{Files, Mode};
 use crate::vault::{self, Private, decode_head, decode_parts, encode_parts};
 
 /// A format whose last four bytes are the CRC-32 of all before.
-fn mend_end(bytes: &mut Vec<u8>) {
+fn mend_end(bytes: &mut [u8]) {
     if let Some(end) = bytes.len().checked_sub(4) {
         let crc = crc32fast::hash(&bytes[..end]);
         bytes[end..].copy_from_slice(&crc.to_be_bytes());
@@ -49,7 +49,7 @@ fn frames_and_segment_headers() {
         assert_eq!(header.len(), (FRAME_HEADER as u64) + u64::from(header.body_len));
         Some(header.encode().to_vec())
     });
-    assert!(tried.accepted > 100, "no mutant got past the checksum");
+    assert!(tried.accepted * 100 > tried.refused, "too few mutants got past the checksum");
     let body = samples("frame body");
     let count = u32::try_from(verifier::tile::entries(&body).count()).unwrap();
     mutate("frame body", &[body], as_it_is, |bytes| {
@@ -77,7 +77,7 @@ fn vault_frames() {
         vault::encode_head(header.first, &table, header.body_len, &mut again);
         Some(again)
     });
-    assert!(tried.accepted > 100, "no mutant got past the checksum");
+    assert!(tried.accepted * 100 > tried.refused, "too few mutants got past the checksum");
     mutate("private parts", &[samples("private parts")], mend_end, |bytes| {
         let parts = decode_parts(bytes)?;
         let mut again = Vec::new();
@@ -112,7 +112,7 @@ fn memory_rows_runs_and_mark() {
     let span = Span { kind: Kind::Permit, first: 7, end: 9 };
     let dir = Path::new("/d");
     files.open(&dir.join(span.file_name()), Mode::New).unwrap();
-    let mend_run = |bytes: &mut Vec<u8>| {
+    let mend_run = |bytes: &mut [u8]| {
         if bytes.len() >= 72 {
             let rows = crc32fast::hash(&bytes[72..]);
             bytes[64..68].copy_from_slice(&rows.to_be_bytes());
@@ -144,7 +144,7 @@ fn sealed_segments() {
     assert_eq!(sample::read(&files, path, &log()).unwrap(), raw);
     let whole = ram.snapshot()[path].clone();
     // Without mended checksums nothing is read but what was written; with them nothing is promised but an end.
-    mutate("sealed segment", &[whole.clone()], as_it_is, |bytes| {
+    mutate("sealed segment", std::slice::from_ref(&whole), as_it_is, |bytes| {
         put(&ram, path, bytes);
         let read = sample::read(&files, path, &log())?;
         assert!(read == raw, "another segment was read");

@@ -67,7 +67,7 @@ pub(crate) fn read(files: &Files, path: &std::path::Path, log: &Hash) -> Option<
 }
 
 /// Puts the checksums of header and tables right, as far as the file has them.
-pub(crate) fn mend(bytes: &mut Vec<u8>) {
+pub(crate) fn mend(bytes: &mut [u8]) {
     let Some(tables) = bytes.get(104..112).and_then(|at| at.first_chunk()).map(|at| u64::from_be_bytes(*at)) else {
         return;
     };
