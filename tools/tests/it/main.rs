@@ -5,6 +5,7 @@ mod airline;
 mod damage;
 mod failure;
 mod house;
+mod interop;
 mod kills;
 mod rules;
 mod walk;
