@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::cbor::CborError;
 use crate::checkpoint::SignedCheckpoint;
 use crate::decision::{Class, Classes, Condition, Decision, Outcome, PermitId, commitment};
 use crate::json::Json;
 use crate::note::VerifierKey;
 use crate::receipt::Receipt;
-use crate::record::Record;
+use crate::record::{Record, RecordError};
 use crate::request::{Request, RequestError};
 use crate::text::unb64;
 use crate::verify::{self, LogKey, verify_receipt};
@@ -26,6 +27,9 @@ use crate::verify::{self, LogKey, verify_receipt};
 pub const MAX_AHEAD_MS: u64 = 5_000;
 /// The longest lifetime that is accepted where the trust file names none: an hour.
 pub const DEFAULT_MAX_LIFETIME_MS: u64 = 3_600_000;
+/// The longest lifetime that a trust file may accept: a year, as an epoch may at most grant. A larger number is a slip, and would let a use
+/// store forget what may still be used.
+pub const LONGEST_MAX_LIFETIME_MS: u64 = 366 * 24 * 3_600_000;
 /// Of a permit with more uses no more are admitted: finding the next free one must stay cheap.
 pub const MAX_USES: u32 = 4_096;
 /// These are never `not_required` in a permit that is admitted, whatever the trust file says.
@@ -56,7 +60,7 @@ pub struct Trust {
     pub audience: Option<String>,
     /// Conditions that must be `pass`, beside [`ALWAYS_REQUIRED`].
     pub require: BTreeSet<Condition>,
-    /// A permit that holds longer is refused, milliseconds.
+    /// A permit that holds longer is refused, milliseconds; never taken for more than [`LONGEST_MAX_LIFETIME_MS`].
     pub max_lifetime_ms: u64,
 }
 
@@ -78,6 +82,12 @@ pub enum TrustError {
     /// There is no such condition.
     #[error("trust file: `{0}` is not a condition")]
     Condition(String),
+    /// A key stands there twice: which of its limits hold could only be guessed.
+    #[error("trust file names the key `{0}` twice")]
+    DuplicateKey(String),
+    /// The lifetime is outside 1 to [`LONGEST_MAX_LIFETIME_MS`].
+    #[error("trust file: `max_lifetime_ms` is {0}, outside 1..={LONGEST_MAX_LIFETIME_MS}")]
+    Lifetime(u64),
 }
 
 #[derive(Deserialize)]
@@ -109,13 +119,25 @@ impl Trust {
         if file.log_key.is_empty() {
             return Err(TrustError::NoKey);
         }
+        let max_lifetime_ms = file.max_lifetime_ms.unwrap_or(DEFAULT_MAX_LIFETIME_MS);
+        if !(1..=LONGEST_MAX_LIFETIME_MS).contains(&max_lifetime_ms) {
+            return Err(TrustError::Lifetime(max_lifetime_ms));
+        }
+        let mut keys: Vec<LogKey> = Vec::with_capacity(file.log_key.len());
+        for key in file.log_key.into_iter().map(log_key) {
+            let key = key?;
+            if keys.iter().any(|earlier| earlier.key == key.key) {
+                return Err(TrustError::DuplicateKey(key.key.to_string()));
+            }
+            keys.push(key);
+        }
         let condition = |name: String| Condition::named(&name).ok_or(TrustError::Condition(name));
         Ok(Self {
-            keys: file.log_key.into_iter().map(log_key).collect::<Result<_, _>>()?,
+            keys,
             realm: file.realm,
             audience: file.audience,
             require: file.require.into_iter().map(condition).collect::<Result<_, _>>()?,
-            max_lifetime_ms: file.max_lifetime_ms.unwrap_or(DEFAULT_MAX_LIFETIME_MS),
+            max_lifetime_ms,
         })
     }
 }
@@ -202,7 +224,7 @@ pub enum Refusal {
     Malformed(&'static str),
     /// The leaf is not a record.
     #[error("{0}")]
-    BadRecord(#[from] crate::record::RecordError),
+    BadRecord(#[from] RecordError),
     /// The path does not lead to the head, or the head's signature fails.
     #[error("bad proof: {0}")]
     BadProof(verify::Refusal),
@@ -329,6 +351,20 @@ impl Admitted {
     }
 }
 
+/// The `remembers_since` of a store that knows nothing of what was before `now`, Unix milliseconds: records from up to [`MAX_AHEAD_MS`]
+/// ahead were admitted too, so the first record that cannot have been used is a later one.
+pub const fn remembers_from(now: u64) -> u64 {
+    now.saturating_add(MAX_AHEAD_MS + 1)
+}
+
+/// Keys of a decision in `record.cddl`.
+const EVALUATED_AT: u64 = 7;
+const EXPIRES_AT: u64 = 12;
+
+fn out_of_range(key: u64) -> Refusal {
+    Refusal::BadRecord(RecordError::Malformed(CborError::OutOfRange(key)))
+}
+
 /// An enforcement point's judge.
 #[derive(Debug)]
 pub struct Guard<S> {
@@ -338,8 +374,8 @@ pub struct Guard<S> {
 }
 
 impl<S: UseStore> Guard<S> {
-    /// `remembers_since` is the time from which on the store has every use, Unix milliseconds: 0 for a store that was never lost, the
-    /// start of this process for one that was.
+    /// `remembers_since` is the record time from which on the store has every use, Unix milliseconds: 0 for a store that was never lost,
+    /// [`remembers_from`] the start of this process for one that was.
     pub fn new(trust: Trust, uses: S, remembers_since: u64) -> Self {
         Self { trust, uses, remembers_since }
     }
@@ -347,6 +383,10 @@ impl<S: UseStore> Guard<S> {
     /// Judges `permit` for `request`, the bytes that are about to be acted on, at `now`, Unix milliseconds. Takes a use only if all else
     /// holds.
     pub fn admit(&mut self, request: &[u8], permit: &Permit, now: u64) -> Result<Admitted, Refusal> {
+        // Two records in one permit: whoever looks at the other one sees another permit than the one that is judged here.
+        if permit.receipt.extra.as_ref().is_some_and(|extra| *extra != permit.record) {
+            return Err(Refusal::Malformed("the receipt carries another record than `record`"));
+        }
         let verified =
             verify_receipt(&permit.receipt, Some(&permit.record), &self.trust.keys).map_err(|error| match error {
                 verify::Refusal::Record(error) => Refusal::BadRecord(error),
@@ -391,15 +431,22 @@ impl<S: UseStore> Guard<S> {
         if decision.audience != self.trust.audience {
             return Err(Refusal::WrongAudience);
         }
+        let ends_at = grant.lease_ends_at.map_or(grant.expires_at, |lease| lease.min(grant.expires_at));
+        // The sequencer writes neither; a log that signed one is not to be reasoned with.
+        if decision.evaluated_at > decision.recorded_at {
+            return Err(out_of_range(EVALUATED_AT));
+        }
+        if ends_at < decision.recorded_at {
+            return Err(out_of_range(EXPIRES_AT));
+        }
         let latest = now.saturating_add(MAX_AHEAD_MS);
-        if decision.evaluated_at > latest || decision.recorded_at > latest {
+        if decision.recorded_at > latest {
             return Err(Refusal::FromTheFuture);
         }
-        let issued = decision.evaluated_at.min(decision.recorded_at);
-        if grant.expires_at.saturating_sub(issued) > self.trust.max_lifetime_ms {
+        let longest = self.trust.max_lifetime_ms.min(LONGEST_MAX_LIFETIME_MS);
+        if grant.expires_at.saturating_sub(decision.evaluated_at) > longest {
             return Err(Refusal::LifetimeTooLong);
         }
-        let ends_at = grant.lease_ends_at.map_or(grant.expires_at, |lease| lease.min(grant.expires_at));
         if ends_at <= now {
             return Err(Refusal::Expired);
         }

@@ -3,7 +3,8 @@
 use ed25519_dalek::{Signer, SigningKey};
 use verifier::checkpoint::Checkpoint;
 use verifier::decision::{Class, Classes, Condition, Decision, Grant, Outcome, PermitId, commitment};
-use verifier::guard::{Claim, Guard, Permit, Refusal, Trust, UseStore, UseStoreError};
+use verifier::guard::{Claim, Guard, LONGEST_MAX_LIFETIME_MS, MAX_AHEAD_MS, Permit, Refusal, Trust, TrustError};
+use verifier::guard::{UseStore, UseStoreError, remembers_from};
 use verifier::hash::{Hash, leaf_hash, root_of};
 use verifier::note::{VerifierKey, key_id, signature_line};
 use verifier::proof::{Nodes, prove_inclusion};
@@ -154,7 +155,7 @@ fn a_permit_is_used_once_across_executors_and_restarts() {
     }
     let uses = FileUses::open(&path, NOW).unwrap();
     let since = uses.remembers_since();
-    assert_eq!(since, 0);
+    assert_eq!(since, remembers_from(0));
     let mut guard = Guard::new(trust(&log, ""), uses, since);
     assert_eq!(guard.admit(REQUEST, &permit, NOW).unwrap_err(), Refusal::AlreadyUsed);
 }
@@ -207,7 +208,7 @@ fn a_store_cut_anywhere_never_gives_a_use_twice() {
             Err(OpenError::Damaged(_, _)) => assert!(len < 32),
             Err(other) => panic!("{other}"),
             // A cut on an entry's border cannot be told from a store that ended there; any other raises the memory's start.
-            Ok(uses) => assert!(uses.remembers_since() == NOW || (len - 32) % 32 == 0, "cut at {len}"),
+            Ok(uses) => assert!(uses.remembers_since() == remembers_from(NOW) || (len - 32) % 32 == 0, "cut at {len}"),
         }
     }
     for bit in 0..whole.len() * 8 {
@@ -217,8 +218,99 @@ fn a_store_cut_anywhere_never_gives_a_use_twice() {
         match FileUses::open(&path, NOW) {
             Err(OpenError::Damaged(_, _)) => {}
             Err(other) => panic!("{other}"),
-            Ok(uses) => assert_eq!(uses.remembers_since(), NOW, "bit {bit}"),
+            Ok(uses) => assert_eq!(uses.remembers_since(), remembers_from(NOW), "bit {bit}"),
         }
+    }
+}
+
+/// A record from up to five seconds ahead is admitted, so a store that knows nothing from before must refuse those five seconds too: once,
+/// a permit from four seconds ahead was admitted, its store lost, and admitted again a second later.
+#[test]
+fn a_store_that_was_lost_or_torn_refuses_what_was_admitted_from_ahead() {
+    let mut log = Log::new(1);
+    for ahead in [0, 1, 4_000, MAX_AHEAD_MS] {
+        let permit = log.decide(Decision { recorded_at: NOW + ahead, ..allow() });
+        type Loss = fn(&std::path::Path);
+        let torn: Loss = |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        };
+        let losses: [Loss; 3] =
+            [|path| std::fs::remove_file(path).unwrap(), |path| drop(std::fs::File::create(path)), torn];
+        for loss in losses {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("uses");
+            let mut guard = Guard::new(trust(&log, ""), FileUses::open(&path, 0).unwrap(), 0);
+            assert!(guard.admit(REQUEST, &permit, NOW).is_ok());
+            drop(guard);
+            loss(&path);
+            for later in [0, 1_000, 4_500] {
+                let uses = FileUses::open(&path, NOW + later).unwrap();
+                let since = uses.remembers_since();
+                let again = Guard::new(trust(&log, ""), uses, since).admit(REQUEST, &permit, NOW + later);
+                assert_eq!(again.unwrap_err(), Refusal::OlderThanMemory, "ahead {ahead}, later {later}");
+            }
+        }
+    }
+}
+
+/// Two processes that opened one store by two names both admitted a permit: the lock was a second file, and opening left the other name
+/// with a file of its own.
+#[test]
+fn a_store_is_one_store_by_whatever_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("real")).unwrap();
+    std::os::unix::fs::symlink(path("real"), path("folder")).unwrap();
+    std::os::unix::fs::symlink(path("real/uses"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("link"), path("link of a link")).unwrap();
+    // Begun through a link that led nowhere yet, and opened once more: a store is written anew each time.
+    drop(FileUses::open(&path("link"), 0).unwrap());
+    let mut uses = FileUses::open(&path("link"), 0).unwrap();
+    for other in ["real/uses", "folder/uses", "link", "link of a link"] {
+        assert!(matches!(FileUses::open(&path(other), 0), Err(OpenError::Locked(_))), "{other}");
+    }
+    assert_eq!(uses.claim(PermitId([1; 16]), 0, NOW), Ok(Claim::Taken));
+    drop(uses);
+    for other in ["real/uses", "folder/uses", "link", "link of a link"] {
+        let mut uses = FileUses::open(&path(other), 0).unwrap();
+        assert_eq!(uses.claim(PermitId([1; 16]), 0, NOW), Ok(Claim::AlreadyTaken), "{other}");
+    }
+    assert!(path("link").is_symlink());
+}
+
+#[test]
+fn a_store_with_a_second_hard_link_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("uses"), dir.path().join("other"));
+    let uses = FileUses::open(&path, 0).unwrap();
+    std::fs::hard_link(&path, &other).unwrap();
+    assert!(matches!(FileUses::open(&other, 0), Err(OpenError::Locked(_))));
+    drop(uses);
+    for name in [&path, &other] {
+        assert!(matches!(FileUses::open(name, 0), Err(OpenError::Linked(_))));
+    }
+    std::fs::remove_file(&other).unwrap();
+    assert!(FileUses::open(&path, 0).is_ok());
+}
+
+/// Whoever removes every file beside the store removes no lock; and a store that was moved away takes no more uses.
+#[test]
+fn a_store_whose_file_is_gone_takes_no_more_uses() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("uses");
+    let mut first = FileUses::open(&path, 0).unwrap();
+    assert_eq!(first.claim(PermitId([1; 16]), 0, NOW), Ok(Claim::Taken));
+    for file in std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).filter(|file| *file != path) {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(matches!(FileUses::open(&path, NOW), Err(OpenError::Locked(_))));
+    std::fs::rename(&path, dir.path().join("moved")).unwrap();
+    let second = FileUses::open(&path, NOW).unwrap();
+    assert_eq!(second.remembers_since(), remembers_from(NOW));
+    for _ in 0..2 {
+        assert!(first.claim(PermitId([2; 16]), 0, NOW).is_err());
     }
 }
 
@@ -280,6 +372,13 @@ fn a_permit_for_somebody_else_or_another_time_admits_nothing() {
     assert_eq!(judge(Decision { grant: grant(NOW + 59_992, None), ..allow() }), Err(Refusal::LifetimeTooLong));
     let ahead = Decision { recorded_at: NOW + 5_001, evaluated_at: NOW, ..allow() };
     assert_eq!(judge(ahead), Err(Refusal::FromTheFuture));
+    // What the sequencer never writes: evaluated after it was recorded, over before it began.
+    let backwards = Decision { evaluated_at: NOW - 4, ..allow() };
+    assert_eq!(judge(backwards).unwrap_err().code(), "malformed_record");
+    let (recorded_at, at) = (NOW + 2, NOW + 1);
+    for grant in [grant(at, None), grant(NOW + 9, Some(at))] {
+        assert_eq!(judge(Decision { recorded_at, grant, ..allow() }).unwrap_err().code(), "malformed_record");
+    }
 }
 
 /// Threat 36: a retired key is not believed for later heads, for later records, nor, whatever time its thief writes, any longer now.
@@ -299,6 +398,52 @@ fn a_retired_key_is_not_believed() {
     assert_eq!(judge(&format!("not_after = \"{}\"", at(NOW)), NOW), Err(Refusal::RetiredKey));
     assert_eq!(judge(&format!("not_after = \"{}\"", at(NOW + 1)), NOW), Ok(5));
     assert_eq!(judge(&format!("not_before = \"{}\"", at(NOW - 4)), NOW), Err(Refusal::RetiredKey));
+}
+
+/// A retirement that was appended as a second entry of the same key was never read: the first entry was believed.
+#[test]
+fn a_trust_file_that_names_a_key_twice_is_refused() {
+    let (log, other) = (Log::new(1), Log::new(2));
+    let file = |keys: &[VerifierKey]| {
+        let keys: Vec<_> = keys.iter().map(|key| format!("[[log_key]]\nvkey = \"{key}\"\n")).collect();
+        Trust::parse(&format!("realm = \"main\"\n{}max_size = 1\n", keys.concat()))
+    };
+    assert_eq!(file(&[log.vkey(), other.vkey()]).unwrap().keys.len(), 2);
+    for keys in [vec![log.vkey(), log.vkey()], vec![log.vkey(), other.vkey(), log.vkey()]] {
+        assert_eq!(file(&keys), Err(TrustError::DuplicateKey(log.vkey().to_string())));
+    }
+}
+
+#[test]
+fn a_trust_file_cannot_accept_a_permit_for_ever() {
+    let log = Log::new(1);
+    let file = |ms: u64| {
+        let key = format!("[[log_key]]\nvkey = \"{}\"\n", log.vkey());
+        Trust::parse(&format!("realm = \"main\"\nmax_lifetime_ms = {ms}\n{key}")).map(|trust| trust.max_lifetime_ms)
+    };
+    assert_eq!(file(LONGEST_MAX_LIFETIME_MS), Ok(LONGEST_MAX_LIFETIME_MS));
+    for ms in [0, LONGEST_MAX_LIFETIME_MS + 1, i64::MAX as u64] {
+        assert_eq!(file(ms), Err(TrustError::Lifetime(ms)));
+    }
+    // Nor can one that was built without a file.
+    let mut log = Log::new(1);
+    let grant = Some(Grant { expires_at: NOW + LONGEST_MAX_LIFETIME_MS, uses: 1, lease_ends_at: None });
+    let permit = log.decide(Decision { grant, ..allow() });
+    let trust = Trust { max_lifetime_ms: u64::MAX, ..trust(&log, "") };
+    let refusal = Guard::new(trust, Memory::default(), 0).admit(REQUEST, &permit, NOW).unwrap_err();
+    assert_eq!(refusal, Refusal::LifetimeTooLong);
+}
+
+/// A permit with one record beside the receipt and another one inside was admitted for the first; a reader of the second saw another story.
+#[test]
+fn a_receipt_that_carries_another_record_admits_nothing() {
+    let mut log = Log::new(1);
+    let mut permit = log.decide(allow());
+    permit.receipt.extra = Some(Record::Decision(Box::new(Decision { epoch: 2, ..allow() })).encode());
+    let mut guard = Guard::new(trust(&log, ""), Memory::default(), 0);
+    assert_eq!(guard.admit(REQUEST, &permit, NOW).unwrap_err().code(), "malformed_permit");
+    permit.receipt.extra = Some(permit.record.clone());
+    assert!(guard.admit(REQUEST, &permit, NOW).is_ok());
 }
 
 #[test]
