@@ -35,6 +35,10 @@ impl fmt::Display for Part {
 /// Why an epoch is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FindingCode {
+    /// A text is nested deeper than the parser's stack is made for.
+    TooDeep,
+    /// The content could not be checked, for want of a thread or by a fault of the checker; it is refused.
+    NotChecked,
     /// A policy is not Cedar.
     PolicySyntax,
     /// A policy has no `@id`, or another one than it is published under, or one that is too long.
@@ -65,6 +69,8 @@ impl FindingCode {
     /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::TooDeep => "too_deep",
+            Self::NotChecked => "not_checked",
             Self::PolicySyntax => "policy_syntax",
             Self::PolicyId => "policy_id",
             Self::DuplicatePolicyId => "duplicate_policy_id",

@@ -3,6 +3,7 @@
 mod codes;
 mod convert;
 mod decide;
+mod depth;
 mod evaluate;
 mod extension;
 mod findings;
@@ -15,6 +16,7 @@ mod unseen;
 
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
+pub use depth::{MAX_ANCESTRY, MAX_NESTING, MAX_OPERATORS, MAX_SCHEMA_LINKS};
 pub use evaluate::{Answer, Evaluate};
 pub use findings::{Finding, FindingCode, Part, Position, PublishError};
 pub use publish::{MAX_POLICY_ID, Published, split_policies};

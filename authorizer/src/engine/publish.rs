@@ -4,6 +4,8 @@
 //! by Cedar in strict mode and registered entities are checked against it. [`Published`] is the proof that all of it held; an
 //! [`Engine`](super::Engine) comes only from there. Every engine parses its own copy, since a shared `PolicySet` scales negatively
 //! (its reference counts are contended).
+//!
+//! No text reaches Cedar before it was measured, and what reaches it is worked on with a stack to spare: see [`depth`].
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -12,6 +14,7 @@ use cedar_policy::{Entities, Policy, PolicyId, PolicySet, PolicySetError, Schema
 use verifier::epoch::EpochContent;
 
 use super::decide::Engine;
+use super::depth;
 use super::evaluate::PlainCedar;
 use super::findings::{Finding, FindingCode, Part, Position, PublishError};
 use super::index::Index;
@@ -35,6 +38,11 @@ impl Published {
     /// # Errors
     /// Everything that is wrong with it, part by part; nothing of it may be used then.
     pub fn new(content: EpochContent) -> Result<Self, PublishError> {
+        measured(&content)?;
+        depth::roomy(|| Self::checked(content))
+    }
+
+    fn checked(content: EpochContent) -> Result<Self, PublishError> {
         let mut findings = Vec::new();
         let trust = content.trust.as_deref().map_or(Ok(Trust::default()), Trust::parse);
         let trust = trust.map_err(|found| findings.extend(found)).unwrap_or_default();
@@ -71,7 +79,7 @@ impl Published {
             return Err(findings.into());
         }
         let published = Self { content, trust, warnings };
-        published.replica()?; // what a worker will do must hold now
+        published.build(|policies| Index::new(policies.policies()))?; // what a worker will do must hold now
         Ok(published)
     }
 
@@ -91,7 +99,11 @@ impl Published {
         self.sliced(|policies| Index::none(policies.policies()))
     }
 
-    fn sliced(&self, slice: fn(&PolicySet) -> Result<Index, Box<PolicySetError>>) -> Result<Engine, PublishError> {
+    fn sliced(&self, slice: Slice) -> Result<Engine, PublishError> {
+        depth::roomy(|| self.build(slice))
+    }
+
+    fn build(&self, slice: Slice) -> Result<Engine, PublishError> {
         let schema = self.content.schema.as_deref().map(schema).transpose()?;
         let types = self.content.schema.as_deref().map(Types::of).transpose()?;
         let policies = policies(&self.content)?;
@@ -121,11 +133,27 @@ impl Published {
     }
 }
 
+type Slice = fn(&PolicySet) -> Result<Index, Box<PolicySetError>>;
+
+/// Refuses texts that are too deep to be parsed: every one of them.
+fn measured(content: &EpochContent) -> Result<(), PublishError> {
+    let policies = content.policies.iter().map(|(id, text)| depth::policies(text, &Part::Policy(id.clone())));
+    let schema = content.schema.iter().map(|text| depth::schema(text));
+    let entities = content.entities.iter().map(|text| depth::entities(text));
+    let findings: Vec<_> = policies.chain(schema).chain(entities).filter_map(Result::err).collect();
+    if findings.is_empty() { Ok(()) } else { Err(findings.into()) }
+}
+
 /// Splits a file of policies into pairs of id and text, sorted by id; the id is the policy's `@id`.
 ///
 /// # Errors
 /// Syntax errors with their place in the file; policies without `@id`, or with one that is taken.
 pub fn split_policies(file: &str) -> Result<Vec<(String, String)>, PublishError> {
+    depth::policies(file, &Part::Policies)?;
+    depth::roomy(|| split(file))
+}
+
+fn split(file: &str) -> Result<Vec<(String, String)>, PublishError> {
     let parsed = PolicySet::from_str(file).map_err(|errors| {
         let found =
             errors.iter().map(|error| Finding::diagnosed(FindingCode::PolicySyntax, Part::Policies, file, error));

@@ -135,6 +135,23 @@ fn a_policy_that_does_not_parse_is_refused_with_its_position_and_the_old_epoch_s
     assert_eq!((decision.epoch, decision.governance), (1, 1));
 }
 
+/// 458 bytes of an administrator ended the server: its parser recursed once for each of 200 brackets.
+#[test]
+fn a_policy_that_is_too_deep_leaves_the_server_running() {
+    let site = Site::new();
+    for (open, close) in [("(", ")"), ("[", "]"), ("if true then ", " else false"), ("!(", ")")] {
+        let text = format!(
+            "@id(\"deep\") permit(principal, action, resource) when {{ {}true{} }};",
+            open.repeat(400),
+            close.repeat(400)
+        );
+        let answer = site.publish(&[("deep", &text)], 1, 2);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "epoch_invalid"));
+        assert_eq!(answer.json()["findings"][0]["code"], "too_deep");
+    }
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+}
+
 #[test]
 fn a_new_epoch_is_in_force_from_its_record_on_and_after_a_restart() {
     let mut site = Site::new();

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod decisions;
+mod deep;
 mod equality;
 mod publishing;
 
