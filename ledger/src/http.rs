@@ -6,6 +6,7 @@
 
 mod answer;
 mod coding;
+mod dictionary;
 mod documents;
 mod epochs;
 mod page;
@@ -60,7 +61,7 @@ impl HttpServiceFactory for Api {
     fn register(self, config: &mut AppService) {
         let headers = DefaultHeaders::new()
             .add(("Access-Control-Allow-Origin", "*"))
-            .add(("Access-Control-Expose-Headers", "ETag, Link"))
+            .add(("Access-Control-Expose-Headers", "ETag, Link, Use-As-Dictionary"))
             .add(("Cross-Origin-Resource-Policy", "cross-origin"))
             .add(("X-Content-Type-Options", "nosniff"));
         web::scope("")
@@ -76,6 +77,7 @@ impl HttpServiceFactory for Api {
             .service(at("/v1/proofs/inclusion").route(read().to(proofs::inclusion)))
             .service(at("/v1/proofs/consistency").route(read().to(proofs::consistency)))
             .service(at("/v1/checkpoints").route(read().to(proofs::checkpoints)))
+            .service(at("/v1/dictionaries/{digest}").route(read().to(dictionary::dictionary)))
             .service(at("/v1/epochs").route(read().to(epochs::list)))
             .service(at("/v1/epochs/{epoch}").route(read().to(epochs::content)))
             .service(at("/livez").route(read().to(page::live)))

@@ -147,7 +147,7 @@ fn json(value: &impl Serialize) -> String {
 }
 
 /// Whether `If-None-Match` (RFC 9110 §13.1.2, weak comparison) names this tag.
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
         .filter_map(|value| value.to_str().ok())

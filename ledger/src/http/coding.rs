@@ -90,20 +90,7 @@ impl Matter {
 
 /// The coding for a client with these headers; `None` if it accepts none of ours.
 pub(super) fn choose(headers: &HeaderMap, matter: Matter) -> Option<Coding> {
-    let mut lines = headers.get_all(header::ACCEPT_ENCODING).peekable();
-    if lines.peek().is_none() {
-        return Some(Coding::Identity);
-    }
-    let mut given: Vec<(&str, u16)> = Vec::new();
-    for line in lines {
-        // A line that is no text names nothing; the others still count.
-        for item in line.to_str().unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let mut parts = item.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-            given.push((name, weight.map_or(1000, thousandths)));
-        }
-    }
+    let Some(given) = accepted(headers) else { return Some(Coding::Identity) };
     let named = |names: &[&str]| {
         given.iter().find(|(name, _)| names.iter().any(|other| name.eq_ignore_ascii_case(other))).map(|given| given.1)
     };
@@ -131,6 +118,28 @@ pub(super) fn choose(headers: &HeaderMap, matter: Matter) -> Option<Coding> {
         }
     }
     best.map(|(_, coding)| coding)
+}
+
+/// The weight in thousandths that a client gives to a coding by its name; `None` if it does not name it.
+pub(super) fn weight(headers: &HeaderMap, name: &str) -> Option<u16> {
+    accepted(headers)?.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|given| given.1)
+}
+
+/// The codings that a client names, each with its weight; `None` if it says nothing at all.
+fn accepted(headers: &HeaderMap) -> Option<Vec<(&str, u16)>> {
+    let mut lines = headers.get_all(header::ACCEPT_ENCODING).peekable();
+    lines.peek()?;
+    let mut given = Vec::new();
+    for line in lines {
+        // A line that is no text names nothing; the others still count.
+        for item in line.to_str().unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            given.push((name, weight.map_or(1000, thousandths)));
+        }
+    }
+    Some(given)
 }
 
 /// Compressed forms of immutable answers, for one worker.

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: private parts leave only if the vault says that they were disclosed *and* they are the ones that the leaf commits to.
 
+use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use verifier::record::Record;
@@ -10,6 +11,7 @@ use verifier::text::rfc3339;
 use super::Public;
 use super::answer::{CBOR, FOR_EVER, Immutable, JSON, chosen_by_accept, fresh_json, negotiate};
 use super::coding::Matter;
+use super::dictionary::link;
 use super::documents::{EntryView, HeadView, PartView};
 use super::problem::{Code, Problem};
 use super::query::{Query, index};
@@ -36,7 +38,11 @@ pub(super) async fn log(request: HttpRequest, public: web::Data<Public>) -> Resu
         created_at: rfc3339(reader.created_ms()),
         head: HeadView::new(&head),
     };
-    fresh_json(&request, &log).await
+    let mut answer = fresh_json(&request, &log).await?;
+    if let Some(link) = link(reader)? {
+        answer.headers_mut().insert(LINK, link);
+    }
+    Ok(answer)
 }
 
 /// One entry: in words with its bytes, or the bytes alone for `Accept: application/cbor`. Only the bytes never change.

@@ -11,6 +11,7 @@ use verifier::tile::{FULL_WIDTH, Resource};
 use super::Public;
 use super::answer::{FOR_A_DAY, FOR_EVER, Immutable, OCTETS, TEXT, fresh};
 use super::coding::Matter;
+use super::dictionary::{chosen_by_dictionary, stored};
 use super::problem::{Code, Problem};
 use super::query::Query;
 
@@ -40,13 +41,19 @@ pub(super) async fn resource(request: HttpRequest, public: web::Data<Public>) ->
         Resource::Tile(tile) => (tile.width, Matter::Dense),
         Resource::Bundle(bundle) => (bundle.width, Matter::Compressible),
     };
+    if let Resource::Bundle(bundle) = resource
+        && let Some(answer) = stored(&request, reader, &bundle)?
+    {
+        return Ok(answer);
+    }
     let keep = if width == FULL_WIDTH { FOR_EVER } else { FOR_A_DAY };
-    let stored = || {
+    let read = || {
         let bytes = match resource {
             Resource::Tile(tile) => reader.tile(&tile)?,
             Resource::Bundle(bundle) => reader.bundle(&bundle)?,
         };
         bytes.ok_or_else(missing)
     };
-    Immutable { keep, media_type: OCTETS, matter }.answer(&request, reader, stored).await
+    let answer = Immutable { keep, media_type: OCTETS, matter }.answer(&request, reader, read).await?;
+    Ok(if matter == Matter::Compressible { chosen_by_dictionary(answer) } else { answer })
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::site::{Answer, Site};
+use super::site::{Answer, Site, bad, not_found};
 use crate::common::leaf;
 
 fn bundle() -> Vec<u8> {
@@ -51,7 +51,7 @@ fn a_bundle_comes_in_the_coding_that_the_client_accepts_and_as_it_is_to_others()
         let answer = site.ask("GET", BUNDLE, &headers);
         assert_eq!((answer.status, answer.header("content-encoding")), (200, coding), "{accept:?}");
         assert_eq!(answer.header("content-type"), "application/octet-stream");
-        assert_eq!(answer.header("vary"), "Accept-Encoding");
+        assert_eq!(answer.header("vary"), "Accept-Encoding, Available-Dictionary");
         assert_eq!(answer.header("content-length"), answer.body.len().to_string());
         assert!(plain(&answer) == bundle, "{accept:?}");
         assert_eq!(answer.body.len() < bundle.len(), !coding.is_empty());
@@ -113,7 +113,8 @@ fn each_coding_has_its_own_validator() {
         let answer = site.ask("GET", BUNDLE, &[("Accept-Encoding", accept), ("If-None-Match", tag)]);
         if answer.status == 304 {
             assert_eq!((answer.body.len(), answer.header("content-encoding")), (0, ""));
-            assert_eq!((answer.header("vary"), answer.header("cache-control").is_empty()), ("Accept-Encoding", false));
+            assert_eq!(answer.header("vary"), "Accept-Encoding, Available-Dictionary");
+            assert!(!answer.header("cache-control").is_empty());
         }
         answer.status
     };
@@ -137,5 +138,63 @@ fn errors_have_neither_coding_nor_validator() {
         for accept in ["gzip", "zstd", "identity;q=0, gzip"] {
             site.ask("GET", path, &[("Accept-Encoding", accept), ("If-None-Match", "*")]).check_problem(path);
         }
+    }
+}
+
+/// Unpacks with a dictionary as raw content, as a client of RFC 9842 does.
+fn with_dictionary(frame: &[u8], dictionary: &[u8]) -> Vec<u8> {
+    zstd::bulk::Decompressor::with_dictionary(dictionary).unwrap().decompress(frame, 1 << 20).unwrap()
+}
+
+#[test]
+fn a_sealed_bundle_goes_as_it_stands_to_a_client_that_names_its_dictionary_and_to_no_other() {
+    let site = Site::with_segments(&[300, 300, 300], 20_000);
+    assert_eq!(site.get("/v1/log").header("link"), "", "nothing is sealed yet");
+    let before = site.get(BUNDLE).body;
+    site.ledger.seal().unwrap();
+    assert_eq!(site.get(BUNDLE).body, before);
+
+    let link = site.get("/v1/log").header("link").to_owned();
+    let path = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"compression-dictionary\"")).unwrap();
+    let answer = site.get(path);
+    assert_eq!(answer.header("use-as-dictionary"), "match=\"/tile/entries/*\"");
+    assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+    let dictionary = answer.body;
+    let digest = verifier::hash::sha256(&dictionary);
+    assert!(path.ends_with(&verifier::text::hex(&digest.0)));
+    assert_eq!(site.refused(&format!("/v1/dictionaries/{}", "0".repeat(64))), not_found("unknown_id"));
+    assert_eq!(site.refused("/v1/dictionaries/newest"), bad("malformed_parameter"));
+
+    let named = format!(":{}:", verifier::text::b64(&digest.0));
+    let ask = |path: &str, accept: &str, dictionary: &str, tag: &str| {
+        let headers = [("Accept-Encoding", accept), ("Available-Dictionary", dictionary), ("If-None-Match", tag)];
+        site.ask("GET", path, &headers)
+    };
+    let answer = ask(BUNDLE, "gzip, zstd, dcz", &named, "\"x\"");
+    assert_eq!((answer.status, answer.header("content-encoding")), (200, "dcz"));
+    assert_eq!(answer.header("vary"), "Accept-Encoding, Available-Dictionary");
+    assert_eq!(answer.body[..8], [0x5e, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0]);
+    assert_eq!(answer.body[8..40], digest.0);
+    assert_eq!(with_dictionary(&answer.body[40..], &dictionary), before);
+    // RFC 9842: the whole body is a zstd stream whose first frame is skipped.
+    assert_eq!(with_dictionary(&answer.body, &dictionary), before);
+    let tag = answer.header("etag").to_owned();
+    assert_eq!(ask(BUNDLE, "dcz", &named, &tag).status, 304);
+    for (accept, dictionary) in [
+        ("zstd", named.as_str()),
+        ("*", &named),
+        ("dcz;q=0, zstd", &named),
+        ("dcz;q=0.1, zstd", &named),
+        ("dcz, zstd", &format!(":{}:", verifier::text::b64(&[1; 32]))),
+        ("dcz, zstd", "nonsense"),
+    ] {
+        let other = ask(BUNDLE, accept, dictionary, &tag);
+        assert_eq!(other.status, 200, "{accept} {dictionary}: one form's validator is not another's");
+        assert_ne!(other.header("content-encoding"), "dcz", "{accept} {dictionary}");
+        assert_eq!(plain(&other), before);
+    }
+    // What is not sealed, or not full, has no such form.
+    for path in ["/tile/entries/003.p/132", "/tile/entries/000.p/5", "/tile/0/000"] {
+        assert_eq!(ask(path, "dcz", &named, "\"x\"").header("content-encoding"), "", "{path}");
     }
 }

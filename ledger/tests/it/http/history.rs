@@ -63,7 +63,7 @@ fn a_long_history_comes_in_pieces_and_each_links_to_the_next() {
             assert_eq!(page.get("next"), None);
             break;
         }
-        assert_eq!(answer.header("access-control-expose-headers"), "ETag, Link");
+        assert_eq!(answer.header("access-control-expose-headers"), "ETag, Link, Use-As-Dictionary");
         path = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap().to_owned();
         assert!(path.starts_with(&format!("/v1/checkpoints?from={}&", page["next"])), "{link}");
     }

@@ -33,10 +33,16 @@ pub struct Site {
 impl Site {
     /// A site over a log to which batches of these lengths were appended.
     pub fn new(batches: &[u64]) -> Self {
+        Self::with_segments(batches, ledger::SEGMENT_BYTES)
+    }
+
+    /// The same, with segments that end after so many bytes and are sealed only when a test says so.
+    pub fn with_segments(batches: &[u64], segment_bytes: u64) -> Self {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("log");
         ledger::create(&dir, ORIGIN, START).unwrap();
-        let (mut ledger, reader) = Ledger::open(Options::new(&dir), START).unwrap();
+        let (mut ledger, reader) =
+            Ledger::open(Options { segment_bytes, seal: false, ..Options::new(&dir) }, START).unwrap();
         let mut size = 0;
         for count in batches {
             ledger.append(&mixed(size, *count), START).unwrap();

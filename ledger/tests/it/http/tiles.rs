@@ -42,7 +42,11 @@ fn tiles_and_bundles_rebuild_the_signed_root() {
         let keep =
             if width == 256 { "public, max-age=31536000, immutable" } else { "public, max-age=86400, immutable" };
         assert_eq!(answer.header("cache-control"), keep);
-        assert_eq!((answer.header("content-encoding"), answer.header("vary")), ("", "Accept-Encoding"));
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("vary")),
+            ("", "Accept-Encoding, Available-Dictionary")
+        );
+        assert_eq!(site.get(&format!("/{}", Tile { level: 0, index, width })).header("vary"), "Accept-Encoding");
         let entries = bundle.split(&answer.body).unwrap();
         let tile = Tile { level: 0, index, width };
         let hashes = site.get(&format!("/{tile}"));
