@@ -35,7 +35,13 @@ pub const SCRIPT: &[(&str, Step)] = &[
     ("append where vault and journal roll apart", |world| world.append(6)),
     ("close", World::close),
     ("re-open with a mark", World::open),
-    ("append after the mark", |world| world.append(1)),
+    ("seal", World::seal),
+    ("append after sealing", |world| world.append(4)),
+    ("append into one more segment", |world| world.append(3)),
+    ("seal again", World::seal),
+    ("close", World::close),
+    ("re-open with sealed segments", World::open),
+    ("append after them", |world| world.append(1)),
     ("close", World::close),
 ];
 
@@ -113,6 +119,7 @@ impl World {
     }
 
     fn try_open(&mut self) -> Result<Result<(), OpenError>, String> {
+        // Sealed when the script says so: what the background does on its own would come at another time in each life.
         let options = Options { segment_bytes: SEGMENT_BYTES, seal: false, ..Options::new(&self.dir) };
         match Ledger::open_in(Arc::new(self.ram.process()), options, START) {
             Err(refused) => Ok(Err(refused)),
@@ -147,6 +154,16 @@ impl World {
                     _ => Ok(()),
                 }
             }
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
+    /// Seals what is full. A failure leaves everything as it was.
+    fn seal(&mut self) -> Result<(), String> {
+        let Some((ledger, _)) = &self.writer else { return Ok(()) };
+        match ledger.seal() {
+            Ok(_) => Ok(()),
+            Err(_) if self.ram.faults_left() == 0 => Ok(()),
             Err(other) => Err(other.to_string()),
         }
     }

@@ -79,6 +79,14 @@ impl House {
         ok(["policy", "publish", "--data", &log, "--key-file", &key, "--policies", policy, "--schema", schema])
     }
 
+    /// Another house with the same content and keys.
+    pub fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (format!("{}/.", self.folder.path().display()), folder.path());
+        assert!(Command::new("cp").args(["-a", &from]).arg(to).status().unwrap().success());
+        Self { folder, vkey: self.vkey.clone(), api_key: self.api_key.clone() }
+    }
+
     pub fn serve(&self) -> Server {
         Server::start(&self.path("log"), &[])
     }
@@ -101,16 +109,32 @@ pub struct Server {
 impl Server {
     pub fn start(data: &str, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
-        command.args(["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", "127.0.0.1:0"]).args(more);
+        command.args(Self::arguments(data)).args(more);
+        Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
+    }
+
+    /// `serve` on free ports.
+    pub fn arguments(data: &str) -> [&str; 7] {
+        ["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", "127.0.0.1:0"]
+    }
+
+    /// A server that a command starts as its own process; what was said instead, if it does not come up.
+    pub fn begin(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut address = |name: &str| {
-            let mut line = String::new();
-            lines.read_line(&mut line).unwrap();
-            let found = line.strip_prefix(name).map(|rest| rest.trim().to_owned());
-            found.unwrap_or_else(|| panic!("the server said: {line}"))
-        };
-        let (decisions, public) = (address("decision API"), address("public read API"));
+        let mut addresses = Vec::new();
+        for name in ["decision API", "public read API"] {
+            let mut said = String::new();
+            lines.read_line(&mut said).unwrap();
+            match said.strip_prefix(name) {
+                Some(address) => addresses.push(address.trim().to_owned()),
+                None => {
+                    lines.read_to_string(&mut said).unwrap();
+                    child.wait().unwrap();
+                    return Err(said);
+                }
+            }
+        }
         // What it says later must not fill the pipe.
         std::thread::spawn(move || {
             let mut rest = String::new();
@@ -119,7 +143,8 @@ impl Server {
                 eprintln!("server: {rest}");
             }
         });
-        Self { child, decisions, public }
+        let [decisions, public] = <[String; 2]>::try_from(addresses).unwrap();
+        Ok(Self { child, decisions, public })
     }
 
     /// The process.

@@ -7,5 +7,8 @@ mod failure;
 mod house;
 mod interop;
 mod kills;
+mod load;
 mod rules;
+mod snapshots;
+mod strace;
 mod walk;
