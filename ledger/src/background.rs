@@ -1,7 +1,7 @@
 //! The thread behind the writer: files keys, makes derived files durable when a segment is closed, and seals closed segments.
 //!
 //! Why: none of it is needed for an answer, so none may stand between a batch and its answer. Sealing comes last, a block at a time: between
-//! two blocks whatever else there is to do is done.
+//! two blocks whatever else there is to do is done, and while batches are appended the thread rests for [`REST`] times as long as a block took.
 //!
 //! Guarantees: it never falls behind by more than [`MAX_BEHIND`] entries, the writer waits instead; when it meets an I/O error with keys or
 //! mark the ledger is poisoned. One while sealing leaves the segment raw and the log running: the file that failed is not part of the log.
@@ -11,6 +11,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::derived::Mark;
 use crate::layout::Layout;
@@ -20,6 +21,9 @@ use crate::storage::{Files, IoFailure};
 
 /// Permit ids of so many entries wait at most: 24 MiB, and a look-up that walks over them stays below some milliseconds.
 const MAX_BEHIND: u64 = 1 << 20;
+
+/// While batches are appended, sealing takes a quarter of one core at most. A log that is written faster than that is sealed when it is quiet.
+const REST: u32 = 3;
 
 /// The thread and what it is to do.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ struct Todo {
     seal: bool,
     /// Some are being sealed.
     sealing: bool,
+    /// Somebody waits for it.
+    seal_now: bool,
     sealed: u64,
     seal_failure: Option<SealError>,
 }
@@ -52,6 +58,10 @@ struct Todo {
 impl Desk {
     fn todo(&self) -> MutexGuard<'_, Todo> {
         self.todo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for<'a>(&self, todo: MutexGuard<'a, Todo>, time: Duration) -> MutexGuard<'a, Todo> {
+        self.changed.wait_timeout(todo, time).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn wait<'a>(&self, todo: MutexGuard<'a, Todo>) -> MutexGuard<'a, Todo> {
@@ -99,11 +109,12 @@ impl Background {
     pub(crate) fn seal_now(&self) -> Result<u64, SealError> {
         let mut todo = self.desk.todo();
         let before = todo.sealed;
-        (todo.seal, todo.seal_failure) = (true, None);
+        (todo.seal, todo.seal_now, todo.seal_failure) = (true, true, None);
         self.desk.changed.notify_all();
         while (todo.seal || todo.sealing) && !todo.stopped {
             todo = self.desk.wait(todo);
         }
+        todo.seal_now = false;
         todo.seal_failure.take().map_or(Ok(todo.sealed - before), Err)
     }
 
@@ -144,40 +155,67 @@ impl Worker {
 
     fn work(&self) -> Result<(), IoFailure> {
         let mut sealer = Sealer::default();
-        loop {
-            let (size, mark, seal) = {
-                let mut todo = self.desk.todo();
-                while todo.filed == todo.size && todo.mark.is_none() && !todo.seal && !todo.sealing && !todo.closing {
-                    todo = self.desk.wait(todo);
-                }
-                if todo.filed == todo.size && todo.mark.is_none() && todo.closing {
-                    sealer.give_up(&self.shared.journal);
-                    return Ok(());
-                }
-                todo.sealing |= todo.seal;
-                (todo.size, todo.mark.take(), std::mem::take(&mut todo.seal))
-            };
-            if let Some(mark) = mark {
+        let mut rested = Instant::now();
+        while let Some(turn) = self.next(rested) {
+            if let Some(mark) = turn.mark {
                 mark.set(&self.files, &self.layout, &self.shared.identity.id, &self.shared.levels, &self.shared.rows)?;
             }
-            self.shared.keys.file(size)?;
-            if seal {
-                sealer.look(&self.shared.journal, size);
+            self.shared.keys.file(turn.size)?;
+            if turn.look {
+                sealer.look(&self.shared.journal, turn.size);
             }
-            let sealing = !self.shared.poisoned.load(Ordering::Acquire) && sealer.step(&self.shared.journal);
+            let begun = Instant::now();
+            let more = turn.seal && !self.shared.poisoned.load(Ordering::Acquire) && sealer.step(&self.shared.journal);
             {
                 let mut todo = self.desk.todo();
-                todo.filed = size;
-                todo.sealing = sealing;
-                todo.sealed = sealer.sealed;
-                if let Some(failure) = sealer.failure.take() {
-                    todo.seal_failure = Some(failure);
+                if turn.seal {
+                    let appending = todo.size != todo.filed;
+                    rested = if appending { begun + begun.elapsed() * (1 + REST) } else { begun };
+                    (todo.sealing, todo.sealed) = (more, sealer.sealed);
+                    todo.seal_failure = sealer.failure.take().or(todo.seal_failure.take());
                 }
+                todo.filed = turn.size;
             }
             self.desk.changed.notify_all();
-            if sealing {
+            if more {
                 std::thread::yield_now();
             }
         }
+        sealer.give_up(&self.shared.journal);
+        Ok(())
     }
+
+    /// Waits for something to do; `None` once the ledger is closed and nothing is left but sealing.
+    fn next(&self, rested: Instant) -> Option<Turn> {
+        let mut todo = self.desk.todo();
+        loop {
+            let rest = rested.saturating_duration_since(Instant::now());
+            let sealing = todo.seal || todo.sealing;
+            let seal = sealing && (todo.seal_now || rest.is_zero());
+            if todo.filed != todo.size || todo.mark.is_some() {
+                todo.sealing = sealing;
+                let (mark, look) = (todo.mark.take(), std::mem::take(&mut todo.seal));
+                return Some(Turn { size: todo.size, mark, look, seal });
+            }
+            if todo.closing {
+                return None;
+            }
+            if seal {
+                todo.sealing = true;
+                return Some(Turn { size: todo.size, mark: None, look: std::mem::take(&mut todo.seal), seal });
+            }
+            todo = if sealing { self.desk.wait_for(todo, rest) } else { self.desk.wait(todo) };
+        }
+    }
+}
+
+/// What is to be done next.
+struct Turn {
+    /// Everything below is published.
+    size: u64,
+    mark: Option<Mark>,
+    /// Look for segments to seal.
+    look: bool,
+    /// Seal a little.
+    seal: bool,
 }

@@ -1,5 +1,7 @@
 //! `interlock bench`: each figure beside the limit that was measured in the same run, fsync on.
 
+mod disk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +35,10 @@ pub enum Bench {
     Open(Open),
     /// Policy evaluation with 100, 10, 1,000 and 10,000 policies and six candidates, against plain `is_authorized` on what was built before
     Policies,
+    /// Audit and fsck of a raw and of a sealed log, against raw hashing
+    Checks(disk::Checks),
+    /// What a log takes on the disk for each entry, by kind of file
+    Sizes(disk::OfLog),
     /// Decisions over HTTP, one a request and 256 a request, against a handler that parses and echoes the same bodies
     Serve(Serve),
 }
@@ -86,6 +92,8 @@ impl Bench {
             Self::Ledger(ledger) => ledger.run(),
             Self::Open(open) => open.run(),
             Self::Policies => policies(),
+            Self::Checks(checks) => checks.run(),
+            Self::Sizes(log) => log.run(),
             Self::Serve(serve) => serve.run(),
         }
     }
