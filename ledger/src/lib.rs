@@ -40,6 +40,7 @@ mod signer;
 pub mod storage;
 mod stored;
 mod vault;
+mod vault_scan;
 
 pub use batch::{Batch, BatchError};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};

@@ -383,6 +383,9 @@ impl Reader {
     }
 
     fn damaged(&self, index: u64) -> ReadError {
-        ReadError::Damaged { file: self.shared.journal.path(0), index }
+        let journal = &self.shared.journal;
+        // A directory that cannot be listed leaves the first segment's name.
+        let segment = journal.list().ok().and_then(|list| list.into_iter().rfind(|first| *first <= index));
+        ReadError::Damaged { file: journal.present(segment.unwrap_or(0)), index }
     }
 }

@@ -38,12 +38,12 @@ use crate::memory::{Memory, Remembered, Slots};
 use crate::open::OpenError;
 use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::Row;
-use crate::scan::{Frame, JournalScan, Step, VaultFrame, VaultScan};
-use crate::seal;
-use crate::sealed::SegmentError;
+use crate::scan::{Frame, JournalScan, Step};
+use crate::seal::settle;
 use crate::segments::{Segments, Tail};
 use crate::signer::Signer;
 use crate::storage::{Files, LockGuard};
+use crate::vault_scan::{VaultFrame, VaultScan};
 
 /// A log of which only name, key and memory are known.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(crate) struct Unrecovered {
 impl Unrecovered {
     pub(crate) fn recover(self, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
         self.journal.remove_left_overs()?;
-        self.settle_forms()?;
+        settle::forms(&self.journal)?;
         // Derived directories may have been deleted: whatever they held is made again.
         for dir in [self.layout.tree(), self.layout.index()] {
             if !self.files.exists(&dir)? {
@@ -93,41 +93,6 @@ impl Unrecovered {
         self.finish(derived, tail, vault, last, now_ms)
     }
 
-    /// Finishes a sealing that was interrupted when both forms of a segment stood there: the raw one goes only after it was compared once more.
-    fn settle_forms(&self) -> Result<(), OpenError> {
-        let raw = self.journal.list_raw()?;
-        for first in self.journal.list_sealed()?.into_iter().filter(|first| raw.binary_search(first).is_ok()) {
-            if !seal::is_same(&self.journal, first)? {
-                let file = self.journal.path(first);
-                let why = "its sealed form beside it holds something else; one of the two is damaged";
-                return Err(OpenError::BrokenFrame { file, offset: 0, index: first, why });
-            }
-            self.journal.drop_raw(first)?;
-        }
-        Ok(())
-    }
-
-    /// A segment is sealed only after entries of the next one were published: nothing that is remembered ends before, and the next one is
-    /// there.
-    fn check_sealed(&self, certain: u64) -> Result<(), OpenError> {
-        let Some(last) = self.journal.list_sealed()?.last().copied() else { return Ok(()) };
-        let end = match self.journal.sealed(last) {
-            Ok(sealed) => sealed.map_or(last, |sealed| sealed.end()),
-            // Whoever comes to it finds it broken; how far it reaches cannot be told.
-            Err(SegmentError::Damaged(_)) => last,
-            Err(SegmentError::Io(failure)) => return Err(failure.into()),
-        };
-        if self.memory.is_some() && certain <= end {
-            let (file, remembered, published) = (self.memory_path.clone(), certain, end + 1);
-            return Err(OpenError::MemoryBehind { file, remembered, published });
-        }
-        if self.journal.list()?.last() == Some(&last) {
-            let (file, why) = (self.journal.path(end), "the segment is missing");
-            return Err(OpenError::BrokenFrame { file, offset: 0, index: end, why });
-        }
-        Ok(())
-    }
-
     /// Derives tree and rows for all that is certainly published: up to the remembered head, or, if that is lost, to the last segment.
     fn derive(&self) -> Result<(Derived, Certain), OpenError> {
         let mark = Mark::read(&self.files, &self.layout, &self.identity.id)?;
@@ -135,7 +100,8 @@ impl Unrecovered {
             Some((_, slots)) => slots.head.size,
             None => self.journal.list()?.last().copied().unwrap_or(0).max(mark.map_or(0, |mark| mark.size)),
         };
-        self.check_sealed(certain)?;
+        let memory = self.memory.is_some().then_some(self.memory_path.as_path());
+        settle::check_followed(&self.journal, certain, memory)?;
         if let Some(mark) = mark.filter(|mark| mark.size > certain)
             && self.files.exists(&self.layout.poisoned())?
         {

@@ -1,4 +1,4 @@
-//! Walks journal and vault frame by frame, believing nothing.
+//! Walks the journal frame by frame, believing nothing. The vault's side: `vault_scan.rs`.
 //!
 //! Guarantees: a frame that [`JournalScan::step`] hands out is whole: header and body have right checksums, its first index is the one
 //! expected, its time is not before that of the frame before, its body is exactly its entries; of a [`Group`] the headers are, and
@@ -12,8 +12,7 @@ use crate::frame::{FRAME_HEADER, FrameHeader, split_body};
 use crate::layout::SEGMENT_HEADER;
 use crate::sealed::SegmentError;
 use crate::segments::{Segment, Segments};
-use crate::storage::{File, IoFailure};
-use crate::vault::{NO_PARTS, Private, PrivateOwned, VAULT_FIXED, VaultHeader, borrow_parts, decode_head};
+use crate::storage::IoFailure;
 
 /// A whole frame and where it stands.
 #[derive(Debug)]
@@ -298,167 +297,91 @@ pub(crate) fn check_body(header: &FrameHeader, body: &[u8]) -> Result<Vec<Range<
     split_body(body, header.count).ok_or("the frame's body is not its entries")
 }
 
-/// A vault frame's head and where it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct VaultFrame {
-    pub(crate) header: VaultHeader,
-    pub(crate) segment: u64,
-    pub(crate) offset: u64,
-    pub(crate) table: Vec<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::sealed_name;
+    use crate::seal::tests::{DIR, disk, raw, seal};
 
-impl VaultFrame {
-    /// The whole body.
-    pub(crate) fn body(&self, segments: &Segments) -> Result<Vec<u8>, IoFailure> {
-        segments.reading_vault(self.segment)?.read_vec(self.body_offset(), self.header.body_len as usize)
-    }
-
-    fn body_offset(&self) -> u64 {
-        self.offset + self.header.head_len() as u64
-    }
-
-    /// The parts of one entry out of the body: `Ok(None)` if it has none, `Err` if they are damaged.
-    pub(crate) fn parts(&self, body: &[u8], position: usize) -> Result<Option<PrivateOwned>, ()> {
-        Ok(self.borrow(body, position)?.map(PrivateOwned::from))
-    }
-
-    /// As [`VaultFrame::parts`], without a copy.
-    pub(crate) fn borrow<'a>(&self, body: &'a [u8], position: usize) -> Result<Option<Private<'a>>, ()> {
-        match self.table.get(position) {
-            None => Err(()),
-            Some(&NO_PARTS) => Ok(None),
-            Some(&start) => body.get(start as usize..).and_then(borrow_parts).map(Some).ok_or(()),
-        }
-    }
-}
-
-/// A walk over the vault that keeps pace with one over the journal.
-#[derive(Debug)]
-pub(crate) struct VaultScan<'a> {
-    segments: &'a Segments,
-    list: Vec<u64>,
-    pub(crate) segment: u64,
-    pub(crate) offset: u64,
-    /// The segment whose header was seen to be ours, and its length.
-    current: Option<(u64, File, u64)>,
-    ahead: Ahead,
-}
-
-/// Where the vault is damaged.
-#[derive(Debug)]
-pub(crate) struct VaultBroken {
-    pub(crate) file: PathBuf,
-    pub(crate) offset: u64,
-}
-
-impl<'a> VaultScan<'a> {
-    /// Walks from a known place.
-    pub(crate) fn new(segments: &'a Segments, segment: u64, offset: u64) -> Result<Self, IoFailure> {
-        let list = segments.list()?;
-        Ok(Self { segments, list, segment, offset, current: None, ahead: Ahead::default() })
-    }
-
-    /// Reads so many bytes at once, for whoever wants the bodies too.
-    pub(crate) fn reading_ahead(mut self, bytes: usize) -> Self {
-        self.ahead.window = bytes;
-        self
-    }
-
-    /// The vault frame of a journal frame; `None` if that has no private parts.
-    pub(crate) fn frame_of(
-        &mut self,
-        journal: &FrameHeader,
-    ) -> Result<Result<Option<VaultFrame>, VaultBroken>, IoFailure> {
-        if journal.parts == 0 {
-            return Ok(Ok(None));
-        }
-        // The vault rolls on its own: a new segment begins with the first frame in it.
-        if self.segment != journal.first && self.list.binary_search(&journal.first).is_ok() {
-            self.segment = journal.first;
-            self.offset = SEGMENT_HEADER;
-        }
-        let broken = VaultBroken { file: self.segments.path(self.segment), offset: self.offset };
-        let Some(frame) = self.read()? else { return Ok(Err(broken)) };
-        let parts = frame.table.iter().filter(|start| **start != NO_PARTS).count();
-        if frame.header.first != journal.first || frame.header.count != journal.count || parts != journal.parts as usize
-        {
-            return Ok(Err(broken));
-        }
-        self.offset = frame.offset + frame.header.len();
-        Ok(Ok(Some(frame)))
-    }
-
-    /// The body of the frame that [`VaultScan::frame_of`] has just answered.
-    pub(crate) fn body_of(&mut self, frame: &VaultFrame) -> Result<Vec<u8>, IoFailure> {
-        match self.enter()? {
-            Some((file, len)) => {
-                let body = self.ahead.read(&file, len, frame.body_offset(), frame.header.body_len as usize)?;
-                Ok(body.to_vec())
+    /// First index and body of each frame, read step by step, and what came then.
+    fn steps(segments: &Segments) -> (Vec<(u64, Vec<u8>)>, Step) {
+        let mut scan = JournalScan::new(segments, 0, SEGMENT_HEADER, 0, 0).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match scan.step().unwrap() {
+                Step::Frame(frame) => found.push((frame.header.first, frame.body)),
+                over => return (found, over),
             }
-            None => frame.body(self.segments),
         }
     }
 
-    fn read(&mut self) -> Result<Option<VaultFrame>, IoFailure> {
-        let (segment, offset) = (self.segment, self.offset);
-        let Some((file, len)) = self.enter()? else { return Ok(None) };
-        if len.saturating_sub(offset) < VAULT_FIXED as u64 {
-            return Ok(None);
-        }
-        let fixed = self.ahead.read(&file, len, offset, VAULT_FIXED)?;
-        let Some(fixed) = fixed.first_chunk().and_then(VaultHeader::decode_fixed) else { return Ok(None) };
-        if len - offset < fixed.len() {
-            return Ok(None);
-        }
-        let head = self.ahead.read(&file, len, offset, fixed.head_len())?;
-        Ok(decode_head(head).map(|(header, table)| VaultFrame { header, segment, offset, table }))
-    }
-
-    /// The segment of this log that the walk is in, and its length; `None` if there is none.
-    fn enter(&mut self) -> Result<Option<(File, u64)>, IoFailure> {
-        let segment = self.segment;
-        if let Some((number, file, len)) = &self.current
-            && *number == segment
-        {
-            // A vault segment grows while the log is written beside us.
-            let len = if *len > self.offset { *len } else { file.len()? };
-            return Ok(Some((file.clone(), len)));
-        }
-        if self.list.binary_search(&segment).is_err() || !self.segments.is_ours(segment)? {
-            return Ok(None);
-        }
-        let file = self.segments.reading_vault(segment)?;
-        let len = file.len()?;
-        self.ahead.bytes.clear();
-        self.current = Some((segment, file.clone(), len));
-        Ok(Some((file, len)))
-    }
-}
-
-/// Bytes of a file that were read before they were asked for.
-#[derive(Debug, Default)]
-struct Ahead {
-    /// How many are read at once; 0: as many as are asked for.
-    window: usize,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Ahead {
-    /// `count` bytes at `offset` of a file that has `len`.
-    fn read(&mut self, file: &File, len: u64, offset: u64, count: usize) -> Result<&[u8], IoFailure> {
-        let inside = offset.checked_sub(self.start).and_then(|inside| usize::try_from(inside).ok());
-        let there = inside.filter(|inside| self.bytes.len().checked_sub(*inside).is_some_and(|left| left >= count));
-        let inside = match there {
-            Some(inside) => inside,
-            None => {
-                let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
-                self.bytes.resize(self.window.min(left).max(count), 0);
-                file.read_at(offset, &mut self.bytes)?;
-                self.start = offset;
-                0
+    /// The same, read in groups.
+    fn groups(segments: &Segments, wanted: usize, bound: u64) -> (Vec<(u64, Vec<u8>)>, Option<Step>) {
+        let mut scan = JournalScan::new(segments, 0, SEGMENT_HEADER, 0, 0).unwrap();
+        let (mut found, mut buffer) = (Vec::new(), Vec::new());
+        while scan.next < bound {
+            match scan.group(wanted, bound, buffer).unwrap() {
+                Ok(group) => {
+                    assert!(!group.frames.is_empty());
+                    for frame in &group.frames {
+                        let body = &group.bytes[frame.body.clone()];
+                        check_body(&frame.header, body).unwrap();
+                        found.push((frame.header.first, body.to_vec()));
+                    }
+                    buffer = group.bytes;
+                }
+                Err(over) => return (found, Some(over)),
             }
+        }
+        (found, None)
+    }
+
+    #[test]
+    fn groups_of_any_size_are_the_frames_that_steps_find_raw_or_sealed() {
+        let (_, segments) = disk();
+        let (_, middle) = raw(&segments, 0, &[vec![9; 3], vec![500; 40], vec![1], vec![70; 700]]);
+        raw(&segments, middle, &[vec![30; 5], vec![2000; 9]]);
+        for sealed in [false, true] {
+            if sealed {
+                seal(&segments, 0, middle).unwrap();
+            }
+            let (wanted, _) = steps(&segments);
+            assert_eq!(wanted.len(), 6);
+            for size in [1, 100, 76 + 33, 5000, 100_000] {
+                assert!(groups(&segments, size, u64::MAX).0 == wanted, "{size}");
+                let (below, over) = groups(&segments, size, 43);
+                assert!(below == wanted[..2] && over.is_none(), "what begins at the bound is left");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_come_as_far_as_steps_and_say_the_same_of_what_is_broken() {
+        let (ram, segments) = disk();
+        let (_, end) = raw(&segments, 0, &vec![vec![40; 100]; 12]);
+        raw(&segments, end, &[vec![1]]);
+        let path = |name: &str| std::path::Path::new(DIR).join(name);
+        let compare = |path: &std::path::Path, at: usize| {
+            ram.damage(path, |bytes| bytes[at] ^= 1).unwrap();
+            let segments = crate::seal::tests::fresh(&ram);
+            let (wanted, Step::Broken { file, index, .. }) = steps(&segments) else { panic!("{at} was not found") };
+            for size in [1, 9000, 1 << 20] {
+                let (found, Some(Step::Broken { file: named, index: first, .. })) = groups(&segments, size, u64::MAX)
+                else {
+                    panic!("{at} was not found in groups of {size}")
+                };
+                assert!(found == wanted && (&named, first) == (&file, index), "{at}");
+            }
+            ram.damage(path, |bytes| bytes[at] ^= 1).unwrap();
+            (wanted.len(), index)
         };
-        Ok(self.bytes.get(inside..inside + count).unwrap_or_default())
+        // The fifth frame's header.
+        let raw_path = path(&crate::layout::segment_name(0));
+        assert_eq!(compare(&raw_path, 64 + 4 * (76 + 4200) + 9), (4, 400));
+        // The third block, of entries 512 to 767.
+        seal(&segments, 0, end).unwrap();
+        let sealed_path = path(&sealed_name(0));
+        let middle = ram.snapshot()[&sealed_path].len() / 2;
+        assert_eq!(compare(&sealed_path, middle), (5, 512));
     }
 }

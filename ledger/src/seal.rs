@@ -8,6 +8,8 @@
 //! are closed, wholly published, and followed by published entries. A failure leaves the raw segment as it was, and is not that of the log:
 //! nothing of what was promised rests on the new file before the raw one goes. Does not: decide when; `background.rs` does.
 
+pub(crate) mod settle;
+
 use std::sync::Arc;
 
 use crate::layout::SEGMENT_HEADER;
@@ -273,7 +275,7 @@ fn dictionary(journal: &Segments, raw: &Segment, first: u64, len: u64) -> Result
 }
 
 /// True if the sealed form of a segment holds exactly what the raw one does.
-pub(crate) fn is_same(journal: &Segments, first: u64) -> Result<bool, IoFailure> {
+fn is_same(journal: &Segments, first: u64) -> Result<bool, IoFailure> {
     let compare = || -> Result<bool, SegmentError> {
         let raw = journal.reading(first)?;
         let Some(sealed) = journal.sealed(first)? else { return Ok(false) };
@@ -303,4 +305,4 @@ fn is_same_between(raw: &Segment, sealed: &Sealed, from: u64, to: u64) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

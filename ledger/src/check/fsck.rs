@@ -20,9 +20,9 @@ use crate::open::{OpenError, read_signer};
 use crate::recover::row_of;
 use crate::rows::{RowError, Rows, STRIDE};
 use crate::runs::{Kind, Run, Span};
-use crate::scan::VaultBroken;
 use crate::storage::disk::Disk;
 use crate::storage::{Files, IoFailure, Storage};
+use crate::vault_scan::VaultBroken;
 
 /// Checks the log in `dir`, with its memory at the default place unless another is named.
 ///

@@ -19,9 +19,10 @@ use crate::layout::{Identity, Layout, SEGMENT_HEADER, SegmentKind, default_memor
 use crate::levels::Levels;
 use crate::memory::{Memory, MemoryError, Remembered};
 use crate::open::{OpenError, read_identity};
-use crate::scan::{Group, JournalScan, Placed, Step, VaultBroken, VaultFrame, VaultScan, check_body};
+use crate::scan::{Group, JournalScan, Placed, Step, check_body};
 use crate::segments::Segments;
 use crate::storage::{Files, IoFailure};
+use crate::vault_scan::{VaultBroken, VaultFrame, VaultScan};
 
 /// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Three groups are held.
 const GROUP: usize = 8 << 20;

@@ -9,9 +9,9 @@ use crate::layout::{SegmentKind, sealed_name, segment_name};
 use crate::storage::Files;
 use crate::storage::ram::Ram;
 
-const DIR: &str = "/journal";
+pub(crate) const DIR: &str = "/journal";
 
-fn disk() -> (Ram, Segments) {
+pub(crate) fn disk() -> (Ram, Segments) {
     let ram = Ram::new();
     Files(Arc::new(ram.process())).create_dir(Path::new(DIR), false).unwrap();
     let segments = fresh(&ram);
@@ -19,12 +19,12 @@ fn disk() -> (Ram, Segments) {
 }
 
 /// The segments as a reader sees them who has unpacked nothing yet.
-fn fresh(ram: &Ram) -> Segments {
+pub(crate) fn fresh(ram: &Ram) -> Segments {
     Segments::new(&Files(Arc::new(ram.process())), Path::new(DIR), SegmentKind::Journal, sha256(b"log"))
 }
 
 /// Writes a raw segment of frames with entries of these lengths, answers its bytes and the first index of the next.
-fn raw(segments: &Segments, first: u64, frames: &[Vec<usize>]) -> (Vec<u8>, u64) {
+pub(crate) fn raw(segments: &Segments, first: u64, frames: &[Vec<usize>]) -> (Vec<u8>, u64) {
     let mut tail = segments.create(first).unwrap();
     let mut next = first;
     for lengths in frames {
@@ -52,7 +52,7 @@ fn raw(segments: &Segments, first: u64, frames: &[Vec<usize>]) -> (Vec<u8>, u64)
     (segments.reading(first).unwrap().read_vec(0, len).unwrap(), next)
 }
 
-fn seal(segments: &Segments, first: u64, end: u64) -> Result<(), SealError> {
+pub(crate) fn seal(segments: &Segments, first: u64, end: u64) -> Result<(), SealError> {
     let mut sealing = Sealing::begin(segments, first, end)?;
     while !sealing.step(segments)? {}
     Ok(())
