@@ -16,7 +16,7 @@ use super::answer::{FOR_EVER, Immutable, OCTETS};
 use super::coding::{Matter, weight};
 use super::problem::{Code, Problem};
 use super::query::{Query, last_segment};
-use crate::{ReadError, Reader};
+use crate::Reader;
 
 /// What the body of a `dcz` answer begins with (RFC 9842 §5): a skippable frame of 32 bytes, which are the dictionary's SHA-256.
 const DCZ: [u8; 8] = [0x5e, 0x2a, 0x4d, 0x18, 0x20, 0x00, 0x00, 0x00];
@@ -40,12 +40,11 @@ pub(super) async fn dictionary(request: HttpRequest, public: web::Data<Public>) 
 
 const USE_AS_DICTIONARY: header::HeaderName = header::HeaderName::from_static("use-as-dictionary");
 
-/// The link by which clients find the newest dictionary; none while nothing is sealed.
-pub(super) fn link(reader: &Reader) -> Result<Option<HeaderValue>, ReadError> {
-    let newest = reader.newest_dictionary()?;
-    let link =
-        newest.map(|newest| format!("</v1/dictionaries/{}>; rel=\"compression-dictionary\"", hex(&newest.sha256().0)));
-    Ok(link.and_then(|link| HeaderValue::from_str(&link).ok()))
+/// The link by which clients find the newest dictionary; none while nothing is sealed, or if that segment cannot be read.
+pub(super) fn link(reader: &Reader) -> Option<HeaderValue> {
+    let newest = reader.newest_dictionary().ok()??;
+    let link = format!("</v1/dictionaries/{}>; rel=\"compression-dictionary\"", hex(&newest.sha256().0));
+    HeaderValue::from_str(&link).ok()
 }
 
 /// The bundle as it stands, if the client has what it was compressed with.

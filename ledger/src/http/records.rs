@@ -39,7 +39,7 @@ pub(super) async fn log(request: HttpRequest, public: web::Data<Public>) -> Resu
         head: HeadView::new(&head),
     };
     let mut answer = fresh_json(&request, &log).await?;
-    if let Some(link) = link(reader)? {
+    if let Some(link) = link(reader) {
         answer.headers_mut().insert(LINK, link);
     }
     Ok(answer)
