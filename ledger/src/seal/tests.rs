@@ -1,3 +1,5 @@
+//! Segments sealed on a disk in memory: every shape of frame comes back byte for byte, and damage costs what it touches and is never answered.
+
 use std::path::Path;
 
 use proptest::prelude::*;
