@@ -16,6 +16,7 @@ use verifier::text::{push_b64, rfc3339};
 
 use crate::present::Present;
 use crate::proposal::{Durable, Item, Place};
+use crate::worker::pause;
 
 /// Which receipt an answer carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,11 +66,12 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// [`ReadError`] where a proof or an earlier record cannot be read.
-    pub fn items(&self, out: &mut String, durable: &Durable, separator: &str) -> Result<(), ReadError> {
+    pub async fn items(&self, out: &mut String, durable: &Durable, separator: &str) -> Result<(), ReadError> {
         let mut scratch = Scratch::default();
         for (n, (item, place)) in durable.items().iter().enumerate() {
             if n > 0 {
                 out.push_str(separator);
+                pause(n).await;
             }
             self.place(out, item, place, durable.head(), &mut scratch)?;
         }

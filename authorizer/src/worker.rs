@@ -9,18 +9,32 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
 
 use crate::engine::{Code, Engine, Facts};
 use crate::keys::Identity;
-use crate::live::{Live, Shared};
+use crate::live::Shared;
 use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop};
 use crate::queue::{Load, Refused};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a large body waits for those before it on its worker; as long as for a disk.
+const TURN_DEADLINE: Duration = ANSWER_DEADLINE;
+
+/// Items of a body that are worked on in one go. Then whatever else waits on this worker has its turn: a kill switch must not stand behind
+/// thousands of evaluations (threat 27). 64 take less than a millisecond.
+pub const SLICE: usize = 64;
+
+/// Lets others have their turn after each [`SLICE`] of items; `n` counts what was done.
+pub async fn pause(n: usize) {
+    if n.is_multiple_of(SLICE) {
+        tokio::task::yield_now().await;
+    }
+}
 
 /// One request as it came.
 #[derive(Debug)]
@@ -51,19 +65,35 @@ pub enum NoAnswer {
 pub struct Worker {
     shared: Arc<Shared>,
     index: usize,
+    large: Mutex<()>,
 }
 
 impl Worker {
     /// The worker with this index; each has its own engine.
     #[must_use]
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        Worker { shared, index }
+        Worker { shared, index, large: Mutex::new(()) }
     }
 
     /// The service's shared parts.
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// The turn of a body of so many items: large ones are worked on one after the other, in the order in which they came, so that a verdict
+    /// is not old before its body is through; small ones have theirs in the pauses. Held for parsing, for evaluating, for writing; not
+    /// while the log is waited for.
+    pub async fn turn(&self, items: usize) -> Option<MutexGuard<'_, ()>> {
+        if items > SLICE { Some(self.large.lock().await) } else { None }
+    }
+
+    /// As [`Worker::turn`], for what is not decided yet and so need not wait for ever.
+    ///
+    /// # Errors
+    /// [`NoAnswer::Full`] after [`TURN_DEADLINE`].
+    pub async fn turn_in_time(&self, items: usize) -> Result<Option<MutexGuard<'_, ()>>, NoAnswer> {
+        tokio::time::timeout(TURN_DEADLINE, self.turn(items)).await.map_err(|_| NoAnswer::Full)
     }
 
     /// Decides requests of one caller, recorded in order. With [`Stop::Never`] there is one [`Durable`] with all of
@@ -98,7 +128,7 @@ impl Worker {
         let mut attempt: u8 = 1;
         loop {
             let (reply, answer) = oneshot::channel();
-            let proposal = self.propose(caller, asked, stop, attempt, reply)?;
+            let proposal = self.propose(caller, asked, stop, attempt, reply).await?;
             let load = proposal.load;
             self.shared.queue.push(proposal, load).map_err(|refused| match refused {
                 Refused::Full(_) => NoAnswer::Full,
@@ -119,8 +149,8 @@ impl Worker {
         }
     }
 
-    /// Evaluates requests from the front, up to the first that is sure to stop the rest.
-    fn propose(
+    /// Evaluates requests from the front, up to the first that is sure to stop the rest: all at one time and under one epoch, with pauses.
+    async fn propose(
         &self,
         caller: &Identity,
         asked: &mut VecDeque<Asked>,
@@ -128,30 +158,39 @@ impl Worker {
         attempt: u8,
         reply: oneshot::Sender<Reply>,
     ) -> Result<Proposal, NoAnswer> {
-        let live = self.shared.live.load();
-        let Live { governance, engines, .. } = &**live;
-        let engine = engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
-        // An engine is never left half changed: deciding does not change it.
-        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn_in_time(asked.len()).await?;
+        let live = self.shared.live.load_full();
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let reading = self.shared.now();
         let mut items = Vec::with_capacity(asked.len());
         let mut bytes = 0_usize;
-        while let Some(next) = asked.pop_front() {
-            let item = self.evaluate(&engine, caller, next, reading.at_ms, reading.trouble.is_some());
-            bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
-            let stands = item.verdict.stands();
-            items.push(item);
-            match stop {
-                Stop::AfterDeny if !stands => break,
-                Stop::AfterAllow if stands => break,
-                Stop::Never | Stop::AfterDeny | Stop::AfterAllow => {}
+        let mut ended = false;
+        while !ended && !asked.is_empty() {
+            pause(items.len().max(1)).await;
+            // Held for one slice: while others have their turn it is free. Deciding does not change an engine, so none is ever left half
+            // changed.
+            let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in 0..SLICE {
+                let Some(next) = asked.pop_front() else { break };
+                let item = self.evaluate(&engine, caller, next, reading.at_ms, reading.trouble.is_some());
+                bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
+                let stands = item.verdict.stands();
+                items.push(item);
+                ended = match stop {
+                    Stop::Never => false,
+                    Stop::AfterDeny => !stands,
+                    Stop::AfterAllow => stands,
+                };
+                if ended {
+                    break;
+                }
             }
         }
         if bytes > MAX_BODY_PRIVATE {
             return Err(NoAnswer::TooLarge);
         }
         let load = Load { decisions: items.len(), bytes };
-        let (governance, evaluated_at) = (*governance, reading.at_ms);
+        let (governance, evaluated_at) = (live.governance, reading.at_ms);
         Ok(Proposal { caller: caller.clone(), items, governance, evaluated_at, attempt, stop, load, reply })
     }
 

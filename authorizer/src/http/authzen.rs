@@ -18,7 +18,7 @@ use super::routes::{caller, not_allowed, room};
 use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
-use crate::worker::{Asked, Worker};
+use crate::worker::{Asked, Worker, pause};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PERMIT: HeaderName = HeaderName::from_static("interlock-permit");
@@ -127,7 +127,12 @@ async fn many(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &
         Some(_) => return Err(wrong("`/options` must be an object")),
     };
     check_defaults(json)?;
-    let mut entries: Vec<Result<Request, Problem>> = items.iter().map(|item| evaluated(item, Some(json))).collect();
+    let turn = worker.turn_in_time(items.len()).await?;
+    let mut entries: Vec<Result<Request, Problem>> = Vec::with_capacity(items.len());
+    for item in items {
+        pause(entries.len().max(1)).await;
+        entries.push(evaluated(item, Some(json)));
+    }
     if stop == Stop::AfterDeny
         && let Some(bad) = entries.iter().position(Result::is_err)
     {
@@ -139,10 +144,13 @@ async fn many(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &
         .filter_map(|entry| entry.as_ref().ok())
         .map(|request| Asked { request: request.clone(), sent: None })
         .collect();
+    drop(turn);
     let durables = worker.decide(caller, asked, stop).await?;
+    let _turn = worker.turn(entries.len()).await;
     let mut decided = durables.iter().flat_map(|durable| (0..durable.items().len()).map(move |n| (durable, n)));
     let mut out = String::from(r#"{"evaluations":["#);
     for (n, entry) in entries.iter().enumerate() {
+        pause(n.max(1)).await;
         let separator = if n > 0 { "," } else { "" };
         match entry {
             Err(problem) => {

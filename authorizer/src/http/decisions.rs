@@ -9,7 +9,7 @@ use super::problem::{Code, Problem};
 use super::routes::{caller, respond, room};
 use crate::answer::{Receipts, Style, Writer};
 use crate::proposal::{Durable, Stop};
-use crate::worker::{Asked, Worker};
+use crate::worker::{Asked, Worker, pause};
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -33,7 +33,9 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let (body, _share) = body::read(budget, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let (shape, items) = body::split(&body, lines)?;
     let mut asked = Vec::with_capacity(items.len());
+    let turn = worker.turn_in_time(items.len()).await?;
     for (n, sent) in items.into_iter().enumerate() {
+        pause(n.max(1)).await;
         // One bad item refuses the whole body: nothing has been decided or recorded so far.
         let request = Request::parse(&sent)
             .map_err(Problem::from)
@@ -41,15 +43,17 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
             .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
         asked.push(Asked { request, sent: Some(sent) });
     }
+    drop(turn);
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
         let problem = Problem::from(none);
         if shape == Shape::One { Problem { item: None, ..problem } } else { problem }
     })?;
     // With `Stop::Never` the whole body is one.
     let durable = decided.first().ok_or(Code::Unavailable)?;
+    let _turn = worker.turn(durable.items().len()).await;
     let writer = Writer { reader: &worker.shared().reader, style };
     // A proof that cannot be read: the records stand, but without evidence there is no answer.
-    let text = write(&writer, durable, shape).map_err(|_| Code::Unavailable)?;
+    let text = write(&writer, durable, shape).await.map_err(|_| Code::Unavailable)?;
     let content_type = if shape == Shape::Lines { LINES } else { JSON };
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
 }
@@ -73,12 +77,12 @@ fn refuse_unbuilt(request: Request) -> Result<Request, Problem> {
     }
 }
 
-fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {
+async fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {
     let mut out = String::with_capacity(durable.items().len().saturating_mul(ANSWER_BYTES));
     let range = writer.style.receipts == Receipts::Range;
     match shape {
         Shape::Lines => {
-            writer.items(&mut out, durable, "\n")?;
+            writer.items(&mut out, durable, "\n").await?;
             out.push('\n');
             if range {
                 out.push_str(r#"{"receipt":"#);
@@ -88,15 +92,15 @@ fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String,
         }
         Shape::One | Shape::Array if range => {
             out.push_str(r#"{"results":["#);
-            writer.items(&mut out, durable, ",")?;
+            writer.items(&mut out, durable, ",").await?;
             out.push_str(r#"],"receipt":"#);
             writer.range(&mut out, durable)?;
             out.push('}');
         }
-        Shape::One => writer.items(&mut out, durable, ",")?,
+        Shape::One => writer.items(&mut out, durable, ",").await?,
         Shape::Array => {
             out.push('[');
-            writer.items(&mut out, durable, ",")?;
+            writer.items(&mut out, durable, ",").await?;
             out.push(']');
         }
     }
