@@ -82,7 +82,7 @@ async fn read<'a>(
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().budget;
-    let (body, share) = body::read(budget, request, payload, limit, body::BODY_DEADLINE).await?;
+    let (body, share) = body::read(budget, &caller, request, payload, limit, body::BODY_DEADLINE).await?;
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }

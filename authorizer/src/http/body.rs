@@ -1,17 +1,23 @@
 //! Why: bytes of a stranger become requests here, within limits of size and time, and nowhere else.
 //!
-//! Guarantees: a body is read under a deadline and never beyond its limit; each item is the exact bytes from its `{` to
+//! Guarantees: a body is read under a deadline and never beyond its limit, and no key's bodies take what others need; each item is the exact bytes from its `{` to
 //! the matching `}`, which is what the log commits to; between items there is nothing but JSON white space and commas.
 //! Does not: parse items (`Request::parse` does, and refuses what this scan let through).
 
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::body::{BodyStream, MessageBody};
 use actix_web::http::header;
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::{Bytes, BytesMut, Payload};
 
 use super::problem::{Code, Problem};
+use crate::keys::Identity;
 
 /// A body of decisions: 4,096 requests of 2 KiB.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -22,31 +28,77 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(4);
 
 /// Bytes of bodies that are being read or decided at once, over all connections: 32 bodies of the largest kind.
 pub const MAX_READING: usize = 256 * 1024 * 1024;
+/// One key may have this part of the bytes, and of the bodies, so that its slow ones leave room for others.
+const SHARE: usize = 4;
+/// One key may always have so many bodies under way, however few connections there are.
+const FEWEST_BODIES: usize = 4;
 
-/// What may still be read: shared by all workers, so that many slow bodies cannot fill the memory.
-#[derive(Debug, Default)]
+/// What may still be read: shared by all workers, so that many slow bodies cannot fill the memory. What counts is what has arrived; an
+/// announced length takes nothing.
+#[derive(Debug)]
 pub struct Budget {
     taken: AtomicUsize,
+    bodies_of_one: AtomicUsize,
+    /// By key id; as many as there are keys.
+    keys: Mutex<HashMap<Box<str>, Arc<Held>>>,
 }
 
-/// A part of the budget, given back when it is dropped.
+/// What bodies under one key hold.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: AtomicUsize,
+    bodies: AtomicUsize,
+}
+
+/// One body's part of the budget, given back when it is dropped.
 #[derive(Debug)]
 pub struct Share<'a> {
     budget: &'a Budget,
+    held: Arc<Held>,
     bytes: usize,
 }
 
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { taken: AtomicUsize::new(0), bodies_of_one: AtomicUsize::new(usize::MAX), keys: Mutex::default() }
+    }
+}
+
 impl Budget {
-    fn take(&self, bytes: usize) -> Option<Share<'_>> {
-        let share = Share { budget: self, bytes };
-        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
-        (before.saturating_add(bytes) <= MAX_READING).then_some(share)
+    /// Bodies come over at most so many connections: one key gets its part of them.
+    pub fn limit_bodies(&self, connections: usize) {
+        self.bodies_of_one.store((connections / SHARE).max(FEWEST_BODIES), Ordering::Relaxed);
+    }
+
+    /// A body that is about to be read.
+    fn begin(&self, key_id: &str) -> Option<Share<'_>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = match keys.get(key_id) {
+            Some(held) => held.clone(),
+            None => keys.entry(key_id.into()).or_default().clone(),
+        };
+        drop(keys);
+        let before = held.bodies.fetch_add(1, Ordering::Relaxed);
+        let share = Share { budget: self, held, bytes: 0 };
+        (before < self.bodies_of_one.load(Ordering::Relaxed)).then_some(share)
+    }
+}
+
+impl Share<'_> {
+    /// Whether so many bytes more have room. Where not, the share is of no use any more.
+    fn take(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let of_all = self.budget.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let of_key = self.held.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        of_all <= MAX_READING && of_key <= MAX_READING / SHARE
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.held.bodies.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -65,9 +117,10 @@ pub enum Shape {
 ///
 /// # Errors
 /// [`Code::ContentEncoding`], [`Code::BodyTooLarge`], [`Code::BodyTimeout`], [`Code::BodyIncomplete`],
-/// and [`Code::Overloaded`] where the budget is spent.
+/// and [`Code::Overloaded`] where the budget, or the caller's share of it, is spent.
 pub async fn read<'a>(
     budget: &'a Budget,
+    caller: &Identity,
     request: &HttpRequest,
     payload: Payload,
     limit: usize,
@@ -77,26 +130,51 @@ pub async fn read<'a>(
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Code::ContentEncoding.into());
     }
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
         return Err(Code::BodyTooLarge.into());
     }
-    // What is not announced may be as long as the limit.
-    let most = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
-    let share = budget.take(most).ok_or(Code::Overloaded)?;
-    match tokio::time::timeout(deadline, payload.to_bytes_limited(limit)).await {
-        Ok(Ok(Ok(body))) => Ok((body, share)),
-        Ok(Ok(Err(_))) => Err(Code::BodyIncomplete.into()),
-        Ok(Err(_)) => Err(Code::BodyTooLarge.into()),
+    let mut share = budget.begin(caller.key_id()).ok_or(Code::Overloaded)?;
+    let body = collect(payload, announced.unwrap_or(0), limit, &mut share);
+    match tokio::time::timeout(deadline, body).await {
+        Ok(body) => Ok((body?, share)),
         Err(_) => Err(Code::BodyTimeout.into()),
     }
 }
 
-/// Whether the content type is this one, parameters aside.
+async fn collect(payload: Payload, announced: usize, limit: usize, share: &mut Share<'_>) -> Result<Bytes, Problem> {
+    let mut chunks = pin!(BodyStream::new(payload));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = poll_fn(|cx| chunks.as_mut().poll_next(cx)).await {
+        let chunk = chunk.map_err(|_| Code::BodyIncomplete)?;
+        if chunk.len() > limit - body.len() {
+            return Err(Code::BodyTooLarge.into());
+        }
+        if !share.take(chunk.len()) {
+            return Err(Code::Overloaded.into());
+        }
+        if body.is_empty() && chunk.len() == announced {
+            // All of it, as it came.
+            return Ok(chunk);
+        }
+        if body.is_empty() {
+            body.reserve(announced.max(chunk.len()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Whether the content type is this one, in UTF-8 where it says a character set; other parameters aside.
 #[must_use]
 pub fn content_is(request: &HttpRequest, wanted: &str) -> bool {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wanted))
+    let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
+    let utf8 = parameters.split(';').all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    essence.trim().eq_ignore_ascii_case(wanted) && utf8
 }
 
 /// Splits a body into the bytes of its items.
@@ -240,16 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_bounded_and_given_back() {
+    fn the_budget_is_bounded_and_given_back_and_no_key_has_more_than_its_part() {
         let budget = Budget::default();
-        let half = budget.take(MAX_READING / 2).unwrap();
-        let other = budget.take(MAX_READING / 2).unwrap();
-        assert!(budget.take(1).is_none());
-        drop(half);
-        assert!(budget.take(MAX_READING / 2 + 1).is_none());
-        assert!(budget.take(MAX_READING / 2).is_some());
-        drop(other);
-        assert!(budget.take(MAX_READING).is_some());
+        budget.limit_bodies(0);
+        let part = MAX_READING / SHARE;
+        let mut shares: Vec<_> = ["a", "b", "c", "d", "e"].map(|key| budget.begin(key).unwrap()).into();
+        assert!(shares.iter_mut().take(SHARE).all(|share| share.take(part)));
+        assert!(!shares.last_mut().unwrap().take(1), "all is taken");
+        drop(shares);
+        let mut one = budget.begin("a").unwrap();
+        assert!(one.take(part) && !budget.begin("a").unwrap().take(1), "its part is taken");
+        assert!(budget.begin("b").unwrap().take(part), "and another's is not");
+        let more: Vec<_> = (1..FEWEST_BODIES).map(|_| budget.begin("a").unwrap()).collect();
+        assert!(budget.begin("a").is_none() && budget.begin("b").is_some());
+        drop(more);
+        assert!(budget.begin("a").is_some());
+        drop(one);
+        assert_eq!(budget.taken.load(Ordering::Relaxed), 0);
+        assert!(budget.begin("a").unwrap().take(part));
     }
 
     #[test]

@@ -30,7 +30,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
         (false, false) => return Err(Code::ContentType.into()),
     };
     let budget = &worker.shared().budget;
-    let (body, _share) = body::read(budget, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
+    let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let (shape, items) = body::split(&body, lines)?;
     let mut asked = Vec::with_capacity(items.len());
     let turn = worker.turn_in_time(items.len()).await?;

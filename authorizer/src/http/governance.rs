@@ -51,12 +51,12 @@ pub(super) async fn switch(worker: Data<Worker>, request: HttpRequest, payload: 
 }
 
 async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
-    admin(worker, request)?;
+    let caller = admin(worker, request)?;
     if !body::content_is(request, "text/plain") {
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().admin_budget;
-    let (body, _share) = body::read(budget, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
+    let (body, _share) = body::read(budget, &caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
     let verified = worker.shared().governors.open(note)?;
     let Deed::Switch { target, .. } = &verified.act().deed else {
@@ -85,12 +85,12 @@ pub(super) async fn epoch(worker: Data<Worker>, request: HttpRequest, payload: P
 }
 
 async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
-    admin(&worker, request)?;
+    let caller = admin(&worker, request)?;
     if !body::content_is(request, "application/json") {
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().admin_budget;
-    let (body, _share) = body::read(budget, request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
+    let (body, _share) = body::read(budget, &caller, request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
     let shared = worker.clone();
     // Parsing and validating thousands of policies takes a while; decisions go on meanwhile.
     let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;

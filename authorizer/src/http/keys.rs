@@ -37,9 +37,9 @@ pub(super) async fn create(worker: Data<Worker>, request: HttpRequest, payload: 
 }
 
 async fn try_create(worker: Data<Worker>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
-    admin(&worker, request)?;
+    let caller = admin(&worker, request)?;
     let budget = &worker.shared().admin_budget;
-    let (body, _share) = body::read(budget, request, payload, MAX_BODY, body::BODY_DEADLINE).await?;
+    let (body, _share) = body::read(budget, &caller, request, payload, MAX_BODY, body::BODY_DEADLINE).await?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     // The strict reading first: duplicate keys are refused there.
     Json::parse(text)?;
