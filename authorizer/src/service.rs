@@ -19,7 +19,7 @@ use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Governors, GovernorsError};
-use crate::http::{self, NotListening, Servers};
+use crate::http::{self, NotListening, Room, Servers, TooFew};
 use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
@@ -110,6 +110,9 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Too few files may be opened to serve and to write the log.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -150,7 +153,10 @@ impl Service {
         let queue = Queue::new(config.bounds);
         let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
 
-        let servers = Servers::start(config.listen, config.public, &shared)
+        // The log is open, so its files are counted.
+        let room = Room::take(workers, http::PUBLIC_WORKERS)?;
+        shared.budget.limit_bodies(room.private.services.saturating_mul(workers));
+        let servers = Servers::start(config.listen, config.public, room, &shared)
             .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, public) = servers.addresses();
 

@@ -2,10 +2,13 @@
 
 mod authzen;
 mod body;
+mod connection;
 mod decisions;
+mod descriptors;
 mod governance;
 mod health;
 mod keys;
+mod listener;
 mod permits;
 mod problem;
 mod routes;
@@ -13,7 +16,8 @@ mod server;
 mod state;
 
 pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
+pub use descriptors::{Room, TooFew};
 pub(crate) use governance::engines;
 pub use problem::Code;
 pub use routes::configure;
-pub use server::{NotListening, Servers};
+pub use server::{NotListening, PUBLIC_WORKERS, Servers};

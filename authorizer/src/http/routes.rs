@@ -3,10 +3,13 @@
 //! Guarantees: a key is asked for before anything else is said, except for liveness, readiness and
 //! AuthZEN's metadata, which is absent.
 
+use std::rc::Rc;
+
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
+use super::connection::{Connection, Peer};
 use super::problem::{Code, Problem};
 use super::{authzen, decisions, governance, health, keys, permits, state};
 use crate::keys::Identity;
@@ -49,18 +52,23 @@ pub(super) fn not_allowed(allowed: &'static str) -> Problem {
     Problem { allow: Some(allowed), ..Problem::from(Code::MethodNotAllowed) }
 }
 
-/// Who calls; the first question of every handler.
+/// Who calls; the first question of every handler. The connection is this kind of caller's from now on.
 ///
 /// # Errors
-/// [`Code::Unauthorized`] for every reason alike.
+/// [`Code::Unauthorized`] for every reason alike; [`Code::Overloaded`] where callers of this kind have no connection left.
 pub fn caller(worker: &Worker, request: &HttpRequest) -> Result<Identity, Problem> {
     let mut given = request.headers().get_all(header::AUTHORIZATION);
     // Two headers are two claims; neither is believed.
-    match (given.next(), given.next()) {
+    let caller = match (given.next(), given.next()) {
         (Some(value), None) => worker.shared().keys.authenticate(value.as_bytes()),
         _ => None,
     }
-    .ok_or_else(|| Code::Unauthorized.into())
+    .ok_or(Code::Unauthorized)?;
+    let peer = if caller.is_admin() { Peer::Admin } else { Peer::Service };
+    match request.conn_data::<Rc<Connection>>() {
+        Some(connection) if !connection.recognise(peer) => Err(Code::Overloaded.into()),
+        Some(_) | None => Ok(caller),
+    }
 }
 
 /// The caller, if it may govern.

@@ -1,39 +1,28 @@
-//! The listeners: workers, deadlines of connections, and a stop in good order.
+//! The two listeners: addresses, workers, and a stop in good order.
 //!
-//! Guarantees: each worker of the decision API has an engine of its own; a slow first head, an idle connection and one
-//! that does not close are cut off; a stop answers requests under way and is over within its time.
-//! Does not: speak TLS or HTTP/2; cut off a slow head that follows a request on a kept connection (the HTTP library
-//! times the first head only), beyond the limit on connections.
+//! Guarantees: each worker of the decision API has an engine of its own; nothing is served before both addresses are bound; a stop answers
+//! requests under way and is over within its time. Does not: handle connections, `listener.rs` does.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use ledger::http::Public;
+use tokio::net::TcpSocket;
 
+use super::descriptors::Room;
+use super::listener;
 use crate::live::Shared;
 use crate::worker::Worker;
 
-/// What requests under way get when the service stops; the sequencer and the log get the rest of ten seconds.
-const STOP_SECONDS: u64 = 7;
-/// A request's head must have arrived after this.
-const HEAD_DEADLINE: Duration = Duration::from_secs(3);
-/// A connection without a request is closed after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// A connection that does not close is dropped after this.
-const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
-/// Connections of one worker: what fills the queue, with room for idle ones.
-const MAX_CONNECTIONS: usize = 4_096;
 /// Connections that wait to be accepted: a burst of callers is served late rather than refused by the kernel.
 const BACKLOG: u32 = 1_024;
 /// Workers of the public read API: its answers are slices of maps, and decisions come first.
-const PUBLIC_WORKERS: usize = 1;
+pub const PUBLIC_WORKERS: usize = 1;
 
 /// The running listeners.
 #[derive(Debug)]
@@ -59,13 +48,14 @@ pub struct NotListening {
 }
 
 impl Servers {
-    /// Serves the decision API on `listen`, and the public read API where it has an address.
+    /// Serves the decision API on `listen`, and the public read API where it has an address; with so many connections as there is room for.
     ///
     /// # Errors
     /// [`NotListening`]; nothing is served then, on neither address.
     pub fn start(
         listen: SocketAddr,
         public: Option<SocketAddr>,
+        room: Room,
         shared: &Arc<Shared>,
     ) -> Result<Servers, NotListening> {
         let (tell, told) = mpsc::channel();
@@ -73,7 +63,7 @@ impl Servers {
         let none = |source| NotListening { address: listen, source };
         let serve = move || {
             actix_web::rt::System::new().block_on(async move {
-                let servers = bind(listen, public, &shared);
+                let servers = bind(listen, public, room, &shared);
                 let running = match servers {
                     Err(not) => {
                         // The other side waits for this one word, unless it was given up.
@@ -117,40 +107,41 @@ impl Servers {
 type Bound = (Vec<Server>, SocketAddr, Option<SocketAddr>);
 
 /// Binds both addresses before either is served, so that a port in use is told at once.
-fn bind(listen: SocketAddr, public: Option<SocketAddr>, shared: &Arc<Shared>) -> Result<Bound, NotListening> {
-    let (private, address) =
-        self::private(listen, shared.clone()).map_err(|source| NotListening { address: listen, source })?;
-    let Some(wanted) = public else { return Ok((vec![private], address, None)) };
-    let (public, public_address) =
-        self::public(wanted, shared.clone()).map_err(|source| NotListening { address: wanted, source })?;
-    Ok((vec![private, public], address, Some(public_address)))
+fn bind(
+    listen: SocketAddr,
+    public: Option<SocketAddr>,
+    room: Room,
+    shared: &Arc<Shared>,
+) -> Result<Bound, NotListening> {
+    let at = |address: SocketAddr| move |source| NotListening { address, source };
+    let private_socket = socket(listen).map_err(at(listen))?;
+    let public_socket = public.map(|public| socket(public).map_err(at(public)).map(|socket| (socket, public)));
+    let public_socket = public_socket.transpose()?;
+    let (server, address) = private(private_socket, room, shared.clone()).map_err(at(listen))?;
+    let Some((socket, wanted)) = public_socket else { return Ok((vec![server], address, None)) };
+    let (public, public_address) = self::public(socket, room, shared.clone()).map_err(at(wanted))?;
+    Ok((vec![server, public], address, Some(public_address)))
 }
 
-fn private(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
+fn socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the last connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let workers = shared.workers;
     let next = Arc::new(AtomicUsize::new(0));
-    let server = HttpServer::new(move || {
+    listener::serve(socket, "decisions", workers, room.private, move |config| {
         // Called once on each worker thread: that worker's engine is its own.
         let index = next.fetch_add(1, Ordering::Relaxed) % workers;
-        let worker = Data::new(Worker::new(shared.clone(), index));
-        App::new().configure(|config| super::configure(config, worker))
-    });
-    let server = server
-        .workers(workers)
-        .tcp_nodelay(true)
-        .client_request_timeout(HEAD_DEADLINE)
-        .client_disconnect_timeout(DISCONNECT_DEADLINE)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(MAX_CONNECTIONS)
-        .backlog(BACKLOG)
-        .shutdown_timeout(STOP_SECONDS)
-        .disable_signals()
-        .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+        super::configure(config, Data::new(Worker::new(shared.clone(), index)));
+    })
 }
 
-fn public(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
+fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let (epochs, ready) = (shared.clone(), shared.clone());
     let public = Arc::new(Public {
         reader: shared.reader.clone(),
@@ -158,21 +149,7 @@ fn public(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<(Server, Socket
         ready: Box::new(move || ready.ready().map_err(str::to_owned)),
         now_ms: Box::new(move || shared.now().at_ms),
     });
-    let server = HttpServer::new(move || {
-        let public = public.clone();
-        App::new().configure(|config| ledger::http::configure(config, public))
-    });
-    let server = server
-        .workers(PUBLIC_WORKERS)
-        .tcp_nodelay(true)
-        .client_request_timeout(HEAD_DEADLINE)
-        .client_disconnect_timeout(DISCONNECT_DEADLINE)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(MAX_CONNECTIONS)
-        .backlog(BACKLOG)
-        .shutdown_timeout(STOP_SECONDS)
-        .disable_signals()
-        .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+    listener::serve(socket, "public", PUBLIC_WORKERS, room.public, move |config| {
+        ledger::http::configure(config, public.clone());
+    })
 }

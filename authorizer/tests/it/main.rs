@@ -13,4 +13,5 @@ mod idempotency;
 mod privacy;
 mod replay;
 mod starting;
+mod strangers;
 mod support;

@@ -3,6 +3,7 @@
 
 mod airline;
 mod damage;
+mod descriptors;
 mod failure;
 mod house;
 mod interop;
