@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! tree/synced:  magic "ILSYNC01" 8 ‖ log id 32 ‖ size 8 ‖ frames 8 ‖ CRC-32 of all before
+//! index/log:    magic "ILINDX01" 8 ‖ log id 32 ‖ CRC-32 of all before
 //! ```
+//!
+//! Both name the log: a directory of derived files that was copied from another log is made again, whatever it holds.
 //!
 //! Why the mark: opening a log must not cost more when the log is larger. Up to the mark the derived files are believed (the root of the
 //! remembered head is checked against them), only what lies above is read and hashed again. The mark is renewed when a segment is closed
@@ -11,6 +14,7 @@
 //! Guarantees: recovery and append grow the derived files by the same code. Does not: sync on the hot path.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use verifier::hash::Hash;
@@ -36,8 +40,9 @@ pub(crate) struct Derived {
 
 impl Derived {
     /// Derived files that hold nothing.
-    pub(crate) fn fresh(files: &Files, layout: &Layout) -> Result<Self, IoFailure> {
+    pub(crate) fn fresh(files: &Files, layout: &Layout, log: &Hash) -> Result<Self, IoFailure> {
         Mark::forget(files, layout)?;
+        Owner::set(files, layout, log)?;
         let levels = Arc::new(Levels::new(files, &layout.tree()));
         let rows = Rows::open(files, &layout.index())?;
         levels.fit(0)?;
@@ -46,7 +51,10 @@ impl Derived {
     }
 
     /// Derived files as they were at the mark; `None` if they cannot be.
-    pub(crate) fn resume(files: &Files, layout: &Layout, mark: Mark) -> Result<Option<Self>, IoFailure> {
+    pub(crate) fn resume(files: &Files, layout: &Layout, log: &Hash, mark: Mark) -> Result<Option<Self>, IoFailure> {
+        if !Owner::is(files, layout, log)? {
+            return Ok(None);
+        }
         let levels = Arc::new(Levels::new(files, &layout.tree()));
         let rows = Rows::open(files, &layout.index())?;
         if !rows.fit(mark.frames, mark.size)? || !levels.fit(mark.size)? {
@@ -172,4 +180,49 @@ impl Mark {
         }
         files.sync_dir(&layout.tree())
     }
+}
+
+/// Whose derived rows `index/` holds.
+pub(crate) struct Owner;
+
+const OWNER_MAGIC: &[u8; 8] = b"ILINDX01";
+const OWNER: usize = 44;
+
+impl Owner {
+    pub(crate) fn file(layout: &Layout) -> PathBuf {
+        layout.index().join("log")
+    }
+
+    fn bytes(log: &Hash) -> [u8; OWNER] {
+        Put::new().bytes(OWNER_MAGIC).bytes(&log.0).crc().done()
+    }
+
+    /// Whether it is this log.
+    pub(crate) fn is(files: &Files, layout: &Layout, log: &Hash) -> Result<bool, IoFailure> {
+        let path = Self::file(layout);
+        if !files.exists(&path)? {
+            return Ok(false);
+        }
+        let file = files.open(&path, Mode::Read)?;
+        Ok(file.len()? == OWNER as u64 && file.read_array(0)? == Self::bytes(log))
+    }
+
+    /// It is from now on; if we crash here, it is nobody's, or what it was.
+    fn set(files: &Files, layout: &Layout, log: &Hash) -> Result<(), IoFailure> {
+        if Self::is(files, layout, log)? {
+            return Ok(());
+        }
+        put(files, &layout.index(), "log", &Self::bytes(log))
+    }
+}
+
+/// Puts a small file durably in the place of what has its name.
+fn put(files: &Files, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), IoFailure> {
+    let (fresh, path) = (dir.join(format!("{name}.new")), dir.join(name));
+    if files.exists(&fresh)? {
+        files.remove(&fresh)?;
+    }
+    files.write_new(&fresh, Mode::New, bytes)?;
+    files.rename(&fresh, &path)?;
+    files.sync_dir(dir)
 }

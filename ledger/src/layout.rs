@@ -37,6 +37,11 @@ impl Layout {
         self.dir.join("log.toml")
     }
 
+    /// What `log.toml` is called until everything else is there.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.dir.join("log.toml.new")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
     }

@@ -44,7 +44,7 @@ mod vault_scan;
 
 pub use batch::{Batch, BatchError};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
-pub use create::{CreateError, create, create_in};
+pub use create::{CreateError, Creation, create, create_in};
 pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;
 pub use layout::{SEGMENT_BYTES, default_memory};

@@ -102,6 +102,15 @@ impl Memory {
         Ok(Some(slots))
     }
 
+    /// Whether a file was made here and nothing was ever remembered in it.
+    pub(crate) fn is_blank(files: &Files, path: &Path) -> Result<bool, IoFailure> {
+        let file = files.open(path, Mode::Read)?;
+        // The first head goes to the second slot.
+        let len = file.len()?.min(SLOT_OFFSETS[1] + SLOT as u64 + 1);
+        let bytes = file.read_vec(0, usize::try_from(len).unwrap_or(usize::MAX))?;
+        Ok(len <= SLOT_OFFSETS[1] + SLOT as u64 && bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// Remembers a head, durably. If we crash here, the slot before still stands.
     pub(crate) fn remember(&mut self, head: &Remembered) -> Result<(), IoFailure> {
         let sequence = self.sequence + 1;

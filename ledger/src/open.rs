@@ -75,6 +75,9 @@ pub enum OpenError {
     /// One slot of the memory is damaged, and the frame that would explain it as a torn write is not there.
     #[error("one of the two slots of `{file}` is damaged and no whole frame stands above the head of size {remembered} in the other: what was published above it may be lost (restore memory or log, or accept the memory's loss, which is recorded)", file = file.display())]
     MemorySlotDamaged { file: PathBuf, remembered: u64 },
+    /// A memory that would be lost, copied and rolled back together with what it guards.
+    #[error("`{file}` lies inside `{dir}`: whoever copies the directory back would copy the memory with it", file = file.display(), dir = dir.display())]
+    MemoryInside { file: PathBuf, dir: PathBuf },
     /// The memory of another log.
     #[error("`{file}` remembers the head of another log", file = file.display())]
     MemoryOfAnotherLog { file: PathBuf },
@@ -162,6 +165,9 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     let identity = read_identity(&files, &layout)?;
     let signer = read_signer(&files, &layout, &identity)?;
     let memory_path = options.memory.unwrap_or_else(|| default_memory(&options.dir));
+    if files.inside(&memory_path, &options.dir)? {
+        return Err(OpenError::MemoryInside { file: memory_path, dir: options.dir });
+    }
     // Two copies of a directory that share one memory would both sign: whoever has the memory is the one writer.
     let memory_lock = match files.exists(&memory_path)? {
         true => Some(files.lock(&memory_path)?.ok_or_else(|| OpenError::MemoryLocked { file: memory_path.clone() })?),

@@ -109,17 +109,27 @@ impl Unrecovered {
             let (file, remembered, published) = (self.memory_path.clone(), certain, mark.size);
             return Err(OpenError::MemoryBehind { file, remembered, published });
         }
+        let mut first = None;
         if let Some(mark) = mark.filter(|mark| mark.size <= certain)
-            && let Some(mut derived) = Derived::resume(&self.files, &self.layout, mark)?
+            && let Some(mut derived) = Derived::resume(&self.files, &self.layout, &self.identity.id, mark)?
         {
             match self.replay(&mut derived, certain) {
                 // The tree that was believed up to the mark does not lead to the journal's roots: derive it anew, then judge.
-                Err(OpenError::MemoryBeside { .. }) | Err(OpenError::BrokenFrame { why: WRONG_ROOT, .. }) => {}
+                Err(OpenError::MemoryBeside { .. } | OpenError::BrokenFrame { why: WRONG_ROOT, .. }) => {}
+                // The row from which reading went on may be what is wrong, and not the journal.
+                Err(
+                    error @ (OpenError::BrokenFrame { .. }
+                    | OpenError::BrokenVault { .. }
+                    | OpenError::MemoryAhead { .. }),
+                ) => {
+                    first = Some(error);
+                }
                 judged => return judged.map(|certain| (derived, certain)),
             }
         }
-        let mut derived = Derived::fresh(&self.files, &self.layout)?;
-        let certain = self.replay(&mut derived, certain)?;
+        let mut derived = Derived::fresh(&self.files, &self.layout, &self.identity.id)?;
+        // Where reading from the beginning fails too, what was met first is where the damage is.
+        let certain = self.replay(&mut derived, certain).map_err(|error| first.unwrap_or(error))?;
         Ok((derived, certain))
     }
 
@@ -173,7 +183,7 @@ impl Unrecovered {
         let mut scan = JournalScan::new(&self.journal, row.segment, row.offset, row.first, row.time_ms)?;
         let index = row.first;
         match scan.step()? {
-            Step::Frame(frame) if frame.header.end() == row.end() => {
+            Step::Frame(frame) if (frame.header.end(), frame.header.time_ms) == (row.end(), row.time_ms) => {
                 if frame.header.root == derived.root() {
                     return Ok(());
                 }

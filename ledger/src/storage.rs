@@ -46,6 +46,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// True if a file or directory of this name exists.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// A path that exists, without symbolic links and `..`.
+    fn real(&self, path: &Path) -> io::Result<PathBuf>;
     /// The permission bits of a file (`0o600` …).
     fn permissions(&self, path: &Path) -> io::Result<u32>;
     /// Takes the exclusive lock on a file (created when missing) until the guard is dropped; `None` if somebody else holds it.
@@ -153,6 +155,28 @@ impl Files {
 
     pub(crate) fn exists(&self, path: &Path) -> Result<bool, IoFailure> {
         self.0.exists(path).map_err(|e| IoFailure::new("look for", path, e))
+    }
+
+    /// Whether `path`, which need not exist, lies inside `dir`, whatever links lead there.
+    pub(crate) fn inside(&self, path: &Path, dir: &Path) -> Result<bool, IoFailure> {
+        Ok(self.located(path)?.starts_with(self.located(dir)?))
+    }
+
+    /// The real place of a path of which the end need not exist.
+    fn located(&self, path: &Path) -> Result<PathBuf, IoFailure> {
+        let looked = |at: &Path| self.0.real(at).map_err(|e| IoFailure::new("look for", path, e));
+        if self.exists(path)? {
+            return looked(path);
+        }
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => Ok(looked(Path::new("."))?.join(name)),
+            (Some(parent), Some(name)) => Ok(self.located(parent)?.join(name)),
+            (None | Some(_), _) => Ok(path.to_owned()),
+        }
+    }
+
+    pub(crate) fn remove_dir(&self, dir: &Path) -> Result<(), IoFailure> {
+        self.0.remove_dir(dir).map_err(|e| IoFailure::new("remove directory", dir, e))
     }
 
     pub(crate) fn permissions(&self, path: &Path) -> Result<u32, IoFailure> {

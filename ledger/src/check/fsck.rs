@@ -11,7 +11,7 @@ use verifier::record::Record;
 
 use super::walk::{CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
-use crate::derived::Mark;
+use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
 use crate::grow::Growth;
 use crate::keys::RUN;
@@ -87,6 +87,7 @@ pub fn fsck_in(
     })?;
     compare_runs(&log, &levels, &permits, &mut report)?;
     check_mark(&log, &mut report)?;
+    check_owner(&log, &mut report)?;
     check_key(&log, &mut report);
     Ok(report)
 }
@@ -241,6 +242,15 @@ fn check_mark(log: &Log, report: &mut Report) -> Result<(), CheckError> {
         None => "the mark is missing or damaged; opening the log derives everything again".to_owned(),
     };
     report.add(Problem { file, index: None, offset: None, what });
+    Ok(())
+}
+
+/// The rows say that they are of this log.
+fn check_owner(log: &Log, report: &mut Report) -> Result<(), CheckError> {
+    if !Owner::is(&log.files, &log.layout, &log.identity.id)? {
+        let what = "it does not name this log; opening the log derives everything again".to_owned();
+        report.add(Problem { file: Owner::file(&log.layout), index: None, offset: None, what });
+    }
     Ok(())
 }
 

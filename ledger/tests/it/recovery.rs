@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ledger::storage::ram::{Fault, Op, Rule};
-use ledger::{AppendError, CreateError, Ledger, OpenError, Options};
+use ledger::storage::ram::{Fault, Op, Ram, Rule};
+use ledger::{AppendError, Batch, CreateError, Ledger, OpenError, Options};
 
 use crate::common::*;
 
@@ -304,4 +304,127 @@ fn a_file_that_was_removed_in_use_is_no_place_to_keep_a_batch() {
         assert!(matches!(ledger.append(&mixed(3, 3), START), Err(AppendError::Poisoned)), "{gone}");
         assert_eq!(reader.size(), 3, "{gone}");
     }
+}
+
+/// Derived files that were copied from another log of the same shape once made the server refuse, and name the journal as broken.
+#[test]
+fn another_logs_index_is_made_again() {
+    let shape = |sizes: &[(u64, usize)], clock: u64| {
+        let rig = Rig::with_segments(4_096);
+        let (mut ledger, _) = rig.open();
+        for (number, (count, len)) in (0..).zip(sizes) {
+            let mut batch = Batch::default();
+            (0..*count).for_each(|n| batch.push(&statement(n, *len), None).map(drop).unwrap());
+            ledger.append(&batch, START + clock * number).unwrap();
+        }
+        drop(ledger);
+        rig
+    };
+    let sizes = [(3, 40), (70, 40), (5, 90), (2, 40)];
+    let others = [
+        shape(&[(3, 50), (70, 60), (5, 90), (2, 40)], 1),
+        shape(&[(3, 40), (70, 40), (5, 90), (2, 40)], 7),
+        shape(&[(40, 40), (20, 40), (18, 90), (2, 40)], 1),
+        shape(&[(3, 40), (70, 40), (9, 90)], 1),
+        shape(&[(1, 40)], 1),
+    ];
+    for (number, theirs) in others.iter().enumerate() {
+        let ours = shape(&sizes, 1);
+        let (root, wanted) = {
+            let (_, reader) = ours.open();
+            (reader.head().checkpoint.root, (0..80).map(|n| reader.entry(n).unwrap()).collect::<Vec<_>>())
+        };
+        let foreign = theirs.ram.snapshot();
+        for (path, theirs) in foreign.iter().filter(|(path, _)| path.starts_with(ours.path("index"))) {
+            ours.ram.damage(path, |bytes| bytes.clone_from(theirs)).unwrap();
+        }
+        let (_, reader) = ours.try_open().unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert_eq!(reader.head().checkpoint.root, root);
+        let entries: Vec<_> = (0..80).map(|n| reader.entry(n).unwrap()).collect();
+        assert_eq!(entries, wanted, "{number}");
+    }
+}
+
+#[test]
+fn a_memory_inside_the_directory_is_refused_by_whatever_path() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    let disk = || Arc::new(ledger::storage::disk::Disk);
+    for inside in ["memory", "keys/memory", "../log/memory"] {
+        let made = ledger::create_in(disk(), &dir, &dir.join(inside), ORIGIN, START);
+        assert!(matches!(made, Err(CreateError::MemoryInside { .. })), "{inside}");
+        assert!(!dir.exists());
+    }
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    let memory = ledger::default_memory(&dir);
+    std::fs::rename(&memory, dir.join("memory")).unwrap();
+    std::os::unix::fs::symlink(&dir, place.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink(dir.join("memory"), place.path().join("file")).unwrap();
+    for path in ["log/memory", "folder/memory", "file", "log/missing", "folder/../log/memory"] {
+        let options = Options { memory: Some(place.path().join(path)), accept_memory_loss: true, ..Options::new(&dir) };
+        assert!(matches!(Ledger::open(options, START), Err(OpenError::MemoryInside { .. })), "{path}");
+    }
+    std::fs::rename(dir.join("memory"), &memory).unwrap();
+    assert!(Ledger::open(Options::new(&dir), START).is_ok());
+}
+
+/// A creation that was killed left a directory that the next one called not empty.
+#[test]
+fn a_creation_killed_at_any_operation_is_begun_anew() {
+    let (dir, memory) = (std::path::PathBuf::from("/srv/log"), std::path::PathBuf::from("/srv/log.memory"));
+    let create = |ram: &Ram| ledger::create_in(Arc::new(ram.process()), &dir, &memory, ORIGIN, START);
+    let whole = Ram::new();
+    create(&whole).unwrap();
+    let mut refused = 0;
+    for nth in 0..whole.operations() {
+        for lose in [None, Some(0), Some(1), Some(2), Some(3)] {
+            let ram = Ram::new();
+            ram.fault(Rule { op: None, path: String::new(), nth, fault: Fault::Kill });
+            let made = create(&ram);
+            match lose {
+                None => ram.restart(),
+                Some(0) => ram.power_loss(),
+                Some(seed) => ram.power_loss_keeping(seed),
+            }
+            let open = || Ledger::open_in(Arc::new(ram.process()), Options::new(&dir), START);
+            if made.is_ok() || ram.snapshot().contains_key(&dir.join("log.toml")) {
+                assert!(matches!(create(&ram), Err(CreateError::NotEmpty { .. })));
+                assert!(open().is_ok());
+                continue;
+            }
+            assert!(matches!(open(), Err(OpenError::NotALog { .. })), "operation {nth}, {lose:?}");
+            match create(&ram) {
+                Ok(_) => assert!(open().is_ok(), "operation {nth}, {lose:?}"),
+                // Power was lost while the memory got its first head, and what is in it cannot be told from somebody's.
+                Err(CreateError::MemoryExists { .. }) if lose.is_some() => refused += 1,
+                Err(other) => panic!("operation {nth}, {lose:?}: {other}"),
+            }
+        }
+    }
+    assert!(refused <= 6, "{refused}");
+}
+
+#[test]
+fn nothing_but_an_unfinished_creation_is_taken_away() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    let unfinished = || drop(ledger::Creation::begin(&dir, ORIGIN, START).unwrap());
+    unfinished();
+    assert!(matches!(Ledger::open(Options::new(&dir), START), Err(OpenError::NotALog { .. })));
+    std::fs::write(dir.join("notes"), "mine").unwrap();
+    assert!(matches!(ledger::create(&dir, ORIGIN, START), Err(CreateError::NotEmpty { .. })));
+    std::fs::remove_file(dir.join("notes")).unwrap();
+    let held = ledger::Creation::begin(&dir, ORIGIN, START).unwrap();
+    assert!(matches!(ledger::create(&dir, ORIGIN, START), Err(CreateError::Busy { .. })));
+    held.abandon().unwrap();
+    assert_eq!(files_under(&dir).len(), 0);
+    assert!(dir.exists() && !ledger::default_memory(&dir).exists(), "the directory was there before");
+    // The memory of another log is never overwritten; a log without its name is not unfinished.
+    unfinished();
+    let other = place.path().join("other");
+    ledger::create(&other, ORIGIN, START).unwrap();
+    std::fs::copy(ledger::default_memory(&other), ledger::default_memory(&dir)).unwrap();
+    assert!(matches!(ledger::create(&dir, ORIGIN, START), Err(CreateError::MemoryExists { .. })));
+    std::fs::remove_file(other.join("log.toml")).unwrap();
+    assert!(matches!(ledger::create(&other, ORIGIN, START), Err(CreateError::NotEmpty { .. })));
 }
