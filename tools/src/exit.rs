@@ -44,13 +44,29 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    message: String,
+    message: Option<String>,
 }
 
 impl Failure {
     /// With this code and message.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self { exit, message: Some(message.to_string()) }
+    }
+
+    /// Nobody reads what is printed: there is nobody to tell, either.
+    pub fn quiet() -> Self {
+        Self { exit: Exit::Unavailable, message: None }
+    }
+
+    /// What is to be said, if anything.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The same, and this too.
+    pub fn and(self, more: impl fmt::Display) -> Self {
+        let message = self.message.map_or_else(|| more.to_string(), |message| format!("{message}; {more}"));
+        Self { message: Some(message), ..self }
     }
 
     /// Something outside is not to be had.
@@ -76,6 +92,6 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(self.message().unwrap_or("nobody reads the output"))
     }
 }

@@ -61,12 +61,6 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, content).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))
 }
 
-/// Writes bytes to standard output as they are.
-pub fn print(content: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    out.write_all(content).and_then(|()| out.flush()).map_err(Failure::unavailable)
-}
-
 /// The Cedar files of a policy argument: the file itself, or every `*.cedar` of a folder in the order of their names.
 pub fn policy_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unavailable = |error: std::io::Error| Failure::unavailable(format!("{}: {error}", path.display()));

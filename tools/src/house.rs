@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use authorizer::clock::{Source, System};
 use authorizer::keys::admin_bearer;
 use authorizer::service::{Config, Service, StartError};
-use ledger::{Ledger, Options, Reader, Signer};
+use ledger::{Ledger, OpenError, Options, Reader, Signer};
 use serde_json::Value;
 use verifier::act::{Act, Deed};
 
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::files;
+use crate::output::note;
 
 /// The wall clock, Unix milliseconds.
 pub fn now_ms() -> u64 {
@@ -53,7 +54,10 @@ pub struct Words {
 pub fn open(data: &Path, words: &Words) -> Result<(Ledger, Reader), Failure> {
     let options =
         Options { memory: words.memory.clone(), accept_memory_loss: words.accept_memory_loss, ..Options::new(data) };
-    Ledger::open(options, now_ms()).map_err(Failure::unavailable)
+    Ledger::open(options, now_ms()).map_err(|error| match error {
+        OpenError::MemoryInside { .. } => Failure::usage(error),
+        _ => Failure::unavailable(error),
+    })
 }
 
 /// An open log with both listeners.
@@ -67,6 +71,9 @@ pub struct House {
 impl House {
     /// Opens the log in `data` and serves it. Both addresses are bound, or nothing runs.
     pub fn open(data: &Path, addresses: &Addresses, words: &Words) -> Result<Self, Failure> {
+        if addresses.listen == addresses.public && addresses.listen.port() != 0 {
+            return Err(Failure::usage(format!("both listeners cannot have the address {}", addresses.listen)));
+        }
         let (ledger, reader) = open(data, words)?;
         let config = Config {
             public: Some(addresses.public),
@@ -106,7 +113,7 @@ impl House {
     /// Answers what was accepted, closes both listeners and the log.
     pub fn stop(self) {
         if !self.service.stop() {
-            eprintln!("interlock: the log was not closed in time; what was answered is durable");
+            note!("interlock: the log was not closed in time; what was answered is durable");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The `interlock` command. `main` parses, runs one command and exits with its code; the commands are in `commands`.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))] // see output.rs
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,12 +11,14 @@ mod commands;
 mod exit;
 mod files;
 mod house;
+mod output;
 mod trace;
 
 use commands::{
     audit, bench, demo, init, keys, policy, receipt, replay, serve, switch, trace as trace_command, verify,
 };
 use exit::{Exit, Failure};
+use output::note;
 
 /// The safety interlock for AI agents: deny execution unless verified.
 #[derive(Debug, Parser)]
@@ -74,7 +78,9 @@ fn main() -> ExitCode {
     let result = Interlock::parse().run();
     result
         .unwrap_or_else(|failure| {
-            eprintln!("interlock: {failure}");
+            if let Some(message) = failure.message() {
+                note!("interlock: {message}");
+            }
             failure.exit
         })
         .into()

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::commands::verify::read_vkey;
 use crate::exit::{Exit, Failure};
+use crate::output::{self, note, say};
 
 /// Re-derive a whole log and hold it against its key.
 #[derive(Debug, Args)]
@@ -59,7 +60,7 @@ impl Audit {
             .place
             .check("audit", |progress| ledger::audit(&self.place.dir, self.place.memory.as_deref(), &key, progress))?;
         if exit == Exit::Ok && self.vkey.is_none() {
-            eprintln!("not anchored: no --vkey was given, so the log was held against its own claim only");
+            note!("not anchored: no --vkey was given, so the log was held against its own claim only");
             return Ok(Exit::NotAnchored);
         }
         Ok(exit)
@@ -91,9 +92,9 @@ impl Place {
         bar.finish_and_clear();
         let report = report.map_err(Failure::unavailable)?;
         if self.json {
-            println!("{}", as_json(what, &report));
+            say!("{}", as_json(what, &report))?;
         } else {
-            print!("{}", as_text(what, &report));
+            output::print(as_text(what, &report))?;
         }
         Ok(if report.is_clean() { Exit::Ok } else { Exit::Invalid })
     }

@@ -18,6 +18,7 @@ use crate::client::block_on;
 use crate::commands::{init, policy};
 use crate::exit::{Exit, Failure};
 use crate::house::{Addresses, Admin, House, Words};
+use crate::output::say;
 use crate::trace::airline::Call;
 
 const POLICIES: &str = include_str!("../../../testdata/policies/airline/policies.cedar");
@@ -105,20 +106,19 @@ impl Ledger {
         settings.entry_bytes = self.entry_bytes;
         settings.batch = self.batch.unwrap_or(settings.batch);
         let figures = benches::ledger::run(&settings).map_err(Failure::unavailable)?;
-        println!(
-            "{} durable appends of {} B, {} a batch, fsync on",
-            figures.entries, figures.entry_bytes, figures.batch
-        );
-        println!("  raw leaf + node hashing, all cores    {:>12.0}/s", figures.hashing);
-        println!("  raw sequential write + fdatasync      {:>12.0}/s", figures.writing);
-        println!("  appends                               {:>12.0}/s  ratio {:.2}", figures.append, figures.ratio());
+        say!("{} durable appends of {} B, {} a batch, fsync on", figures.entries, figures.entry_bytes, figures.batch)?;
+        say!("  raw leaf + node hashing, all cores    {:>12.0}/s", figures.hashing)?;
+        say!("  raw sequential write + fdatasync      {:>12.0}/s", figures.writing)?;
+        say!("  appends                               {:>12.0}/s  ratio {:.2}", figures.append, figures.ratio())?;
         let tiles = figures.tiles;
-        println!("  a constant of 8,192 B over HTTP       {:>12.0}/s", tiles.constant);
-        println!("  tiles over HTTP                       {:>12.0}/s  ratio {:.2}", tiles.tiles, tiles.ratio());
-        println!(
+        say!("  a constant of 8,192 B over HTTP       {:>12.0}/s", tiles.constant)?;
+        say!("  tiles over HTTP                       {:>12.0}/s  ratio {:.2}", tiles.tiles, tiles.ratio())?;
+        say!(
             "  slowest batch {:?}, inclusion proofs {:.0}/s a core, reopened in {:?}",
-            figures.slowest_batch, figures.proofs, figures.reopen
-        );
+            figures.slowest_batch,
+            figures.proofs,
+            figures.reopen
+        )?;
         Ok(Exit::Ok)
     }
 }
@@ -127,12 +127,12 @@ impl Open {
     fn run(&self) -> Result<Exit, Failure> {
         if let Some(dir) = &self.existing {
             let opened = benches::open::open(dir).map_err(Failure::unavailable)?;
-            println!("{} {} {}", opened.entries, opened.time.as_micros(), opened.resident);
+            say!("{} {} {}", opened.entries, opened.time.as_micros(), opened.resident)?;
             return Ok(Exit::Ok);
         }
         let place = tempfile::tempdir_in(&self.place).map_err(Failure::unavailable)?;
         let dir = place.path().join("log");
-        println!("entries      opened in    resident   page cache");
+        say!("entries      opened in    resident   page cache")?;
         for entries in [self.entries / 100, self.entries / 10, self.entries] {
             benches::open::grow(&dir, entries).map_err(Failure::unavailable)?;
             // Only root may empty the page cache; what was measured is told.
@@ -145,21 +145,21 @@ impl Open {
                 return Err(Failure::unavailable("the log could not be opened"));
             };
             let state = if cold { "empty" } else { "warm" };
-            println!("{size:>11} {:>9} us {:>7} MiB   {state}", micros, resident >> 20);
+            say!("{size:>11} {:>9} us {:>7} MiB   {state}", micros, resident >> 20)?;
         }
         Ok(Exit::Ok)
     }
 }
 
 fn policies() -> Result<Exit, Failure> {
-    println!("policies   engine ns   Cedar, candidates ns   ratio   against 100   Cedar, all ns");
+    say!("policies   engine ns   Cedar, candidates ns   ratio   against 100   Cedar, all ns")?;
     let mut of_100 = None;
     for count in [100, 10, 1_000, 10_000] {
         let row = Workload::new(count).map_err(Failure::refused)?.measure(Duration::from_secs(3));
         let of_100 = *of_100.get_or_insert(row.engine_ns);
         let (engine, candidates, all) = (row.engine_ns, row.candidates_ns, row.plain_ns);
         let (ratio, growth) = (row.ratio(), engine / of_100);
-        println!("{:>8} {engine:>11.0} {candidates:>22.0} {ratio:>7.2} {growth:>13.2} {all:>15.0}", row.policies);
+        say!("{:>8} {engine:>11.0} {candidates:>22.0} {ratio:>7.2} {growth:>13.2} {all:>15.0}", row.policies)?;
     }
     Ok(Exit::Ok)
 }
@@ -168,7 +168,7 @@ impl Serve {
     fn run(&self) -> Result<Exit, Failure> {
         let directory = tempfile::tempdir().map_err(Failure::unavailable)?;
         let data = directory.path().join("log");
-        let made = init::make(&data, "bench.example/log")?;
+        let made = init::make(&data, "bench.example/log", |_| Ok(()))?;
         let house = House::open(&data, &Addresses::anywhere_on_loopback(), &Words::default())?;
         let admin = Admin::new(&made.admin_key)?;
         let policies = split_policies(POLICIES).map_err(Failure::refused)?;
@@ -188,39 +188,36 @@ impl Serve {
 
         let limit = run(&echoed)?;
         let figures = run(&single)?;
-        println!("single decisions, {} connections, receipts returned, fsync on", self.connections);
-        println!("  echo handler   {:>10.0}/s  p99 {:>7} us", limit.rate(), limit.latency.value_at_quantile(0.99));
-        println!(
+        say!("single decisions, {} connections, receipts returned, fsync on", self.connections)?;
+        say!("  echo handler   {:>10.0}/s  p99 {:>7} us", limit.rate(), limit.latency.value_at_quantile(0.99))?;
+        say!(
             "  decisions      {:>10.0}/s  p99 {:>7} us  ratio {:.2}",
             figures.rate(),
             figures.latency.value_at_quantile(0.99),
             figures.rate() / limit.rate()
-        );
+        )?;
         let half = run(&Load { rate: Some(figures.rate() / 2.0), ..single })?;
         let quantile = |q| half.latency.value_at_quantile(q);
-        println!(
+        say!(
             "  at half load   {:>10.0}/s  p50 {} us, p99 {} us, p99.9 {} us",
             half.rate(),
             quantile(0.5),
             quantile(0.99),
             quantile(0.999)
-        );
+        )?;
         let limit = run(&batch_echoed)?;
         let figures = run(&batched)?;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let many = BATCH as f64;
-        println!(
-            "batched decisions, {BATCH} a request, {} connections, range receipts, fsync on",
-            self.batch_connections
-        );
-        println!("  echo handler   {:>10.0}/s", limit.rate() * many);
-        println!(
+        say!("batched decisions, {BATCH} a request, {} connections, range receipts, fsync on", self.batch_connections)?;
+        say!("  echo handler   {:>10.0}/s", limit.rate() * many)?;
+        say!(
             "  decisions      {:>10.0}/s  p99 {:>7} us a body  ratio {:.3}",
             figures.rate() * many,
             figures.latency.value_at_quantile(0.99),
             figures.rate() / limit.rate()
-        );
-        println!("log size after the run: {}", house.reader().size());
+        )?;
+        say!("log size after the run: {}", house.reader().size())?;
         echo.stop().map_err(Failure::unavailable)?;
         house.stop();
         Ok(Exit::Ok)

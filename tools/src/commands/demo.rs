@@ -13,6 +13,7 @@ use crate::commands::trace::{Format, send, summary};
 use crate::commands::{init, policy, serve, verify};
 use crate::exit::{Exit, Failure};
 use crate::house::{Addresses, Admin, House, Words};
+use crate::output::{self, say};
 
 const ORIGIN: &str = "ledger.example/demo";
 const POLICIES: &str = include_str!("../../../testdata/policies/airline/policies.cedar");
@@ -35,11 +36,11 @@ impl Demo {
     pub fn run(&self) -> Result<Exit, Failure> {
         let directory = tempfile::tempdir().map_err(Failure::unavailable)?;
         let data = directory.path().join("log");
-        let made = init::make(&data, ORIGIN)?;
+        let made = init::make(&data, ORIGIN, |_| Ok(()))?;
         let house = House::open(&data, &addresses(), &Words::default())?;
         let shown = show(&house, &made);
         if shown.is_ok() && !self.exit {
-            println!("\nServing until Ctrl-C; the log is then deleted.");
+            say!("\nServing until Ctrl-C; the log is then deleted.")?;
             serve::until_signal()?;
         }
         house.stop();
@@ -58,40 +59,41 @@ fn addresses() -> Addresses {
 }
 
 fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
-    println!("An append-only log, origin {ORIGIN}\n  verification key {}\n", made.vkey);
+    say!("An append-only log, origin {ORIGIN}\n  verification key {}\n", made.vkey)?;
     let admin = Admin::new(&made.admin_key)?;
     let policies = split_policies(POLICIES).map_err(Failure::refused)?;
     let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
     let published = block_on(async { policy::publish(&admin, &admin.client(&house.decision_url())?, &content).await })?;
     let index = published.get("index").and_then(serde_json::Value::as_u64).unwrap_or_default();
-    println!("Epoch 1 at index {index}: {} policies, the written rules of an airline", content.policies.len());
+    say!("Epoch 1 at index {index}: {} policies, the written rules of an airline", content.policies.len())?;
 
     let client = Client::new(&house.decision_url(), Some(made.api_key.clone()))?;
-    println!("\nAn agent's calls, each decided and recorded before it would run:");
-    let decided = block_on(send(&client, TRAFFIC, Format::TauAirline, |_| {}))?;
-    print!("{}", summary(&decided));
+    say!("\nAn agent's calls, each decided and recorded before it would run:")?;
+    let decided = block_on(send(&client, TRAFFIC, Format::TauAirline, |_| Ok(())))?;
+    output::print(summary(&decided))?;
 
     let denied = decided.iter().find(|call| !call.allowed()).ok_or_else(|| Failure::refused("no call was denied"))?;
     let text = |field: &str| denied.answer.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-    println!("\nThe receipt of one denial, `{}` of session {}:\n", denied.tool, denied.session);
+    say!("\nThe receipt of one denial, `{}` of session {}:\n", denied.tool, denied.session)?;
     let receipt = block_on(async {
         let public = Client::new(&house.public_url(), None)?;
         public.get(&format!("/v1/receipts/{}", text("permit"))).await?.success()
     })?;
-    print!("{}", receipt.text()?);
-    println!("\nVerified offline, with the key alone:\n");
+    output::print(receipt.text()?)?;
+    say!("\nVerified offline, with the key alone:\n")?;
     let receipt = Receipt::parse(receipt.text()?).map_err(Failure::undecidable)?;
     let climb = climb(&receipt, None, &[LogKey::unlimited(made.vkey.parse().map_err(Failure::undecidable)?)]);
-    print!("{}", verify::Said::leaf(&climb).text("receipt"));
+    output::print(verify::Said::leaf(&climb).text("receipt"))?;
     climb.verdict.map_err(|refusal| Failure::refused(format!("the demo's own receipt does not verify: {refusal}")))?;
 
     let (decisions, public) = (house.decision_url(), house.public_url());
-    println!("\nDecision API     {decisions}\nPublic read API  {public}\n\nTry:");
-    println!("  curl -s {public}/checkpoint");
-    println!("  curl -s {public}/v1/receipts/{}", text("permit"));
-    println!(
+    say!("\nDecision API     {decisions}\nPublic read API  {public}\n\nTry:")?;
+    say!("  curl -s {public}/checkpoint")?;
+    say!("  curl -s {public}/v1/receipts/{}", text("permit"))?;
+    say!(
         "  curl -s {decisions}/v1/decisions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}'",
-        made.api_key, TO_TRY
-    );
+        made.api_key,
+        TO_TRY
+    )?;
     Ok(Exit::Ok)
 }

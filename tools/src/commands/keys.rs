@@ -11,6 +11,7 @@ use verifier::text::rfc3339;
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::{self, Admin};
+use crate::output::say;
 
 /// Create, list or revoke API keys.
 #[derive(Debug, Subcommand)]
@@ -58,76 +59,105 @@ pub struct At {
 impl Keys {
     /// Runs the subcommand.
     pub fn run(&self) -> Result<Exit, Failure> {
-        let (Self::Create { at, .. } | Self::List { at } | Self::Revoke { at, .. }) = self;
-        let answer = match (&at.data, &at.url, &at.key_file) {
-            (Some(data), _, _) => self.in_directory(data)?,
-            (None, Some(url), Some(key_file)) => self.at_server(&Admin::read(key_file)?, url)?,
-            (None, _, _) => return Err(Failure::usage("either --data, or --url with --key-file")),
+        let (at, deed) = match self {
+            Self::Create { at, realm } => (at, Deed::Create(realm)),
+            Self::List { at } => (at, Deed::List),
+            Self::Revoke { at, id } => (at, Deed::Revoke(id)),
         };
-        print(&answer, at.json);
-        Ok(Exit::Ok)
-    }
-
-    fn in_directory(&self, data: &std::path::Path) -> Result<Value, Failure> {
-        let (_ledger, _) = house::open(data, &house::Words::default())?; // its lock: a running server would not see the change
-        let keys = ApiKeys::open(&api_keys_path(data)).map_err(Failure::unavailable)?;
-        let now = rfc3339(house::now_ms());
-        let as_json = |info: &authorizer::keys::KeyInfo| serde_json::to_value(info).map_err(Failure::undecidable);
-        match self {
-            Self::Create { realm, .. } => {
-                let (text, info) = keys.create(realm, Role::Service, now).map_err(Failure::refused)?;
-                let mut answer = as_json(&info)?;
-                if let Some(object) = answer.as_object_mut() {
-                    object.insert("key".to_owned(), json!(text.as_str()));
-                }
-                Ok(answer)
-            }
-            Self::List { .. } => {
-                let keys = keys.list().iter().map(|info| as_json(info)).collect::<Result<Vec<_>, _>>()?;
-                Ok(json!({ "keys": keys }))
-            }
-            Self::Revoke { id, .. } => as_json(&*keys.revoke(id, now).map_err(Failure::refused)?),
-        }
-    }
-
-    fn at_server(&self, admin: &Admin, url: &str) -> Result<Value, Failure> {
-        let client = admin.client(url)?;
-        block_on(async {
-            let answer = match self {
-                Self::Create { realm, .. } => {
-                    client
-                        .post("/v1/keys", "application/json", json!({ "realm": realm }).to_string().into_bytes())
-                        .await?
-                }
-                Self::List { .. } => client.get("/v1/keys").await?,
-                Self::Revoke { id, .. } => {
-                    if !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                        return Err(Failure::usage(format!("`{id}` is not a key id")));
+        let answer = at.carry_out(deed)?;
+        if let Err(unseen) = print(&answer, at.json) {
+            return Err(match (deed, answer.get("id").and_then(Value::as_str)) {
+                // A key that nobody has seen must not live.
+                (Deed::Create(_), Some(id)) => match at.carry_out(Deed::Revoke(id)) {
+                    Ok(_) => unseen,
+                    Err(living) => {
+                        unseen.and(format!("key {id}, which nobody has seen, could not be revoked: {living}"))
                     }
-                    client.delete(&format!("/v1/keys/{id}")).await?
-                }
-            };
-            answer.success()?.json()
-        })
+                },
+                (Deed::Create(_) | Deed::List | Deed::Revoke(_), _) => unseen,
+            });
+        }
+        Ok(Exit::Ok)
     }
 }
 
-fn print(answer: &Value, json: bool) {
+/// What is to be done with keys.
+#[derive(Debug, Clone, Copy)]
+enum Deed<'a> {
+    /// Make one in this realm.
+    Create(&'a str),
+    List,
+    /// Revoke the one with this id.
+    Revoke(&'a str),
+}
+
+impl At {
+    fn carry_out(&self, deed: Deed<'_>) -> Result<Value, Failure> {
+        match (&self.data, &self.url, &self.key_file) {
+            (Some(data), _, _) => in_directory(data, deed),
+            (None, Some(url), Some(key_file)) => at_server(&Admin::read(key_file)?, url, deed),
+            (None, _, _) => Err(Failure::usage("either --data, or --url with --key-file")),
+        }
+    }
+}
+
+fn in_directory(data: &std::path::Path, deed: Deed<'_>) -> Result<Value, Failure> {
+    let (_ledger, _) = house::open(data, &house::Words::default())?; // its lock: a running server would not see the change
+    let keys = ApiKeys::open(&api_keys_path(data)).map_err(Failure::unavailable)?;
+    let now = rfc3339(house::now_ms());
+    let as_json = |info: &authorizer::keys::KeyInfo| serde_json::to_value(info).map_err(Failure::undecidable);
+    match deed {
+        Deed::Create(realm) => {
+            let (text, info) = keys.create(realm, Role::Service, now).map_err(Failure::refused)?;
+            let mut answer = as_json(&info)?;
+            if let Some(object) = answer.as_object_mut() {
+                object.insert("key".to_owned(), json!(text.as_str()));
+            }
+            Ok(answer)
+        }
+        Deed::List => {
+            let keys = keys.list().iter().map(|info| as_json(info)).collect::<Result<Vec<_>, _>>()?;
+            Ok(json!({ "keys": keys }))
+        }
+        Deed::Revoke(id) => as_json(&*keys.revoke(id, now).map_err(Failure::refused)?),
+    }
+}
+
+fn at_server(admin: &Admin, url: &str, deed: Deed<'_>) -> Result<Value, Failure> {
+    let client = admin.client(url)?;
+    block_on(async {
+        let answer = match deed {
+            Deed::Create(realm) => {
+                client.post("/v1/keys", "application/json", json!({ "realm": realm }).to_string().into_bytes()).await?
+            }
+            Deed::List => client.get("/v1/keys").await?,
+            Deed::Revoke(id) => {
+                if !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(Failure::usage(format!("`{id}` is not a key id")));
+                }
+                client.delete(&format!("/v1/keys/{id}")).await?
+            }
+        };
+        answer.success()?.json()
+    })
+}
+
+fn print(answer: &Value, json: bool) -> Result<(), Failure> {
     if json {
-        println!("{answer}");
-        return;
+        return say!("{answer}");
     }
     let line = |key: &Value| {
         let field = |name| key.get(name).and_then(Value::as_str).unwrap_or("-");
         let state =
             key.get("revoked").and_then(Value::as_str).map_or("live".to_owned(), |time| format!("revoked {time}"));
-        println!("{}  {:<8}{:<20}{}  {state}", field("id"), field("role"), field("realm"), field("created"));
+        say!("{}  {:<8}{:<20}{}  {state}", field("id"), field("role"), field("realm"), field("created"))
     };
     match answer.get("keys").and_then(Value::as_array) {
-        Some(keys) => keys.iter().for_each(line),
-        None => line(answer),
+        Some(keys) => keys.iter().try_for_each(line)?,
+        None => line(answer)?,
     }
-    if let Some(text) = answer.get("key").and_then(Value::as_str) {
-        println!("{text}");
+    match answer.get("key").and_then(Value::as_str) {
+        Some(text) => say!("{text}"),
+        None => Ok(()),
     }
 }

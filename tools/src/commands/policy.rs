@@ -11,6 +11,7 @@ use verifier::epoch::EpochContent;
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::{self, Admin, House};
+use crate::output::say;
 use crate::{client::Client, files};
 
 /// Check, publish or show policies.
@@ -98,7 +99,7 @@ impl Policy {
         match self {
             Self::Check { content } => {
                 let content = content.read()?;
-                println!("valid: {} policies, content digest {}", content.policies.len(), content.digest());
+                say!("valid: {} policies, content digest {}", content.policies.len(), content.digest())?;
             }
             Self::Publish { content, data, url, key_file } => {
                 let (content, admin) = (content.read()?, Admin::read(key_file)?);
@@ -107,12 +108,12 @@ impl Policy {
                     (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, &content))?,
                     (None, None) => return Err(Failure::usage("either --data or --url")),
                 };
-                println!("{answer}");
+                say!("{answer}")?;
             }
             Self::Show { url } => {
                 let client = Client::new(url, None)?;
                 let answer = block_on(async { client.get("/v1/epochs/current").await?.success() })?;
-                println!("{}", answer.text()?);
+                say!("{}", answer.text()?)?;
             }
         }
         Ok(Exit::Ok)

@@ -12,6 +12,7 @@ use verifier::receipt::{Form as Read, Receipt};
 use crate::client::{Client, block_on};
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::output::{self, note};
 
 /// Fetch a receipt.
 #[derive(Debug, Args)]
@@ -76,11 +77,11 @@ impl Fetch {
                 None => self.fetch_leaf(&client, index)?,
             };
             files::write(path, &leaf)?;
-            eprintln!("leaf {}", leaf_hash(&leaf));
+            note!("leaf {}", leaf_hash(&leaf));
         }
         match &self.output {
             Some(path) => files::write(path, &answer.body)?,
-            None => files::print(&answer.body)?,
+            None => output::print(&answer.body)?,
         }
         Ok(Exit::Ok)
     }

@@ -29,6 +29,7 @@ use crate::client::Client;
 use crate::commands::verify::read_vkey;
 use crate::exit::{Exit, Failure};
 use crate::house::{self, Words};
+use crate::output::{self, note, say};
 
 /// Requests that are under way at once: enough to hide a network's delay, few for a server.
 const AT_ONCE: usize = 16;
@@ -62,16 +63,16 @@ impl Replay {
         let report =
             if self.place.contains("://") { self.address(key.as_ref()) } else { self.directory(key.as_ref()) }?;
         if self.json {
-            println!("{}", as_json(&report));
+            say!("{}", as_json(&report))?;
         } else {
-            print!("{}", as_text(&report));
+            output::print(as_text(&report))?;
         }
         Ok(if report.difference_count > 0 {
             Exit::Invalid
         } else if !report.not_recomputable.is_empty() {
             Exit::Undecidable
         } else if key.is_none() {
-            eprintln!("not anchored: no --vkey was given, so the log was held against its own claim only");
+            note!("not anchored: no --vkey was given, so the log was held against its own claim only");
             Exit::NotAnchored
         } else {
             Exit::Ok
@@ -94,6 +95,9 @@ impl Replay {
         let (Some(key), Some(governors)) = (key, &self.governors) else {
             return Err(Failure::usage("an address is replayed with --vkey and --governors"));
         };
+        if self.memory.is_some() {
+            return Err(Failure::usage("--memory is for a directory"));
+        }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::unavailable)?;
         let client = Client::new(&self.place, None)?;

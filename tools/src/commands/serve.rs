@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::{Addresses, House, Words};
+use crate::output::note;
 
 /// Serve a log.
 #[derive(Debug, Args)]
@@ -47,10 +48,10 @@ impl Serve {
             behind_proxy: self.behind_proxy,
         };
         let house = House::open(&self.data, &addresses, &words)?;
-        eprintln!("decision API     {}", house.decision_url());
-        eprintln!("public read API  {}", house.public_url());
+        note!("decision API     {}", house.decision_url());
+        note!("public read API  {}", house.public_url());
         let head = house.reader().head();
-        eprintln!("{} at size {}, key {}", head.checkpoint.origin, head.checkpoint.size, house.reader().verifier_key());
+        note!("{} at size {}, key {}", head.checkpoint.origin, head.checkpoint.size, house.reader().verifier_key());
         let signalled = until_signal();
         house.stop();
         signalled.map(|()| Exit::Ok)

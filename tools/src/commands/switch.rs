@@ -9,6 +9,7 @@ use verifier::act::{Deed, Power, Target};
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::Admin;
+use crate::output::{note, say};
 
 /// Stop everything, or one realm, subject, action or policy; or let it run again.
 #[derive(Debug, Args)]
@@ -54,9 +55,9 @@ impl Switch {
             let note = admin.sign(follows, Deed::Switch { target, power, reason: self.reason.clone() });
             client.post("/v1/switches", "text/plain; charset=utf-8", note.into_bytes()).await?.success()
         })?;
-        println!("{}", answer.text()?);
+        say!("{}", answer.text()?)?;
         for warning in answer.json()?.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-            eprintln!("warning: {}", warning.as_str().unwrap_or_default());
+            note!("warning: {}", warning.as_str().unwrap_or_default());
         }
         Ok(Exit::Ok)
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, block_on};
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::output::{self, say};
 use crate::trace::airline::Call;
 
 /// A trace has at most so many bytes.
@@ -95,12 +96,13 @@ impl Trace {
         let decided = block_on(send(&client, &text, self.format, |decided| {
             bar.inc(1);
             if self.json {
-                bar.suspend(|| println!("{}", decided.line()));
+                bar.suspend(|| say!("{}", decided.line()))?;
             }
+            Ok(())
         }))?;
         bar.finish_and_clear();
         if !self.json {
-            print!("{}", summary(&decided));
+            output::print(summary(&decided))?;
         }
         Ok(Exit::Ok)
     }
@@ -119,7 +121,7 @@ pub async fn send(
     client: &Client,
     text: &str,
     format: Format,
-    mut each: impl FnMut(&Decided),
+    mut each: impl FnMut(&Decided) -> Result<(), Failure>,
 ) -> Result<Vec<Decided>, Failure> {
     let mut all = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -138,7 +140,7 @@ pub async fn send(
         let answer = answer.success().map_err(|failure| Failure::new(failure.exit, at(&failure)))?.json()?;
         let tool = request.pointer("/action/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let decided = Decided { session, step, tool, answer };
-        each(&decided);
+        each(&decided)?;
         all.push(decided);
     }
     Ok(all)

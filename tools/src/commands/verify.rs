@@ -17,6 +17,7 @@ pub use said::Said;
 
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::output::{self, say};
 
 /// Verify receipts offline.
 #[derive(Debug, Args)]
@@ -73,9 +74,9 @@ impl Verify {
                 }
             };
             if self.json {
-                println!("{}", said.json(&name));
+                say!("{}", said.json(&name))?;
             } else {
-                print!("{}", said.text(&name));
+                output::print(said.text(&name))?;
             }
             if worst == Exit::Ok || said.exit() == Exit::Invalid {
                 worst = said.exit();

@@ -9,6 +9,7 @@ mod house;
 mod interop;
 mod kills;
 mod load;
+mod printing;
 mod rules;
 mod snapshots;
 mod strace;

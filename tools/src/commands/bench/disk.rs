@@ -7,6 +7,7 @@ use benches::sizes::{Sizes, measure};
 use clap::Args;
 
 use crate::exit::{Exit, Failure};
+use crate::output::{self, say};
 
 /// How large, and where.
 #[derive(Debug, Args)]
@@ -34,21 +35,21 @@ impl Checks {
             (Workload::Decisions, "decisions with private parts", self.entries / 4),
         ] {
             let figures = benches::checks::run(&self.place, workload, entries).map_err(Failure::unavailable)?;
-            print(name, &figures);
+            print(name, &figures)?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn print(name: &str, figures: &Figures) {
+fn print(name: &str, figures: &Figures) -> Result<(), Failure> {
     let Figures { entries, checks, sealing, sizes: [raw, sealed] } = figures;
-    println!("{entries} {name}");
+    say!("{entries} {name}")?;
     for check in checks {
         let (rate, limit, ratio) = (check.rate, check.limit, check.ratio());
-        println!("  {:<14} {rate:>11.0}/s   raw hashing {limit:>11.0}/s   ratio {ratio:.2}", check.name);
+        say!("  {:<14} {rate:>11.0}/s   raw hashing {limit:>11.0}/s   ratio {ratio:.2}", check.name)?;
     }
     let bytes = raw.raw - sealed.raw;
-    println!("  sealing {} MiB took {sealing:.2?}; {} MiB are left of them", bytes >> 20, sealed.sealed >> 20);
+    say!("  sealing {} MiB took {sealing:.2?}; {} MiB are left of them", bytes >> 20, sealed.sealed >> 20)
 }
 
 impl OfLog {
@@ -56,7 +57,7 @@ impl OfLog {
     pub fn run(&self) -> Result<Exit, Failure> {
         let sizes = measure(&self.dir).map_err(Failure::unavailable)?;
         let report = ledger::fsck(&self.dir, None, &mut |_| {}).map_err(Failure::unavailable)?;
-        print!("{}", as_text(&sizes, report.entries, report.decisions));
+        output::print(as_text(&sizes, report.entries, report.decisions))?;
         Ok(Exit::Ok)
     }
 }
