@@ -18,29 +18,22 @@
 //! Guarantees: nothing below the remembered head is ever rewritten; nothing is signed before what it covers is durable; the cost does not
 //! grow with the log (see `derived.rs`). Does not: check every frame below the mark; fsck and audit do.
 
+mod finish;
+mod tail;
+
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use arc_swap::ArcSwap;
-use verifier::record::Record;
-
-use crate::background::Background;
-use crate::batch::{Batch, BatchError};
-use crate::create::sync_parent;
 use crate::derived::{Derived, Mark};
 use crate::frame::FrameHeader;
-use crate::head::Head;
-use crate::keys::{Keys, RUN};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER};
-use crate::ledger::{AppendError, Ledger};
-use crate::memory::{Memory, Remembered, Slots};
+use crate::ledger::Ledger;
+use crate::memory::{Memory, Slots};
 use crate::open::OpenError;
-use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
+use crate::reader::Reader;
 use crate::rows::Row;
-use crate::scan::{Frame, JournalScan, Step};
+use crate::scan::{JournalScan, Step};
 use crate::seal::settle;
-use crate::segments::{Segments, Tail};
+use crate::segments::Segments;
 use crate::signer::Signer;
 use crate::storage::{Files, LockGuard};
 use crate::vault_scan::{VaultFrame, VaultScan};
@@ -233,170 +226,6 @@ impl Unrecovered {
     fn ahead(&self, remembered: u64, size: u64) -> OpenError {
         OpenError::MemoryAhead { file: self.memory_path.clone(), remembered, size }
     }
-
-    /// How many frames above the certain part may be believed, and must be there if the memory's other slot is damaged.
-    fn believed(&self) -> Result<(u64, u64), OpenError> {
-        let Some((_, slots)) = &self.memory else { return Ok((u64::MAX, 0)) };
-        // The slot of a head is written after its frame is durable: damaged or torn, it vouches for one frame.
-        let vouched = u64::from(slots.damaged);
-        let believed = if self.files.exists(&self.layout.poisoned())? { vouched } else { u64::MAX };
-        Ok((believed, if self.accept_memory_loss { 0 } else { vouched }))
-    }
-
-    /// Makes what stands above the certain part durable in a new segment, or cuts it; answers where the journal goes on.
-    fn settle_tail(&self, derived: &mut Derived, certain: &Certain) -> Result<Tail, OpenError> {
-        let start = derived.size();
-        let (believed, needed) = self.believed()?;
-        let (mut taken, mut replacement) = (0, None);
-        let last = derived.last()?;
-        let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
-        let time_ms = last.map_or(0, |row| row.time_ms);
-        let mut scan = JournalScan::new(&self.journal, certain.segment, certain.offset, start, time_ms)?;
-        let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
-        while taken < believed
-            && let Step::Frame(frame) = scan.step()?
-        {
-            let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
-            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
-            let root = derived.grown_root(frame.header.end());
-            if root != frame.header.root {
-                break;
-            }
-            let tail = match &mut replacement {
-                Some(tail) => tail,
-                None => replacement.insert(self.journal.create_replacement(start)?),
-            };
-            let row = row_of(&frame.header, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
-            tail.write(&[&frame.header.encode(), &frame.body])?;
-            derived.write_nodes()?;
-            derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
-            derived.accept();
-            taken += 1;
-        }
-        if taken < needed {
-            // Nothing above was touched: the operator may still find there what the memory has lost.
-            return Err(OpenError::MemorySlotDamaged { file: self.memory_path.clone(), remembered: start });
-        }
-        for (segment, offset) in &certain.overlaps {
-            self.journal.trim(*segment, *offset)?;
-        }
-        match replacement {
-            Some(replacement) => {
-                let tail = self.journal.replace(replacement)?;
-                if certain.segment < start {
-                    self.journal.trim(certain.segment, certain.offset)?;
-                }
-                self.journal.remove_after(start)?;
-                Ok(tail)
-            }
-            None => match self.journal.cut(certain.segment, certain.offset)? {
-                Some(tail) => Ok(tail),
-                None => {
-                    let (file, index) = (self.journal.path(certain.segment), start.saturating_sub(1));
-                    Err(OpenError::BrokenFrame { file, offset: 0, index, why: "the segment is missing or too short" })
-                }
-            },
-        }
-    }
-
-    /// The vault frame of a frame that was never acknowledged, if all its parts are those that its leaves commit to. `None`: not whole.
-    fn whole_parts(&self, frame: &Frame, vault: &mut VaultScan<'_>) -> Result<Option<Option<VaultFrame>>, OpenError> {
-        let parts = match vault.frame_of(&frame.header)? {
-            Err(_) => return Ok(None),
-            Ok(None) => return Ok(Some(None)),
-            Ok(Some(parts)) => parts,
-        };
-        let body = parts.body(&self.vault)?;
-        let whole = frame.leaves.iter().enumerate().all(|(position, leaf)| match parts.parts(&body, position) {
-            Err(()) => false,
-            Ok(None) => true,
-            Ok(Some(private)) => private.belongs_to(frame.body.get(leaf.clone()).unwrap_or_default()),
-        });
-        Ok(whole.then_some(Some(parts)))
-    }
-
-    /// Everything is durable: sign, remember, publish.
-    fn finish(
-        self,
-        derived: Derived,
-        journal: Tail,
-        vault: Tail,
-        last: Option<Row>,
-        now_ms: u64,
-    ) -> Result<(Ledger, Reader), OpenError> {
-        let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
-        let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
-        let (memory, memory_lock, lost) = match self.memory {
-            Some((mut memory, slots)) => {
-                // Always, even if nothing changed: the slot that we believed may never have reached the medium.
-                memory.renew(&slots.head)?;
-                let grown = head.checkpoint.size > slots.head.size;
-                if grown {
-                    memory.remember(&Remembered::of(&head))?;
-                }
-                (memory, self.memory_lock, (slots.damaged && !grown).then_some("a slot of the memory was damaged"))
-            }
-            None => {
-                if self.files.exists(&self.memory_path)? {
-                    self.files.remove(&self.memory_path)?;
-                }
-                let memory = Memory::create(&self.files, &self.memory_path, self.identity.id)?;
-                // Of the file that was just removed.
-                drop(self.memory_lock);
-                let Some(lock) = self.files.lock(&self.memory_path)? else {
-                    return Err(OpenError::MemoryLocked { file: self.memory_path });
-                };
-                (memory, Some(lock), Some("memory lost"))
-            }
-        };
-        let log = self.identity.id;
-        let shared = Arc::new(Shared {
-            identity: self.identity,
-            signer: self.signer,
-            levels: derived.levels.clone(),
-            rows: derived.rows.clone(),
-            journal: self.journal,
-            vault: self.vault,
-            keys: Keys::open(&self.files, &self.layout.index(), log, derived.levels.clone(), derived.size(), RUN)?,
-            published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
-            poisoned: AtomicBool::new(false),
-        });
-        let reader = Reader { shared: shared.clone() };
-        file_keys(&reader)?;
-        let (files, layout, lock) = (self.files, self.layout, self.lock);
-        let background = Background::start(&files, &layout, &shared, derived.size(), self.seal)?;
-        let mut ledger = Ledger {
-            shared,
-            files,
-            layout,
-            derived,
-            journal,
-            vault,
-            memory,
-            last_ms,
-            segment_bytes: self.segment_bytes,
-            vault_head: Vec::new(),
-            background,
-            seal: self.seal,
-            rolled: false,
-            _locks: (lock, memory_lock),
-        };
-        if let Some(lost) = lost {
-            // The memory has no head, or a damaged slot, until the loss is in the log: if we crash here, the operator is asked again.
-            sync_parent(&ledger.files, &self.memory_path)?;
-            let recorded_at = now_ms.max(last_ms);
-            let mut batch = Batch::default();
-            let cause = format!("{lost}; its loss was accepted by the operator");
-            batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None)?;
-            ledger.append(&batch, recorded_at).map_err(|error| match error {
-                AppendError::Io(failure) => OpenError::Io(failure),
-                AppendError::Empty | AppendError::TimeBackwards { .. } | AppendError::Poisoned => {
-                    OpenError::Unrecorded(BatchError::Full)
-                }
-            })?;
-        }
-        Ok((ledger, reader))
-    }
 }
 
 const WRONG_ROOT: &str = "its root is not that of its entries and those before";
@@ -431,25 +260,4 @@ pub(crate) fn row_of(
         vault_offset,
         vault_len,
     }
-}
-
-/// Files the keys of all entries that no run covers.
-fn file_keys(reader: &Reader) -> Result<(), ReadError> {
-    let (keys, size) = (&reader.shared.keys, reader.size());
-    keys.settle()?;
-    let mut next = keys.upto();
-    while next < size {
-        let count = (size - next).min(MAX_ENTRIES);
-        let mut permits = Vec::new();
-        for (index, leaf) in (next..).zip(reader.entries(next, count)?) {
-            let record = Record::decode(&leaf).map_err(|source| ReadError::NotARecord { index, source })?;
-            if let Record::Decision(decision) = record {
-                permits.push((index, decision.permit));
-            }
-        }
-        keys.leave(permits.into_iter());
-        next += count;
-        keys.file(next)?;
-    }
-    Ok(())
 }

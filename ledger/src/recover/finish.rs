@@ -1,0 +1,130 @@
+//! The last step of recovery: everything is durable, so sign, remember, publish.
+//!
+//! Guarantees: the head is remembered before anybody can read it; a loss of the memory that the operator accepted stands in the log before the
+//! log is handed out. Does not: judge what stands on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use verifier::record::Record;
+
+use super::Unrecovered;
+use crate::background::Background;
+use crate::batch::{Batch, BatchError};
+use crate::create::sync_parent;
+use crate::derived::Derived;
+use crate::head::Head;
+use crate::keys::{Keys, RUN};
+use crate::ledger::{AppendError, Ledger};
+use crate::memory::{Memory, Remembered};
+use crate::open::OpenError;
+use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
+use crate::rows::Row;
+use crate::segments::Tail;
+
+impl Unrecovered {
+    /// Everything is durable: sign, remember, publish.
+    pub(super) fn finish(
+        self,
+        derived: Derived,
+        journal: Tail,
+        vault: Tail,
+        last: Option<Row>,
+        now_ms: u64,
+    ) -> Result<(Ledger, Reader), OpenError> {
+        let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
+        let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
+        let (memory, memory_lock, lost) = match self.memory {
+            Some((mut memory, slots)) => {
+                // Always, even if nothing changed: the slot that we believed may never have reached the medium.
+                memory.renew(&slots.head)?;
+                let grown = head.checkpoint.size > slots.head.size;
+                if grown {
+                    memory.remember(&Remembered::of(&head))?;
+                }
+                (memory, self.memory_lock, (slots.damaged && !grown).then_some("a slot of the memory was damaged"))
+            }
+            None => {
+                if self.files.exists(&self.memory_path)? {
+                    self.files.remove(&self.memory_path)?;
+                }
+                let memory = Memory::create(&self.files, &self.memory_path, self.identity.id)?;
+                // Of the file that was just removed.
+                drop(self.memory_lock);
+                let Some(lock) = self.files.lock(&self.memory_path)? else {
+                    return Err(OpenError::MemoryLocked { file: self.memory_path });
+                };
+                (memory, Some(lock), Some("memory lost"))
+            }
+        };
+        let log = self.identity.id;
+        let shared = Arc::new(Shared {
+            identity: self.identity,
+            signer: self.signer,
+            levels: derived.levels.clone(),
+            rows: derived.rows.clone(),
+            journal: self.journal,
+            vault: self.vault,
+            keys: Keys::open(&self.files, &self.layout.index(), log, derived.levels.clone(), derived.size(), RUN)?,
+            published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
+            poisoned: AtomicBool::new(false),
+        });
+        let reader = Reader { shared: shared.clone() };
+        file_keys(&reader)?;
+        let (files, layout, lock) = (self.files, self.layout, self.lock);
+        let background = Background::start(&files, &layout, &shared, derived.size(), self.seal)?;
+        let mut ledger = Ledger {
+            shared,
+            files,
+            layout,
+            derived,
+            journal,
+            vault,
+            memory,
+            last_ms,
+            segment_bytes: self.segment_bytes,
+            vault_head: Vec::new(),
+            background,
+            seal: self.seal,
+            rolled: false,
+            _locks: (lock, memory_lock),
+        };
+        if let Some(lost) = lost {
+            // The memory has no head, or a damaged slot, until the loss is in the log: if we crash here, the operator is asked again.
+            sync_parent(&ledger.files, &self.memory_path)?;
+            let recorded_at = now_ms.max(last_ms);
+            let mut batch = Batch::default();
+            let cause = format!("{lost}; its loss was accepted by the operator");
+            batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None)?;
+            ledger.append(&batch, recorded_at).map_err(|error| match error {
+                AppendError::Io(failure) => OpenError::Io(failure),
+                AppendError::Empty | AppendError::TimeBackwards { .. } | AppendError::Poisoned => {
+                    OpenError::Unrecorded(BatchError::Full)
+                }
+            })?;
+        }
+        Ok((ledger, reader))
+    }
+}
+
+/// Files the keys of all entries that no run covers.
+fn file_keys(reader: &Reader) -> Result<(), ReadError> {
+    let (keys, size) = (&reader.shared.keys, reader.size());
+    keys.settle()?;
+    let mut next = keys.upto();
+    while next < size {
+        let count = (size - next).min(MAX_ENTRIES);
+        let mut permits = Vec::new();
+        for (index, leaf) in (next..).zip(reader.entries(next, count)?) {
+            let record = Record::decode(&leaf).map_err(|source| ReadError::NotARecord { index, source })?;
+            if let Record::Decision(decision) = record {
+                permits.push((index, decision.permit));
+            }
+        }
+        keys.leave(permits.into_iter());
+        next += count;
+        keys.file(next)?;
+    }
+    Ok(())
+}
