@@ -40,6 +40,28 @@ fn while_the_clock_stands_in_2031_everything_is_denied_and_no_record_says_2031()
     }
 }
 
+/// The clock of a machine that was switched off came back an hour early.
+#[test]
+fn after_a_restart_under_a_clock_that_stepped_back_everything_is_denied_until_time_has_caught_up() {
+    let start = now_ms();
+    let clock = Arc::new(Manual::at(start));
+    let given = clock.clone();
+    let mut site = Site::with(None, move |config| config.clock = given.clone());
+    assert_eq!(site.decide(&read("1"))["decision"], true);
+    clock.step_to(start - 3_600_000);
+    site.restart();
+    let denied = site.decide(&read("2"));
+    assert_eq!((&denied["decision"], &denied["conditions"]["runtime"]), (&json!(false), &json!("unknown:clock")));
+    clock.advance(3_600_000 + 5);
+    assert_eq!(site.decide(&read("3"))["decision"], true);
+    // Slightly back, as NTP does it: the last time is repeated.
+    clock.step_to(start - 500);
+    site.restart();
+    assert_eq!(site.decide(&read("4"))["decision"], true);
+    let times: Vec<u64> = site.records().iter().map(Record::recorded_at).collect();
+    assert!(times.is_sorted() && times.first() == Some(&start), "{times:?}");
+}
+
 #[test]
 fn a_service_does_not_start_weeks_away_from_its_last_record_without_an_operators_word() {
     let mut site = Site::new();

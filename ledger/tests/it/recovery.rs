@@ -118,6 +118,67 @@ fn another_logs_key_journal_or_memory_is_refused() {
 }
 
 #[test]
+fn a_log_under_another_origin_is_refused() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(0, 3), START).unwrap();
+    drop(ledger);
+    let before = rig.ram.snapshot();
+    let toml = String::from_utf8(before[&rig.path("log.toml")].clone()).unwrap();
+    let rename = |from: &str, to: &str| {
+        let text = toml.replace(from, to);
+        rig.ram.damage(&rig.path("log.toml"), |bytes| *bytes = text.into_bytes()).unwrap();
+        rig.try_open().map(drop)
+    };
+    // The origin alone; then origin and key together under another name, whose id the key does not have.
+    assert!(matches!(rename("origin = \"log.example", "origin = \"log.elsewhere"), Err(OpenError::Malformed { .. })));
+    assert!(matches!(rename("log.example", "log.elsewhere"), Err(OpenError::Malformed { .. })));
+    // All of another log's names: every file of ours is then somebody else's.
+    let other = Rig::new().ram.snapshot();
+    for (file, refused) in [("log.toml", "key"), ("keys/log.key", "memory"), ("log.memory", "journal")] {
+        let path = if file == "log.memory" { rig.memory() } else { rig.path(file) };
+        rig.ram.damage(&path, |bytes| bytes.clone_from(&other[&path])).unwrap();
+        match (rig.try_open(), refused) {
+            (Err(OpenError::ForeignKey { .. }), "key") => {}
+            (Err(OpenError::MemoryOfAnotherLog { .. }), "memory") => {}
+            (Err(OpenError::BrokenFrame { offset: 0, .. }), "journal") => {}
+            (other, _) => panic!("{file}: {other:?}"),
+        }
+    }
+    for path in [rig.path("log.toml"), rig.path("keys/log.key"), rig.memory()] {
+        rig.ram.damage(&path, |bytes| bytes.clone_from(&before[&path])).unwrap();
+    }
+    check_mixed(&rig.open().1, 3);
+}
+
+#[test]
+fn a_clock_that_stepped_back_never_makes_time_in_the_log_run_backwards() {
+    let rig = Rig::new();
+    let (mut ledger, _) = rig.open();
+    ledger.append(&mixed(0, 3), START + 5_000).unwrap();
+    drop(ledger);
+    // Opening at an earlier time, with and without the memory, whose loss is then recorded.
+    for lost in [false, true] {
+        if lost {
+            rig.ram.lose(&rig.memory());
+        }
+        let options = Options { accept_memory_loss: lost, seal: false, ..Options::new(&rig.dir) };
+        let (mut ledger, _) = Ledger::open_in(Arc::new(rig.ram.process()), options, 7).unwrap();
+        assert_eq!(ledger.last_time_ms(), START + 5_000);
+        let size = ledger.size();
+        let refused = ledger.append(&mixed(size, 1), START + 4_999);
+        assert!(matches!(refused, Err(AppendError::TimeBackwards { .. })));
+        ledger.append(&mixed(size, 1), START + 5_000).unwrap();
+    }
+    let (_ledger, reader) = rig.open();
+    let times: Vec<u64> = reader.heads(1, reader.size(), 9).unwrap().iter().map(|head| head.time_ms).collect();
+    assert_eq!(times, [START + 5_000; 4]);
+    assert!(
+        matches!(reader.record(4).unwrap(), verifier::record::Record::Recovery { recorded_at, .. } if recorded_at == START + 5_000)
+    );
+}
+
+#[test]
 fn a_torn_frame_above_the_remembered_head_is_cut() {
     let rig = Rig::new();
     let (mut ledger, _) = rig.open();
