@@ -21,9 +21,9 @@ use verifier::hash::Hash;
 use verifier::proof::Nodes;
 
 use crate::bytes::{Put, Take, checked};
-use crate::grow::{Edge, Growth};
+use crate::grow::{Edge, Growth, Sum};
 use crate::layout::Layout;
-use crate::levels::Levels;
+use crate::levels::{Levels, level_name};
 use crate::rows::{Row, RowError, Rows};
 use crate::storage::{Files, IoFailure, Mode};
 
@@ -100,6 +100,24 @@ impl Derived {
     /// Writes the nodes that the last growth made, above everything that is published.
     pub(crate) fn write_nodes(&mut self) -> Result<(), IoFailure> {
         self.levels.write(&self.growth, &mut self.scratch)
+    }
+
+    /// Holds what stands in the tree now against what was computed: the new nodes by their sum, and the root that is about to be signed by the
+    /// stored nodes alone. A bit that flipped since, in memory or on its way to the files, is an error, before anybody signs it.
+    pub(crate) fn confirm(&mut self) -> Result<(), IoFailure> {
+        let mut sum = Sum::default();
+        for (height, (first, nodes)) in self.growth.levels().enumerate().filter(|(_, (_, nodes))| !nodes.is_empty()) {
+            self.scratch.clear();
+            self.scratch.resize(nodes.len() * Hash::LEN, 0);
+            self.levels.read(height, first, &mut self.scratch)?;
+            sum = sum.plus(Sum::of(&self.scratch));
+        }
+        let stored = Edge::read(self.growth.edge().size(), |height, index| self.levels.node(height, index))?;
+        if sum == self.growth.sum() && stored.root() == self.growth.edge().root() {
+            return Ok(());
+        }
+        let source = std::io::Error::other("the tree is not what was computed: a bit flipped in memory or on the disk");
+        Err(IoFailure::new("confirm", &self.levels.path(&level_name(0)), source))
     }
 
     /// Writes the row of the frame that the last growth is made of; `start` tells where an entry's length prefix stands in the body.

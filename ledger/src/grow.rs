@@ -59,6 +59,30 @@ impl Edge {
     }
 }
 
+/// A sum over hashes, taken of each where it is computed, before it lies in memory, and again of what was stored: a bit that flips on the
+/// way (Yeti 2022) makes the two differ. Sums need no order, so all cores can add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum([u64; 4]);
+
+impl Sum {
+    pub(crate) fn of(hashes: &[u8]) -> Self {
+        let lanes = hashes.as_chunks::<8>().0.iter().map(|lane| u64::from_ne_bytes(*lane));
+        let mut sum = Self::default();
+        for (place, lane) in lanes.enumerate() {
+            if let Some(total) = sum.0.get_mut(place % 4) {
+                *total = total.wrapping_add(lane);
+            }
+        }
+        sum
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let [a, b, c, d] = self.0;
+        let [e, f, g, h] = other.0;
+        Self([a.wrapping_add(e), b.wrapping_add(f), c.wrapping_add(g), d.wrapping_add(h)])
+    }
+}
+
 /// The new nodes of one growth, and the edge after it. Re-used from batch to batch.
 #[derive(Debug)]
 pub(crate) struct Growth {
@@ -67,11 +91,13 @@ pub(crate) struct Growth {
     /// For each height: index of the first new node, and where the new nodes stand in `nodes`.
     levels: Vec<(u64, Range<usize>)>,
     edge: Edge,
+    /// Of all new nodes, as they were computed.
+    sum: Sum,
 }
 
 impl Growth {
     pub(crate) fn new() -> Self {
-        Self { nodes: Vec::new(), levels: Vec::new(), edge: Edge::empty() }
+        Self { nodes: Vec::new(), levels: Vec::new(), edge: Edge::empty(), sum: Sum::default() }
     }
 
     /// Computes what `edge` becomes with `count` more leaves, each given by its bytes in `arena`.
@@ -84,13 +110,17 @@ impl Growth {
     ) {
         self.nodes.clear();
         self.nodes.resize(count, EMPTY_ROOT);
-        let hash = |position: usize| leaf_hash(arena.get(leaf(position)).unwrap_or_default());
-        if count < PARALLEL_FROM {
-            self.nodes.iter_mut().enumerate().for_each(|(position, node)| *node = hash(position));
+        let hash = |(position, node): (usize, &mut Hash)| {
+            let hash = leaf_hash(arena.get(leaf(position)).unwrap_or_default());
+            *node = hash;
+            Sum::of(&hash.0)
+        };
+        self.sum = if count < PARALLEL_FROM {
+            self.nodes.iter_mut().enumerate().map(hash).fold(Sum::default(), Sum::plus)
         } else {
             let some = self.nodes.par_iter_mut().with_min_len(PARALLEL_FROM / 4);
-            some.enumerate().for_each(|(position, node)| *node = hash(position));
-        }
+            some.enumerate().map(hash).reduce(Sum::default, Sum::plus)
+        };
         self.raise(edge);
     }
 
@@ -98,6 +128,7 @@ impl Growth {
     pub(crate) fn adopt(&mut self, edge: &Edge, leaves: &[Hash]) {
         self.nodes.clear();
         self.nodes.extend_from_slice(leaves);
+        self.sum = leaves.iter().map(|leaf| Sum::of(&leaf.0)).fold(Sum::default(), Sum::plus);
         self.raise(edge);
     }
 
@@ -117,7 +148,8 @@ impl Growth {
             self.nodes.resize(start + pairs, EMPTY_ROOT);
             let (below, above) = self.nodes.split_at_mut(start);
             let children = below.get(range.clone()).unwrap_or_default();
-            let left_over = raise_one(odd.then_some(&*peak), children, above);
+            let (left_over, sum) = raise_one(odd.then_some(&*peak), children, above);
+            self.sum = self.sum.plus(sum);
             if let Some(last) = left_over {
                 *peak = last;
             }
@@ -152,30 +184,41 @@ impl Growth {
         self.levels.iter().map(|(first, range)| (*first, self.nodes.get(range.clone()).unwrap_or_default()))
     }
 
+    /// The sum of all new nodes as they were computed.
+    pub(crate) fn sum(&self) -> Sum {
+        self.sum
+    }
+
     /// The edge of the grown tree.
     pub(crate) fn edge(&self) -> &Edge {
         &self.edge
     }
 }
 
-/// Pairs `waiting` (the lone last node so far) and the new `children` into `parents`; answers the node that is now alone, if any.
-fn raise_one(waiting: Option<&Hash>, children: &[Hash], parents: &mut [Hash]) -> Option<Hash> {
-    let mut rest = children;
-    let mut parents = parents;
+/// Pairs `waiting` (the lone last node so far) and the new `children` into `parents`; answers the node that is now alone, if any, and the
+/// sum of the parents.
+fn raise_one(waiting: Option<&Hash>, children: &[Hash], parents: &mut [Hash]) -> (Option<Hash>, Sum) {
+    let pair = |parent: &mut Hash, left: &Hash, right: &Hash| {
+        let hash = node_hash(left, right);
+        *parent = hash;
+        Sum::of(&hash.0)
+    };
+    let (mut rest, mut parents, mut sum) = (children, parents, Sum::default());
     if let Some(left) = waiting {
-        let Some((right, others)) = rest.split_first() else { return Some(*left) };
-        let (parent, others_up) = parents.split_first_mut()?;
-        *parent = node_hash(left, right);
+        let Some((right, others)) = rest.split_first() else { return (Some(*left), sum) };
+        let Some((parent, others_up)) = parents.split_first_mut() else { return (None, sum) };
+        sum = pair(parent, left, right);
         (rest, parents) = (others, others_up);
     }
     let (pairs, alone) = rest.as_chunks::<2>();
-    if pairs.len() < PARALLEL_FROM {
-        parents.iter_mut().zip(pairs).for_each(|(parent, [left, right])| *parent = node_hash(left, right));
+    let others = if pairs.len() < PARALLEL_FROM {
+        let all = parents.iter_mut().zip(pairs);
+        all.map(|(parent, [left, right])| pair(parent, left, right)).fold(Sum::default(), Sum::plus)
     } else {
         let some = parents.par_iter_mut().with_min_len(PARALLEL_FROM / 2).zip(pairs);
-        some.for_each(|(parent, [left, right])| *parent = node_hash(left, right));
-    }
-    alone.first().copied()
+        some.map(|(parent, [left, right])| pair(parent, left, right)).reduce(Sum::default, Sum::plus)
+    };
+    (alone.first().copied(), sum.plus(others))
 }
 
 #[cfg(test)]
@@ -243,5 +286,26 @@ mod tests {
         let levels: Vec<Vec<Hash>> = growth.levels().map(|(_, nodes)| nodes.to_vec()).collect();
         let edge = Edge::read(43, |h, i| Ok::<_, ()>(levels[usize::from(h)][usize::try_from(i).unwrap()])).unwrap();
         assert_eq!(edge.root(), growth.edge().root());
+    }
+
+    #[test]
+    fn every_bit_that_flips_in_a_node_after_it_was_computed_shows_in_the_sum() {
+        for (size, more) in [(0, 9), (5, 6), (3, 2100)] {
+            let all = leaves(size + more);
+            let (mut growth, mut edge) = (Growth::new(), Edge::empty());
+            growth.compute(&edge, all.as_flattened(), size.into(), |i| 2 * i..2 * i + 2);
+            edge.clone_from(growth.edge());
+            growth.compute(&edge, all[size.into()..].as_flattened(), more.into(), |i| 2 * i..2 * i + 2);
+            let sum = |growth: &Growth| {
+                let nodes = growth.levels().flat_map(|(_, nodes)| nodes);
+                nodes.map(|node| Sum::of(&node.0)).fold(Sum::default(), Sum::plus)
+            };
+            assert_eq!(sum(&growth), growth.sum());
+            for bit in (0..growth.nodes.len() * 256).step_by(1 + usize::from(more) / 8) {
+                growth.nodes[bit / 256].0[bit / 8 % 32] ^= 1 << (bit % 8);
+                assert_ne!(sum(&growth), growth.sum(), "bit {bit}");
+                growth.nodes[bit / 256].0[bit / 8 % 32] ^= 1 << (bit % 8);
+            }
+        }
     }
 }

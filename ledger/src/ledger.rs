@@ -1,6 +1,6 @@
 //! The writer: one batch at a time, in the commit order of DESIGN §6.
 //!
-//! vault sync → frame sync → sign → memory sync → publish. Only after the last step does anybody learn of the batch.
+//! vault sync → frame sync → confirm the tree → sign → memory sync → publish. Only after the last step does anybody learn of the batch.
 //!
 //! Guarantees: [`Ledger::append`] returns a head only when its batch is durable, its head signed and remembered outside the directory, and
 //! published. After the first I/O error the writer is poisoned for good: the log must be opened again, which believes nothing above the
@@ -147,6 +147,7 @@ impl Ledger {
         self.derived.write_row(&row, |position| batch.leaf_range(position).start.saturating_sub(2) as u64)?;
         self.journal.sync()?;
         // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
+        self.derived.confirm()?;
         let head = Head::sign(&self.shared.signer, header.end(), done.root, time_ms);
         self.memory.remember(&Remembered::of(&head))?;
         // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.

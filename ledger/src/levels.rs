@@ -91,6 +91,11 @@ impl Levels {
         self.file(usize::from(height))?.read_vec(first * Hash::LEN as u64, count * Hash::LEN)
     }
 
+    /// A run of nodes of one height, as many as there is room for.
+    pub(crate) fn read(&self, height: usize, first: u64, into: &mut [u8]) -> Result<(), IoFailure> {
+        self.file(height)?.read_at(first * Hash::LEN as u64, into)
+    }
+
     fn file(&self, height: usize) -> Result<&File, IoFailure> {
         let path = || self.dir.join(level_name(height));
         let Some(slot) = self.levels.get(height) else {

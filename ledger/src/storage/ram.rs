@@ -114,6 +114,8 @@ struct State {
     /// Raised by a restart: handles and locks of an earlier process are void.
     life: u64,
     open_gates: u64,
+    /// Operations that hang now.
+    hanging: u64,
     operations: u64,
     history: Option<Vec<(Op, PathBuf)>>,
 }
@@ -193,6 +195,7 @@ impl Ram {
         state.locks.clear();
         state.rules.clear();
         state.killed = false;
+        state.hanging = 0;
         state.life += 1;
         Self(Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }))
     }
@@ -221,6 +224,11 @@ impl Ram {
     /// The operations since [`Ram::record`].
     pub fn history(&self) -> Vec<(Op, PathBuf)> {
         self.state().history.clone().unwrap_or_default()
+    }
+
+    /// True while an operation hangs.
+    pub fn waiting(&self) -> bool {
+        self.state().hanging > 0
     }
 
     /// Lets every hanging operation go on, and forgets all faults to come.

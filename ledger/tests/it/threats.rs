@@ -115,6 +115,39 @@ fn a_failed_sync_of_the_memory_never_lets_the_log_fork() {
     check_mixed(&reader, reader.size());
 }
 
+/// Yeti 2022: a bit flipped between entry and leaf hash, the head was signed over it, and the log had to be retired. Here a node changes after
+/// it was computed, while the sync before the signature takes its time.
+#[test]
+fn a_bit_of_the_tree_that_flips_between_hashing_and_signing_is_never_signed() {
+    // New nodes of two heights, among few entries and among so many that all cores hash them; then a peak of the tree as it was before.
+    for (count, file, byte) in
+        [(3, "tree/00", 6 * 32), (3, "tree/01", 3 * 32 + 31), (2000, "tree/00", 1234 * 32 + 7), (2, "tree/02", 5)]
+    {
+        let rig = Rig::new();
+        let (mut ledger, reader) = rig.open();
+        let before = ledger.append(&mixed(0, 5), START).unwrap().head;
+        rig.ram.fault(at(Op::Sync, "/journal/", Fault::Hang));
+        let writer = std::thread::spawn(move || (ledger.append(&mixed(5, count), START).map(|_| ()), ledger));
+        while !rig.ram.waiting() {
+            std::thread::yield_now();
+        }
+        rig.ram.damage(&rig.path(file), |bytes| bytes[byte] ^= 0x10).unwrap();
+        rig.ram.release();
+        let (refused, ledger) = writer.join().unwrap();
+        assert!(refused.unwrap_err().to_string().contains("a bit flipped"), "{file} at {byte}");
+        assert_eq!(reader.head(), before);
+        assert!(reader.poisoned());
+        drop(ledger);
+        // Nobody was told of the batch; without the flip it goes on.
+        rig.ram.restart();
+        let (mut ledger, reader) = rig.open();
+        assert_eq!(reader.head(), before);
+        ledger.append(&mixed(5, count), START).unwrap();
+        check_mixed(&reader, 5 + count);
+        extends(&reader, &before);
+    }
+}
+
 /// Threat 4: damage to the last acknowledged frame.
 #[test]
 fn a_damaged_acknowledged_frame_is_never_taken_for_a_torn_tail() {

@@ -65,9 +65,11 @@ impl Process {
             }
             Some(Fault::Hang) => {
                 let gate = state.open_gates;
+                state.hanging += 1;
                 while state.open_gates == gate {
                     state = self.ram.0.released.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
+                state.hanging -= 1;
                 if state.life != self.life {
                     return Err(io::Error::other("the process was killed"));
                 }
