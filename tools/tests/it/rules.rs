@@ -88,3 +88,22 @@ fn readme_is_short_and_its_commands_exist() {
         assert!(Path::new(&root().join(path)).exists(), "README names `{path}`, which does not exist");
     }
 }
+
+#[test]
+fn the_durability_chapter_names_tests_that_exist() {
+    let chapter = std::fs::read_to_string(root().join("ledger/DURABILITY.md")).unwrap();
+    let rooms = ["verifier", "ledger", "authorizer", "tools"];
+    let mut named = 0;
+    for name in chapter.split('`').filter(|word| rooms.iter().any(|room| word.starts_with(&format!("{room}::")))) {
+        let parts: Vec<&str> = name.split("::").collect();
+        let [room, module, test] = parts[..] else { panic!("`{name}` is not ROOM::MODULE::TEST") };
+        let file = root().join(room).join("tests/it").join(format!("{module}.rs"));
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("`{name}`: no {}", file.display()));
+        assert!(text.contains(&format!("#[test]\nfn {test}() {{")), "DURABILITY.md names `{name}`, which is no test");
+        named += 1;
+    }
+    assert!(named > 35, "only {named} tests were found in the chapter");
+    for path in chapter.split('`').filter(|word| word.starts_with("src/") || word.starts_with("tests/")) {
+        assert!(root().join("ledger").join(path).exists(), "DURABILITY.md names `{path}`, which does not exist");
+    }
+}
