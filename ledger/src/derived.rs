@@ -18,14 +18,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use verifier::hash::Hash;
-use verifier::proof::Nodes;
+use verifier::proof::{self, Nodes, prove_consistency, verify_consistency};
 
 use crate::bytes::{Put, Take, checked};
 use crate::grow::{Edge, Growth, Sum};
 use crate::layout::Layout;
-use crate::levels::{Levels, level_name};
+use crate::levels::Levels;
 use crate::rows::{Row, RowError, Rows};
 use crate::storage::{Files, IoFailure, Mode};
+
+/// How many nodes are read back at once: 32 KiB stay in the first cache.
+const CONFIRM_AT_ONCE: usize = 1024;
 
 /// The derived files of one log, at one size.
 #[derive(Debug)]
@@ -102,22 +105,38 @@ impl Derived {
         self.levels.write(&self.growth, &mut self.scratch)
     }
 
-    /// Holds what stands in the tree now against what was computed: the new nodes by their sum, and the root that is about to be signed by the
-    /// stored nodes alone. A bit that flipped since, in memory or on its way to the files, is an error, before anybody signs it.
-    pub(crate) fn confirm(&mut self) -> Result<(), IoFailure> {
+    /// Holds the tree as it stands in its files against what was computed, before `root` is signed over it: the new nodes by their sum, and
+    /// that `root` extends `before`, the root of what is published, by the verifier's own check of consistency on stored nodes alone. So a
+    /// bit that flipped in memory, in a new node or in the edge that it grew from, or on the way to the files, is an error and not a head.
+    pub(crate) fn confirm(&mut self, before: &Hash, root: &Hash) -> Result<(), IoFailure> {
         let mut sum = Sum::default();
-        for (height, (first, nodes)) in self.growth.levels().enumerate().filter(|(_, (_, nodes))| !nodes.is_empty()) {
-            self.scratch.clear();
-            self.scratch.resize(nodes.len() * Hash::LEN, 0);
-            self.levels.read(height, first, &mut self.scratch)?;
-            sum = sum.plus(Sum::of(&self.scratch));
+        for (height, (first, nodes)) in self.growth.levels().enumerate() {
+            let mut at = first;
+            for some in nodes.chunks(CONFIRM_AT_ONCE) {
+                self.scratch.resize(some.len() * Hash::LEN, 0);
+                self.levels.read(height, at, &mut self.scratch)?;
+                sum = sum.plus(Sum::of(&self.scratch));
+                at += some.len() as u64;
+            }
         }
-        let stored = Edge::read(self.growth.edge().size(), |height, index| self.levels.node(height, index))?;
-        if sum == self.growth.sum() && stored.root() == self.growth.edge().root() {
-            return Ok(());
-        }
-        let source = std::io::Error::other("the tree is not what was computed: a bit flipped in memory or on the disk");
-        Err(IoFailure::new("confirm", &self.levels.path(&level_name(0)), source))
+        let (from, to) = (self.edge.size(), self.growth.edge().size());
+        let extends = if from == 0 {
+            proof::root(&*self.levels, to)? == *root
+        } else {
+            let path = prove_consistency(&*self.levels, from, to)?;
+            verify_consistency(from, to, &path, before, root).is_ok()
+        };
+        if sum == self.growth.sum() && extends { Ok(()) } else { Err(self.flipped()) }
+    }
+
+    /// The root, if the stored nodes say the same.
+    pub(crate) fn confirmed_root(&self) -> Result<Hash, IoFailure> {
+        let root = self.root();
+        if proof::root(&*self.levels, self.size())? == root { Ok(root) } else { Err(self.flipped()) }
+    }
+
+    fn flipped(&self) -> IoFailure {
+        flipped(&self.levels.path(""), "the tree is not what was computed")
     }
 
     /// Writes the row of the frame that the last growth is made of; `start` tells where an entry's length prefix stands in the body.
@@ -130,6 +149,11 @@ impl Derived {
         self.edge.clone_from(self.growth.edge());
         self.frames += 1;
     }
+}
+
+/// A bit is not what it was, and no I/O error explains it.
+pub(crate) fn flipped(at: &Path, what: &str) -> IoFailure {
+    IoFailure::new("confirm", at, std::io::Error::other(format!("{what}: a bit flipped in memory or on the disk")))
 }
 
 /// Up to where the derived files are durable.
@@ -243,4 +267,76 @@ fn put(files: &Files, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), IoFail
     files.write_new(&fresh, Mode::New, bytes)?;
     files.rename(&fresh, &path)?;
     files.sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Storage;
+    use crate::storage::ram::Ram;
+    use verifier::hash::{leaf_hash, root_of};
+
+    fn leaves(size: usize) -> Vec<u8> {
+        (0..size).map(|leaf| u8::try_from(leaf).unwrap()).collect()
+    }
+
+    fn true_root(size: usize) -> Hash {
+        root_of(&leaves(size).iter().map(|leaf| leaf_hash(&[*leaf])).collect::<Vec<_>>())
+    }
+
+    /// A tree of `size` leaves, on its own disk.
+    fn tree(size: usize) -> (Ram, Layout, Derived) {
+        let (ram, layout) = (Ram::new(), Layout::new(Path::new("/log")));
+        let files = Files(Arc::new(ram.process()));
+        for dir in [Path::new("/log"), &layout.tree(), &layout.index()] {
+            ram.process().create_dir(dir, false).unwrap();
+        }
+        let mut derived = Derived::fresh(&files, &layout, &Hash([7; 32])).unwrap();
+        if size > 0 {
+            grow(&mut derived, size);
+            derived.confirm(&true_root(0), &true_root(size)).unwrap();
+            derived.accept();
+        }
+        (ram, layout, derived)
+    }
+
+    fn grow(derived: &mut Derived, to: usize) {
+        let from = usize::try_from(derived.size()).unwrap();
+        derived.grow(&leaves(to), to - from, |leaf| from + leaf..from + leaf + 1);
+        derived.write_nodes().unwrap();
+    }
+
+    #[test]
+    fn whatever_node_flips_in_memory_or_as_stored_no_other_root_than_the_true_one_is_confirmed() {
+        let (mut refused, mut harmless) = (0, 0);
+        for (from, to) in (0..10_usize).flat_map(|from| (from + 1..=from + 9).map(move |to| (from, to))) {
+            let (before, root) = (true_root(from), true_root(to));
+            // A node at the right edge from which the tree grows.
+            for height in (0..4).filter(|height| (from >> height) & 1 == 1) {
+                let (_ram, _, mut derived) = tree(from);
+                derived.edge.peak_mut(height).0[31] ^= 0x80;
+                grow(&mut derived, to);
+                let signed = derived.grown_root(to as u64);
+                assert_ne!(signed, root, "the flip is in it");
+                derived.confirm(&before, &signed).unwrap_err();
+                refused += 1;
+            }
+            // A node as stored, of those that were there and of the new ones.
+            for (height, node) in (0..5).flat_map(|height| (0..to >> height).map(move |node| (height, node))) {
+                let (ram, layout, mut derived) = tree(from);
+                grow(&mut derived, to);
+                let path = layout.tree().join(format!("{height:02}"));
+                ram.damage(&path, |bytes| bytes[node * 32 + 9] ^= 1).unwrap();
+                let new = node >= from >> height;
+                match derived.confirm(&before, &root) {
+                    Ok(()) => {
+                        assert!(!new, "a new node of {from} to {to} at height {height}");
+                        harmless += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused > 400 && harmless > 100, "{refused} refused, {harmless} old nodes were not asked for");
+    }
 }

@@ -47,6 +47,12 @@ impl Edge {
         self.size
     }
 
+    /// To damage it.
+    #[cfg(test)]
+    pub(crate) fn peak_mut(&mut self, height: usize) -> &mut Hash {
+        &mut self.peaks[height]
+    }
+
     /// The root of the tree.
     pub(crate) fn root(&self) -> Hash {
         let mut root = None;
@@ -59,8 +65,8 @@ impl Edge {
     }
 }
 
-/// A sum over hashes, taken of each where it is computed, before it lies in memory, and again of what was stored: a bit that flips on the
-/// way (Yeti 2022) makes the two differ. Sums need no order, so all cores can add.
+/// A sum over hashes, taken of each at the moment when it is computed, and again of what was stored: a bit that flips in between (Yeti 2022)
+/// makes the two differ. Sums need no order, so all cores can add. Not for adversaries: two flips can cancel each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum([u64; 4]);
 

@@ -1,6 +1,6 @@
 //! The writer: one batch at a time, in the commit order of DESIGN §6.
 //!
-//! vault sync → frame sync → confirm the tree → sign → memory sync → publish. Only after the last step does anybody learn of the batch.
+//! vault sync → frame sync → confirm entries and tree → sign → memory sync → publish. Only after the last step does anybody learn of the batch.
 //!
 //! Guarantees: [`Ledger::append`] returns a head only when its batch is durable, its head signed and remembered outside the directory, and
 //! published. After the first I/O error the writer is poisoned for good: the log must be opened again, which believes nothing above the
@@ -14,7 +14,7 @@ use verifier::note::VerifierKey;
 
 use crate::background::Background;
 use crate::batch::Batch;
-use crate::derived::{Derived, Mark};
+use crate::derived::{Derived, Mark, flipped};
 use crate::frame::{FRAME_HEADER, FrameHeader};
 use crate::grow::PARALLEL_FROM;
 use crate::head::Head;
@@ -132,6 +132,24 @@ impl Ledger {
     }
 
     fn commit(&mut self, batch: &Batch, time_ms: u64) -> Result<Appended, IoFailure> {
+        let header = self.keep(batch, time_ms)?;
+        // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
+        self.confirm(batch, &header)?;
+        let head = Head::sign(&self.shared.signer, header.end(), header.root, time_ms);
+        self.memory.remember(&Remembered::of(&head))?;
+        // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
+        self.derived.accept();
+        self.last_ms = time_ms;
+        let head = self.publish(batch, header.first, head);
+        if self.seal && self.rolled {
+            self.background.seal();
+        }
+        self.rolled = false;
+        Ok(Appended { first: header.first, head })
+    }
+
+    /// Makes the batch durable: its private parts, then its frame; computes the tree and writes it, un-synced. Answers the frame's header.
+    fn keep(&mut self, batch: &Batch, time_ms: u64) -> Result<FrameHeader, IoFailure> {
         let first = self.derived.size();
         let early = self.prepare(batch, first)?;
         let done = self.derive_while_writing(batch, first, early)?;
@@ -146,19 +164,22 @@ impl Ledger {
         // If we crash here, the frame may be in the page cache only, with a good checksum: recovery rewrites and syncs it, or finds it torn.
         self.derived.write_row(&row, |position| batch.leaf_range(position).start.saturating_sub(2) as u64)?;
         self.journal.sync()?;
-        // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
-        self.derived.confirm()?;
-        let head = Head::sign(&self.shared.signer, header.end(), done.root, time_ms);
-        self.memory.remember(&Remembered::of(&head))?;
-        // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
-        self.derived.accept();
-        self.last_ms = time_ms;
-        let head = self.publish(batch, first, head);
-        if self.seal && self.rolled {
-            self.background.seal();
-        }
-        self.rolled = false;
-        Ok(Appended { first, head })
+        Ok(header)
+    }
+
+    /// Refuses to go on if a bit flipped since the batch came: its entries must still be those that the checksum was taken of before they
+    /// were hashed, and the tree as stored must extend what is published to the root that is about to be signed.
+    fn confirm(&mut self, batch: &Batch, header: &FrameHeader) -> Result<(), IoFailure> {
+        let published = self.shared.published.load();
+        let (layout, derived) = (&self.layout, &mut self.derived);
+        let entries = || {
+            let same = crc32fast::hash(&batch.arena) == header.body_crc;
+            if same { Ok(()) } else { Err(flipped(&layout.journal(), "the entries are not those that were hashed")) }
+        };
+        let mut tree = || derived.confirm(&published.head.checkpoint.root, &header.root);
+        let (entries, tree) =
+            if batch.len() < PARALLEL_FROM { (entries(), tree()) } else { rayon::join(entries, tree) };
+        entries.and(tree)
     }
 
     /// Goes on in new segments where the old ones are full; answers whether the body is to be synced while it is hashed.
@@ -186,8 +207,9 @@ impl Ledger {
         };
         let mut body_crc = 0;
         let mut derive = || {
-            derived.grow(&batch.arena, batch.len(), |position| batch.leaf_range(position));
+            // First, so that a bit that flips while it is hashed or before it is written shows before anybody signs.
             body_crc = crc32fast::hash(&batch.arena);
+            derived.grow(&batch.arena, batch.len(), |position| batch.leaf_range(position));
             derived.write_nodes()
         };
         let (nodes, parts) = if batch.len() < PARALLEL_FROM {
@@ -285,6 +307,46 @@ impl Remembered {
             root: head.checkpoint.root,
             time_ms: head.time_ms,
             signature: head.signature,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::ram::Ram;
+    use crate::{Options, create_in, default_memory};
+    use std::path::Path;
+    use verifier::record::Record;
+
+    #[test]
+    fn a_bit_of_an_entry_that_flips_between_hashing_and_signing_is_refused() {
+        let (ram, dir) = (Ram::new(), Path::new("/log"));
+        create_in(Arc::new(ram.process()), dir, &default_memory(dir), "log.example/test", 1).unwrap();
+        let options = Options { seal: false, ..Options::new(dir) };
+        let (mut ledger, _reader) = Ledger::open_in(Arc::new(ram.process()), options, 1).unwrap();
+        // Few entries, and so many that all cores hash them.
+        for (time_ms, count) in [(1, 3), (2, 2000)] {
+            let mut batch = Batch::default();
+            for size in 0..count {
+                let record = Record::Recovery { recorded_at: time_ms, size, cause: "drill".to_owned() };
+                batch.push(&record, None).unwrap();
+            }
+            let header = ledger.keep(&batch, time_ms).unwrap();
+            for bit in (0..batch.arena.len() * 8).step_by(1 + batch.arena.len() / 64) {
+                batch.arena[bit / 8] ^= 1 << (bit % 8);
+                let failure = ledger.confirm(&batch, &header).unwrap_err();
+                assert!(failure.to_string().contains("the entries are not those that were hashed"), "bit {bit}");
+                batch.arena[bit / 8] ^= 1 << (bit % 8);
+            }
+            ledger.confirm(&batch, &header).unwrap();
+            // What is about to be signed is what was hashed.
+            let mut other = header;
+            other.root.0[7] ^= 1;
+            assert!(ledger.confirm(&batch, &other).is_err());
+            let head = Head::sign(&ledger.shared.signer, header.end(), header.root, time_ms);
+            ledger.derived.accept();
+            ledger.publish(&batch, header.first, head);
         }
     }
 }

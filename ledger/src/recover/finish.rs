@@ -34,7 +34,7 @@ impl Unrecovered {
         now_ms: u64,
     ) -> Result<(Ledger, Reader), OpenError> {
         let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
-        let head = Head::sign(&self.signer, derived.size(), derived.root(), last_ms);
+        let head = Head::sign(&self.signer, derived.size(), derived.confirmed_root()?, last_ms);
         let (memory, memory_lock, lost) = match self.memory {
             Some((mut memory, slots)) => {
                 // Always, even if nothing changed: the slot that we believed may never have reached the medium.

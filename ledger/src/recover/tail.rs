@@ -48,7 +48,7 @@ impl Unrecovered {
             let row = row_of(&frame.header, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
             tail.write(&[&frame.header.encode(), &frame.body])?;
             derived.write_nodes()?;
-            derived.confirm()?;
+            derived.confirm(&derived.root(), &root)?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
             taken += 1;
