@@ -167,3 +167,84 @@ impl Stored for Mapped {
         sync(&self.file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Just below the end of the first window of a map, so that small files cross it.
+    const BASE: u64 = (4 << 20) - 6000;
+
+    fn mapped(dir: &Path) -> Arc<dyn Stored> {
+        let file = Disk.open(&dir.join("file"), Mode::New, true).unwrap();
+        file.truncate(BASE).unwrap();
+        file
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn a_mapped_file_that_is_written_read_and_cut_answers_what_stands_in_it_and_never_more(
+            steps in prop::collection::vec((0..3_u8, 0..20_000_usize, 0..9000_usize), 1..40)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let file = mapped(dir.path());
+            let mut model = Vec::new();
+            for (turn, (what, at, len)) in (1..).zip(steps) {
+                let offset = BASE + at as u64;
+                match what {
+                    0 => {
+                        let at = at.min(model.len());
+                        file.write_at(BASE + at as u64, &vec![turn; len]).unwrap();
+                        model.resize(model.len().max(at + len), 0);
+                        model[at..at + len].fill(turn);
+                    }
+                    1 => {
+                        let mut bytes = vec![0; len];
+                        match file.read_at(offset, &mut bytes) {
+                            Ok(()) => prop_assert_eq!(&bytes[..], &model[at..at + len]),
+                            Err(error) => {
+                                prop_assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                                prop_assert!(at + len > model.len());
+                            }
+                        }
+                    }
+                    _ => {
+                        file.truncate(offset).unwrap();
+                        model.resize(at, 0);
+                    }
+                }
+                prop_assert_eq!(file.len().unwrap(), BASE + model.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn readers_of_a_map_see_whole_what_was_published_while_the_file_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, published) = (mapped(dir.path()), AtomicU64::new(BASE));
+        let end = BASE + (2 << 20);
+        std::thread::scope(|scope| {
+            for reader in [0, 1_usize] {
+                let (file, published) = (&file, &published);
+                scope.spawn(move || {
+                    let mut seen = 0;
+                    while seen < end {
+                        seen = published.load(Ordering::Acquire);
+                        for word in (BASE..seen).step_by(8 * (997 + reader)) {
+                            let mut bytes = [0; 8];
+                            file.read_at(word, &mut bytes).unwrap();
+                            assert_eq!(u64::from_le_bytes(bytes), word);
+                        }
+                    }
+                });
+            }
+            for start in (BASE..end).step_by(4096) {
+                let words: Vec<u8> = (start..start + 4096).step_by(8).flat_map(u64::to_le_bytes).collect();
+                file.write_at(start, &words).unwrap();
+                published.store((start + 4096).min(end), Ordering::Release);
+            }
+        });
+    }
+}
