@@ -115,7 +115,7 @@ impl Idempotency {
 /// The state.
 #[derive(Debug, Default)]
 pub struct Fold {
-    /// Raised by each epoch and switch; 0 before the first epoch.
+    /// Raised by each epoch, switch and freeze; 0 before the first epoch.
     pub governance: u64,
     /// The live epoch; 0 before the first.
     pub epoch: u64,
@@ -125,6 +125,8 @@ pub struct Fold {
     pub switches: Arc<Switches>,
     /// Idempotency keys.
     pub idempotency: Idempotency,
+    /// The log has ended: nothing is recorded in it any more.
+    pub frozen: bool,
     /// The time of the last record, Unix milliseconds.
     pub last_ms: u64,
     parts: Vec<u8>,
@@ -223,6 +225,9 @@ impl Fold {
             return Err(broken("recorded time goes backwards"));
         }
         self.last_ms = recorded_at;
+        if self.frozen {
+            return Err(broken("a record behind the freeze"));
+        }
         match record {
             Record::EpochPart { part, bytes, .. } => {
                 if part == 0 {
@@ -236,7 +241,7 @@ impl Fold {
                 self.parts.extend_from_slice(&bytes);
                 Ok(None)
             }
-            Record::Epoch { governance, first_part, parts, note, .. } => {
+            Record::Epoch { governance, first_part, parts, note, predecessor, .. } => {
                 let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
                 let Deed::Epoch { number, content } = act.act().deed else {
                     return Err(broken("an epoch record with another act"));
@@ -246,6 +251,9 @@ impl Fold {
                 }
                 if number != self.epoch + 1 {
                     return Err(broken("an epoch number is skipped"));
+                }
+                if predecessor.is_some() && number != 1 {
+                    return Err(broken("only a log's first epoch names a predecessor"));
                 }
                 let document = std::mem::take(&mut self.parts);
                 if epoch::digest(&document) != content {
@@ -265,6 +273,15 @@ impl Fold {
                 Arc::make_mut(&mut self.switches).set(target, *power);
                 Ok(None)
             }
+            Record::Freeze { governance, note, .. } => {
+                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let Deed::Freeze { .. } = &act.act().deed else {
+                    return Err(broken("a freeze record with another act"));
+                };
+                self.follow(index, act.act(), governance)?;
+                self.frozen = true;
+                Ok(None)
+            }
             Record::Decision(_) => {
                 if let Some(tag) = tag()? {
                     self.idempotency.insert(tag, index, recorded_at);
@@ -280,8 +297,7 @@ impl Fold {
             | Record::Approval { .. }
             | Record::Revocation { .. }
             | Record::SystemSwitch { .. }
-            | Record::Erasure { .. }
-            | Record::Freeze { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
+            | Record::Erasure { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
         }
     }
 
@@ -297,6 +313,12 @@ impl Fold {
     pub fn switch(&mut self, target: &Target, power: Power) {
         self.governance += 1;
         Arc::make_mut(&mut self.switches).set(target, power);
+    }
+
+    /// Notes the freeze that the sequencer records now.
+    pub fn freeze(&mut self) {
+        self.governance += 1;
+        self.frozen = true;
     }
 
     /// Notes an epoch that the sequencer records now, with its closing record at `index`.

@@ -145,13 +145,24 @@ impl Governors {
 /// The engines of one epoch, one for each worker; a worker locks its own only, so nobody ever waits.
 pub type Engines = Arc<Vec<Mutex<Engine>>>;
 
+/// An epoch on its way to the sequencer.
+#[derive(Debug)]
+pub struct NewEpoch {
+    /// The content document, whose digest the act names.
+    pub document: Vec<u8>,
+    /// The engines that were built from it.
+    pub engines: Engines,
+    /// For the first epoch: the final checkpoint of the log that this one succeeds.
+    pub predecessor: Option<String>,
+}
+
 /// An act on its way to the sequencer.
 #[derive(Debug)]
 pub struct Proposed {
     /// The act.
     pub verified: Verified,
-    /// For an epoch: its content document and the engines that were built from it.
-    pub epoch: Option<(Vec<u8>, Engines)>,
+    /// For an epoch: what it is made of.
+    pub epoch: Option<NewEpoch>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Recorded, NotRecorded>>,
 }
@@ -161,6 +172,8 @@ pub struct Proposed {
 pub struct Recorded {
     /// The index of its record; of the closing record of an epoch.
     pub index: u64,
+    /// When it was recorded, Unix milliseconds.
+    pub recorded_at: u64,
     /// The governance version that it made.
     pub governance: u64,
     /// The signed head that covers it.
@@ -174,6 +187,8 @@ pub enum NotRecorded {
     Stale(u64),
     /// It does not number the next epoch; the live one is given.
     EpochNumber(u64),
-    /// A switch before the first epoch: the log's first act is an epoch.
+    /// A switch or a freeze before the first epoch: the log's first act is an epoch.
     NoEpoch,
+    /// The log has ended.
+    Frozen,
 }

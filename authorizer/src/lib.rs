@@ -1,6 +1,7 @@
 //! What is allowed: from request to durable, signed permit. Deny is the default, the error and the timeout.
 
 pub mod answer;
+pub mod archive;
 pub mod clock;
 pub mod engine;
 pub mod fold;
@@ -15,6 +16,7 @@ pub mod replay;
 pub mod sequencer;
 pub mod service;
 pub mod settle;
+pub mod statement;
 pub mod worker;
 
 pub use service::{Config, Service, StartError};

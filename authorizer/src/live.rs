@@ -15,7 +15,7 @@ use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
 use crate::http::Budget;
 use crate::keys::ApiKeys;
-use crate::proposal::Proposal;
+use crate::proposal::Work;
 use crate::queue::Queue;
 
 /// What is in force.
@@ -31,14 +31,16 @@ pub struct Live {
     pub engines: Option<Engines>,
     /// What is stopped.
     pub switches: Arc<Switches>,
+    /// The log has ended: nothing is decided or recorded any more.
+    pub frozen: bool,
 }
 
 impl Live {
     /// What is in force after a fold, with the engines of its epoch.
     #[must_use]
     pub fn of(fold: &Fold, engines: Option<Engines>) -> Self {
-        let Fold { governance, epoch, .. } = *fold;
-        Live { governance, epoch, epochs: fold.epochs.clone(), engines, switches: fold.switches.clone() }
+        let Fold { governance, epoch, frozen, .. } = *fold;
+        Live { governance, epoch, epochs: fold.epochs.clone(), engines, switches: fold.switches.clone(), frozen }
     }
 }
 
@@ -56,7 +58,7 @@ pub struct Shared {
     /// What is in force.
     pub live: ArcSwap<Live>,
     /// From workers to the sequencer.
-    pub queue: Queue<Proposal, Proposed>,
+    pub queue: Queue<Work, Proposed>,
     /// What bodies of decisions may still be read.
     pub budget: Budget,
     /// What bodies of administrators may still be read: a flood of decisions must not stand in front of a kill switch.
@@ -79,7 +81,7 @@ impl Shared {
         clock: Clock,
         reader: Reader,
         live: Live,
-        queue: Queue<Proposal, Proposed>,
+        queue: Queue<Work, Proposed>,
         workers: usize,
         last_ms: u64,
     ) -> Self {
@@ -117,6 +119,9 @@ impl Shared {
     pub fn ready(&self) -> Result<(), &'static str> {
         if self.queue.is_closed() || self.fault().is_some() || self.reader.poisoned() {
             return Err("the log cannot be written");
+        }
+        if self.live.load().frozen {
+            return Err("the log is frozen");
         }
         if self.live.load().engines.is_none() {
             return Err("no epoch is published");

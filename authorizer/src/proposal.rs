@@ -20,6 +20,7 @@ use crate::keys::Identity;
 use crate::present::Present;
 use crate::queue::Load;
 use crate::settle;
+use crate::statement::Submission;
 
 /// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
 /// over by then, and a caller must not wait for ever.
@@ -29,6 +30,11 @@ pub const MAX_AGE_MS: u64 = 1_000;
 /// Bytes of requests and details of one body: what the vault takes in one batch, with room for the codes that the
 /// sequencer may add.
 pub const MAX_BODY_PRIVATE: usize = 48 * 1024 * 1024;
+
+/// A decision's leaf with its length, at most: realm, audience and shadow verdicts included, it stays below 800 bytes.
+pub const MAX_DECISION_LEAF: usize = 1_024;
+/// What a statement's leaf has beside the body, at most: realm and media type of 255 bytes each, and less than 64 of everything else.
+pub const MAX_STATEMENT_OVERHEAD: usize = 1_024;
 
 /// When the rest of a body is left undecided and unrecorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +150,35 @@ pub struct Proposal {
     pub reply: oneshot::Sender<Reply>,
 }
 
+/// What waits for the sequencer beside acts of governance.
+#[derive(Debug)]
+pub enum Work {
+    /// Requests to be decided.
+    Decisions(Proposal),
+    /// A statement to be kept.
+    Statement(Submission),
+}
+
+impl Work {
+    /// What it counts for in the queue.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        match self {
+            Work::Decisions(proposal) => proposal.load,
+            Work::Statement(submission) => submission.load,
+        }
+    }
+
+    /// Bytes that its leaves take in a batch, at most.
+    #[must_use]
+    pub fn leaf_bytes(&self) -> usize {
+        match self {
+            Work::Decisions(proposal) => proposal.items.len().saturating_mul(MAX_DECISION_LEAF),
+            Work::Statement(submission) => submission.body.len().saturating_add(MAX_STATEMENT_OVERHEAD),
+        }
+    }
+}
+
 /// What the sequencer answers.
 #[derive(Debug)]
 pub enum Reply {
@@ -254,4 +289,8 @@ pub enum Refusal {
     },
     /// As many idempotency keys as are kept are in use.
     TooManyKeys,
+    /// The time of a record cannot be told.
+    Clock,
+    /// The log has ended.
+    Frozen,
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ledger::{AppendError, Batch, BatchError, Head, Ledger, Private, ReadError};
+use ledger::{AppendError, Batch, BatchError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
+use tokio::sync::oneshot;
 use verifier::decision::{Decision, Detail, Outcome};
 use verifier::record::Record;
 
@@ -24,9 +25,10 @@ use crate::fold::Fold;
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::present::{Present, present_state};
-use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop};
+use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::Load;
 use crate::settle;
+use crate::statement::{Answer, Stated, Submission};
 
 /// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
 pub const BATCH_DECISIONS: usize = 8_192;
@@ -55,14 +57,14 @@ pub struct Sequencer {
     batch: Batch,
     batch_load: Load,
     waiting: Vec<Waiting>,
-    held: Option<Proposal>,
+    held: Option<Work>,
 }
 
+/// What is in the batch and not yet answered.
 #[derive(Debug)]
-struct Waiting {
-    items: Vec<(Item, Place)>,
-    load: Load,
-    reply: tokio::sync::oneshot::Sender<Reply>,
+enum Waiting {
+    Decisions { items: Vec<(Item, Place)>, load: Load, reply: oneshot::Sender<Reply> },
+    Statement { index: u64, record: Record, load: Load, reply: oneshot::Sender<Answer> },
 }
 
 /// What stands under an item's idempotency key.
@@ -124,17 +126,56 @@ impl Sequencer {
 
     /// Takes what waits, up to the limits of a batch.
     fn fill(&mut self) -> Result<(), Fault> {
-        while let Some(proposal) = self.held.take().or_else(|| self.shared.queue.pop()) {
-            let Load { decisions, bytes } = self.batch_load;
-            let full = decisions.saturating_add(proposal.load.decisions) > BATCH_DECISIONS
-                || bytes.saturating_add(proposal.load.bytes) > BATCH_BYTES;
+        while let Some(work) = self.held.take().or_else(|| self.shared.queue.pop()) {
+            let (Load { decisions, bytes }, load) = (self.batch_load, work.load());
+            let full = decisions.saturating_add(load.decisions) > BATCH_DECISIONS
+                || bytes.saturating_add(load.bytes) > BATCH_BYTES
+                || self.batch.bytes().saturating_add(work.leaf_bytes()) > MAX_BATCH_BYTES;
             // Any one body fits into an empty batch: its limits are below those of the ledger.
             if full && !self.waiting.is_empty() {
-                self.held = Some(proposal);
+                self.held = Some(work);
                 return Ok(());
             }
-            self.sequence(proposal)?;
+            match work {
+                Work::Decisions(proposal) => self.sequence(proposal)?,
+                Work::Statement(submission) => self.keep(submission)?,
+            }
         }
+        Ok(())
+    }
+
+    fn batched(&mut self, load: Load, waiting: Waiting) {
+        self.batch_load.decisions = self.batch_load.decisions.saturating_add(load.decisions);
+        self.batch_load.bytes = self.batch_load.bytes.saturating_add(load.bytes);
+        self.waiting.push(waiting);
+    }
+
+    /// Gives a statement its place, sends it back, or refuses it.
+    fn keep(&mut self, submission: Submission) -> Result<(), Fault> {
+        let Submission { caller, media_type, body, governance, load, reply } = submission;
+        let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
+        let refusal = if self.fold.frozen {
+            Some(Answer::Refused(Refusal::Frozen))
+        } else if trouble.is_some() {
+            Some(Answer::Refused(Refusal::Clock))
+        } else {
+            // The realm may be public no longer, and what is recorded is public for ever.
+            (governance != self.fold.governance).then_some(Answer::Stale)
+        };
+        if refusal.is_some() || reply.is_closed() {
+            self.shared.queue.release(load);
+            if let Some(refusal) = refusal {
+                // A caller that went away in between has no answer.
+                let _ = reply.send(refusal);
+            }
+            return Ok(());
+        }
+        let index = self.ledger.size().saturating_add(self.batch.len() as u64);
+        let realm = caller.realm().to_owned();
+        let record = Record::Statement { recorded_at: at_ms, realm, media_type, body: body.to_vec() };
+        self.batch.push(&record, None)?;
+        self.fold.last_ms = self.fold.last_ms.max(at_ms);
+        self.batched(load, Waiting::Statement { index, record, load, reply });
         Ok(())
     }
 
@@ -143,6 +184,11 @@ impl Sequencer {
         if proposal.reply.is_closed() {
             // The caller has gone: deciding for nobody would only fill the log.
             self.shared.queue.release(proposal.load);
+            return Ok(());
+        }
+        if self.fold.frozen {
+            self.shared.queue.release(proposal.load);
+            let _ = proposal.reply.send(Reply::Refused(Refusal::Frozen));
             return Ok(());
         }
         let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
@@ -198,9 +244,7 @@ impl Sequencer {
                 break;
             }
         }
-        self.batch_load.decisions = self.batch_load.decisions.saturating_add(load.decisions);
-        self.batch_load.bytes = self.batch_load.bytes.saturating_add(load.bytes);
-        self.waiting.push(Waiting { items: placed, load, reply });
+        self.batched(load, Waiting::Decisions { items: placed, load, reply });
         Ok(())
     }
 
@@ -315,10 +359,18 @@ impl Sequencer {
         // A crash before `append` returns: nobody was answered; what recovery finds of the frame is not a promise.
         let head = if self.batch.is_empty() { self.shared.reader.head() } else { self.append()?.1 };
         // A crash from here on: the records stand, and a retry under an idempotency key finds them.
-        for Waiting { items, load, reply } in self.waiting.drain(..) {
-            self.shared.queue.release(load);
-            // A caller that went away has no permit; its record stays.
-            let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
+        for waiting in self.waiting.drain(..) {
+            match waiting {
+                Waiting::Decisions { items, load, reply } => {
+                    self.shared.queue.release(load);
+                    // A caller that went away has no permit; its record stays.
+                    let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
+                }
+                Waiting::Statement { index, record, load, reply } => {
+                    self.shared.queue.release(load);
+                    let _ = reply.send(Answer::Durable(Stated::new(index, record, head.clone())));
+                }
+            }
         }
         self.batch_load = Load::default();
         Ok(())

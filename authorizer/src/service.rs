@@ -142,7 +142,10 @@ impl Service {
         let (mut fold, content) = Fold::of(&reader, &governors)?;
         // Of an empty log it is the time of its creation.
         fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
-        let clock = Clock::start(config.clock.clone(), Some(fold.last_ms), config.accept_clock_gap)?;
+        // A frozen log decides nothing and records nothing: neither time nor policies are asked for.
+        let last_ms = (!fold.frozen).then_some(fold.last_ms);
+        let clock = Clock::start(config.clock.clone(), last_ms, config.accept_clock_gap)?;
+        let content = content.filter(|_| !fold.frozen);
         if clock.gap_accepted() {
             record_accepted_gap(&mut ledger, &mut fold, &clock)?;
         }

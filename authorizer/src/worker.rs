@@ -13,11 +13,12 @@ use tokio::sync::{Mutex, MutexGuard, oneshot};
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
 
-use crate::engine::{Code, Engine, Facts};
+use crate::engine::{Code, Engine, Facts, RealmMode};
 use crate::keys::Identity;
 use crate::live::Shared;
-use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop};
+use crate::proposal::{Durable, Evaluated, Item, MAX_ATTEMPTS, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{Load, Refused};
+use crate::statement::{Answer, Stated, Submission};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -58,6 +59,8 @@ pub enum NoAnswer {
     TooLarge,
     /// The sequencer refused the body.
     Refused(Refusal),
+    /// The realm is not public, and a statement would be.
+    NotPublic,
 }
 
 /// One worker of the HTTP server.
@@ -130,10 +133,7 @@ impl Worker {
             let (reply, answer) = oneshot::channel();
             let proposal = self.propose(caller, asked, stop, attempt, reply).await?;
             let load = proposal.load;
-            self.shared.queue.push(proposal, load).map_err(|refused| match refused {
-                Refused::Full(_) => NoAnswer::Full,
-                Refused::Closed => NoAnswer::Unavailable,
-            })?;
+            self.hand_over(Work::Decisions(proposal), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
                 Ok(Ok(Reply::Durable(durable))) => return Ok(durable),
                 Ok(Ok(Reply::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
@@ -149,6 +149,49 @@ impl Worker {
         }
     }
 
+    /// Keeps a statement: its body wrapped in a record, durable.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; nothing was recorded then, or its answer came too late.
+    pub async fn state(&self, caller: &Identity, media_type: &str, body: &Bytes) -> Result<Stated, NoAnswer> {
+        for _ in 0..=MAX_ATTEMPTS {
+            let governance = self.public_under(caller.realm())?;
+            let load = Load { decisions: 1, bytes: body.len() };
+            let (reply, answer) = oneshot::channel();
+            let (caller, media_type, body) = (caller.clone(), media_type.to_owned(), body.clone());
+            self.hand_over(Work::Statement(Submission { caller, media_type, body, governance, load, reply }), load)?;
+            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+                Ok(Ok(Answer::Durable(stated))) => return Ok(stated),
+                Ok(Ok(Answer::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
+                Ok(Ok(Answer::Stale)) => {}
+                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unavailable),
+            }
+        }
+        // A burst of governance acts: the caller comes again when it is over.
+        Err(NoAnswer::Full)
+    }
+
+    /// The governance version under which what a realm submits may be shown to everybody.
+    fn public_under(&self, realm: &str) -> Result<u64, NoAnswer> {
+        let live = self.shared.live.load();
+        if live.frozen {
+            return Err(NoAnswer::Refused(Refusal::Frozen));
+        }
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        match engine.realm_mode(realm) {
+            Some(RealmMode::Public) => Ok(live.governance),
+            Some(RealmMode::Committed) | None => Err(NoAnswer::NotPublic),
+        }
+    }
+
+    fn hand_over(&self, work: Work, load: Load) -> Result<(), NoAnswer> {
+        self.shared.queue.push(work, load).map_err(|refused| match refused {
+            Refused::Full(_) => NoAnswer::Full,
+            Refused::Closed => NoAnswer::Unavailable,
+        })
+    }
+
     /// Evaluates requests from the front, up to the first that is sure to stop the rest: all at one time and under one epoch, with pauses.
     async fn propose(
         &self,
@@ -160,6 +203,9 @@ impl Worker {
     ) -> Result<Proposal, NoAnswer> {
         let _turn = self.turn_in_time(asked.len()).await?;
         let live = self.shared.live.load_full();
+        if live.frozen {
+            return Err(NoAnswer::Refused(Refusal::Frozen));
+        }
         let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let reading = self.shared.now();
         let mut items = Vec::with_capacity(asked.len());

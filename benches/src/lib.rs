@@ -8,4 +8,5 @@ pub mod open;
 pub mod policy;
 pub mod random;
 pub mod sizes;
+pub mod soak;
 pub mod tiles;

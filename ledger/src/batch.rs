@@ -31,6 +31,9 @@ pub enum BatchError {
     /// Private parts beside a record that commits to none.
     #[error("only a decision has private parts")]
     PrivateUnexpected,
+    /// Behind a freeze nothing stands.
+    #[error("the batch holds a freeze, which is the last record of its log")]
+    Frozen,
 }
 
 /// Records on their way into one frame.
@@ -48,11 +51,16 @@ pub struct Batch {
     pub(crate) permits: Vec<(u32, PermitId)>,
     /// How many entries have private parts.
     pub(crate) parts_count: u32,
+    /// The last record is a freeze.
+    pub(crate) freezes: bool,
 }
 
 impl Batch {
     /// Adds one record with the private parts that its leaf commits to.
     pub fn push(&mut self, record: &Record, private: Option<Private<'_>>) -> Result<(), BatchError> {
+        if self.freezes {
+            return Err(BatchError::Frozen);
+        }
         let permit = match (record, &private) {
             (Record::Decision(decision), Some(_)) => Some(decision.permit),
             (Record::Decision(_), None) => return Err(BatchError::PrivateMissing),
@@ -93,6 +101,7 @@ impl Batch {
         });
         self.parts_count += u32::from(private.is_some());
         self.permits.extend(permit.map(|permit| (position, permit)));
+        self.freezes = matches!(record, Record::Freeze { .. });
         Ok(())
     }
 
@@ -119,6 +128,7 @@ impl Batch {
         self.parts_at.clear();
         self.permits.clear();
         self.parts_count = 0;
+        self.freezes = false;
     }
 
     /// Where the leaf of an entry stands in the arena.

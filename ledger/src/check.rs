@@ -17,6 +17,7 @@ use verifier::hash::Hash;
 use crate::open::OpenError;
 use crate::storage::IoFailure;
 
+pub(crate) use audit::audit_at;
 pub use audit::{audit, audit_in};
 pub use fsck::{fsck, fsck_in};
 
@@ -57,6 +58,8 @@ pub struct Report {
     pub kept: u64,
     /// Decisions whose private parts were erased, with a record of it.
     pub erased: u64,
+    /// The directory is an archive without private parts: those of its decisions cannot be checked here.
+    pub without_private_parts: bool,
     /// Tree nodes that were compared (fsck).
     pub nodes: u64,
     /// How many problems there are.

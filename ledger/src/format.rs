@@ -85,6 +85,7 @@ fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
         ("mark", Mark { size: 10, frames: 2 }.encode(&log).to_vec()),
         ("sealed header", sealed),
         ("sealed tables", tables),
+        ("export", crate::transfer::sample()),
     ])
 }
 

@@ -6,6 +6,7 @@
 
 use verifier::checkpoint::Checkpoint;
 use verifier::hash::Hash;
+use verifier::note::{Note, VerifierKey, signature_line};
 
 use crate::signer::Signer;
 
@@ -36,5 +37,29 @@ impl Head {
         let signature = signer.sign(&text);
         let note = signer.note(&text, &signature);
         Self { checkpoint, note, time_ms, signature }
+    }
+
+    /// A head that was signed before; `None` unless this key signed it.
+    pub(crate) fn signed_before(
+        key: &VerifierKey,
+        size: u64,
+        root: Hash,
+        time_ms: u64,
+        signature: [u8; 64],
+    ) -> Option<Self> {
+        let checkpoint = Checkpoint { origin: key.name().to_owned(), size, root };
+        let text = checkpoint.text();
+        key.verify(text.as_bytes(), &signature).then(|| {
+            let note = format!("{text}\n{}", signature_line(key.name(), key.id(), &signature));
+            Self { checkpoint, note, time_ms, signature }
+        })
+    }
+
+    /// Reads a head's note: the one spelling, with the one signature line of this key.
+    pub(crate) fn from_note(key: &VerifierKey, note: &str, time_ms: u64) -> Option<Self> {
+        let parsed = Note::parse(note).ok()?;
+        let Checkpoint { size, root, .. } = Checkpoint::parse_text(&parsed.text).ok()?;
+        let signature = parsed.signatures.first().and_then(|line| <[u8; 64]>::try_from(line.bytes.as_slice()).ok())?;
+        Self::signed_before(key, size, root, time_ms, signature).filter(|head| head.note == note)
     }
 }

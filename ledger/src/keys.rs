@@ -71,6 +71,29 @@ impl Keys {
         size: u64,
         run: u64,
     ) -> Result<Self, IoFailure> {
+        let keys = Self::look(files, dir, log, levels, size, run)?;
+        let wanted: Vec<String> = {
+            let filed = keys.filed.read().unwrap_or_else(PoisonError::into_inner);
+            filed.runs.iter().map(|run| run.span.file_name()).collect()
+        };
+        let names = files.list(dir)?;
+        for name in names.iter().filter(|name| name.ends_with(".run") || name.ends_with(".run.new")) {
+            if !wanted.contains(name) {
+                files.remove(&dir.join(name))?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// As [`Keys::open`], without touching anything.
+    pub(crate) fn look(
+        files: &Files,
+        dir: &Path,
+        log: Hash,
+        levels: Arc<Levels>,
+        size: u64,
+        run: u64,
+    ) -> Result<Self, IoFailure> {
         let names = files.list(dir)?;
         let spans: Vec<Span> = names.iter().filter_map(|name| Span::of_name(name)).collect();
         let mut runs = Vec::new();
@@ -97,12 +120,6 @@ impl Keys {
                 }
             }
             break;
-        }
-        let wanted: Vec<String> = runs.iter().map(|run| run.span.file_name()).collect();
-        for name in names.iter().filter(|name| name.ends_with(".run") || name.ends_with(".run.new")) {
-            if !wanted.contains(name) {
-                files.remove(&dir.join(name))?;
-            }
         }
         let filed = RwLock::new(Filed { in_runs: at, upto: at, runs, ..Filed::default() });
         Ok(Self { files: files.clone(), dir: dir.to_owned(), log, levels, run, filed, waiting: Mutex::default() })

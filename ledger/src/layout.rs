@@ -42,6 +42,11 @@ impl Layout {
         self.dir.join("log.toml.new")
     }
 
+    /// What `log.toml` is called until everything that arrives is there.
+    pub(crate) fn arriving(&self) -> PathBuf {
+        self.dir.join("arriving")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
     }
@@ -68,6 +73,11 @@ impl Layout {
 
     pub(crate) fn index(&self) -> PathBuf {
         self.dir.join("index")
+    }
+
+    /// The last signed head of an archive, a note. It stands there until the directory is opened as a log with a memory of its own.
+    pub(crate) fn archived_head(&self) -> PathBuf {
+        self.dir.join("head")
     }
 
     /// Stands there from the first I/O error until a recovery that believed nothing above the remembered head.

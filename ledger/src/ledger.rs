@@ -24,6 +24,7 @@ use crate::reader::{Published, Shared};
 use crate::rows::Row;
 use crate::seal::SealError;
 use crate::segments::Tail;
+use crate::signer::Signer;
 use crate::storage::{Files, IoFailure, LockGuard, Mode};
 use crate::vault;
 
@@ -45,6 +46,9 @@ pub enum AppendError {
         /// That of the last frame.
         last_ms: u64,
     },
+    /// The last record is a freeze: nothing is ever appended behind it, however often the log is opened.
+    #[error("the log is frozen: nothing is ever appended behind its last record")]
+    Frozen,
     /// An earlier append failed; the log must be opened again.
     #[error("the ledger stopped after an I/O error and must be opened again")]
     Poisoned,
@@ -66,6 +70,7 @@ pub struct Appended {
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) signer: Arc<Signer>,
     pub(crate) files: Files,
     pub(crate) layout: Layout,
     pub(crate) derived: Derived,
@@ -93,6 +98,9 @@ impl Ledger {
     pub fn append(&mut self, batch: &Batch, time_ms: u64) -> Result<Appended, AppendError> {
         if self.shared.poisoned.load(Ordering::Acquire) {
             return Err(AppendError::Poisoned);
+        }
+        if self.shared.frozen.load(Ordering::Acquire) {
+            return Err(AppendError::Frozen);
         }
         if batch.is_empty() {
             return Err(AppendError::Empty);
@@ -135,7 +143,7 @@ impl Ledger {
         let header = self.keep(batch, time_ms)?;
         // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
         self.confirm(batch, &header)?;
-        let head = Head::sign(&self.shared.signer, header.end(), header.root, time_ms);
+        let head = Head::sign(&self.signer, header.end(), header.root, time_ms);
         self.memory.remember(&Remembered::of(&head))?;
         // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
         self.derived.accept();
@@ -249,6 +257,7 @@ impl Ledger {
         let permits = batch.permits.iter().map(|(position, permit)| (first + u64::from(*position), *permit));
         self.shared.keys.leave(permits);
         let head = Arc::new(head);
+        self.shared.frozen.store(batch.freezes, Ordering::Release);
         self.shared.published.store(Arc::new(Published { head: head.clone(), frames: self.derived.frames }));
         self.background.file(self.derived.size());
         head
@@ -344,7 +353,7 @@ mod tests {
             let mut other = header;
             other.root.0[7] ^= 1;
             assert!(ledger.confirm(&batch, &other).is_err());
-            let head = Head::sign(&ledger.shared.signer, header.end(), header.root, time_ms);
+            let head = Head::sign(&ledger.signer, header.end(), header.root, time_ms);
             ledger.derived.accept();
             ledger.publish(&batch, header.first, head);
         }

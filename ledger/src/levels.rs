@@ -65,6 +65,16 @@ impl Levels {
         Ok(true)
     }
 
+    /// True if the files have all complete nodes of a tree of `size` leaves, or more. Nothing is made or cut.
+    pub(crate) fn hold(&self, size: u64) -> Result<bool, IoFailure> {
+        for height in (0..HEIGHTS).take_while(|height| size >> height > 0) {
+            if self.file(height)?.len()? < (size >> height) * Hash::LEN as u64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes the new nodes of a growth.
     pub(crate) fn write(&self, growth: &Growth, scratch: &mut Vec<u8>) -> Result<(), IoFailure> {
         for (height, (first, nodes)) in growth.levels().enumerate() {

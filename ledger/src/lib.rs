@@ -3,6 +3,7 @@
 //! The way of a batch: [`Batch`] → [`Ledger::append`] (vault → frame → sign → memory → publish) → [`Reader`].
 //! The way back after a crash: `recover.rs`. What is derived: `derived.rs`. All `unsafe`: `map.rs`. Every disk operation: [`storage`].
 
+mod archive;
 mod background;
 mod batch;
 mod bytes;
@@ -39,9 +40,11 @@ mod segments;
 mod signer;
 pub mod storage;
 mod stored;
+mod transfer;
 mod vault;
 mod vault_scan;
 
+pub use archive::{open_archive, open_archive_in};
 pub use batch::{Batch, BatchError};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
 pub use create::{CreateError, Creation, create, create_in};
@@ -55,4 +58,5 @@ pub use seal::SealError;
 pub use sealed::Dictionary;
 pub use signer::{Signer, SignerError};
 pub use stored::StoredBundle;
+pub use transfer::{Malformed, TransferError, Transferred, backup, backup_in, export, export_in, import, import_in};
 pub use vault::{MAX_BATCH_PRIVATE_BYTES, Private, PrivateOwned};

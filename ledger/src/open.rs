@@ -60,6 +60,15 @@ pub enum OpenError {
     /// Others may read the signing key.
     #[error("`{file}` has mode {mode:o}: the signing key must be readable by its owner alone (chmod 600)", file = file.display())]
     KeyExposed { file: PathBuf, mode: u32 },
+    /// No signing key: the directory is an archive, or its key is kept elsewhere.
+    #[error("`{file}` is missing: without the log's key a directory can only be read (`serve --read-only`)", file = file.display())]
+    NoKey { file: PathBuf },
+    /// A directory to be read that has neither a memory nor the head of an archive.
+    #[error("neither `{memory}` nor `{head}` has a signed head: what of the log was published cannot be told", memory = memory.display(), head = head.display())]
+    NoHead { memory: PathBuf, head: PathBuf },
+    /// A head that is not signed by the key that `log.toml` names.
+    #[error("the head in `{file}` is not signed by the key that `log.toml` names", file = file.display())]
+    HeadUnsigned { file: PathBuf },
     /// The signing key cannot be used.
     #[error("`{file}` holds no usable signing key: {source}", file = file.display())]
     Key { file: PathBuf, source: SignerError },
@@ -99,6 +108,9 @@ pub enum OpenError {
     /// A derived file that cannot be read although it was just made.
     #[error("`{file}` is damaged; remove it and open again", file = file.display())]
     Derived { file: PathBuf },
+    /// The memory of a frozen log is lost: its loss cannot be recorded, since nothing is appended to such a log.
+    #[error("`{dir}` is frozen, so the loss of its memory cannot be recorded in it; it can be opened for reading only", dir = dir.display())]
+    FrozenWithoutMemory { dir: PathBuf },
     /// The loss of the memory could not be recorded.
     #[error("the loss of the memory could not be recorded: {0}")]
     Unrecorded(#[from] BatchError),
@@ -211,6 +223,9 @@ pub(crate) fn read_identity(files: &Files, layout: &Layout) -> Result<Identity, 
 
 pub(crate) fn read_signer(files: &Files, layout: &Layout, identity: &Identity) -> Result<Signer, OpenError> {
     let file = layout.log_key();
+    if !files.exists(&file)? {
+        return Err(OpenError::NoKey { file });
+    }
     let mode = files.permissions(&file)?;
     if mode & 0o077 != 0 {
         return Err(OpenError::KeyExposed { file, mode });

@@ -121,7 +121,7 @@ impl Reader {
     /// one that does not encode.
     pub fn cose_inclusion(&self, leaf: &Hash, index: u64, head: &Head) -> Result<CoseReceipt, ReadError> {
         let path = self.proved(leaf, index, head)?;
-        let signature = self.shared.signer.sign_cose(head);
+        let signature = self.shared.signer(head.checkpoint.size)?.sign_cose(head);
         Ok(CoseReceipt::Inclusion(Inclusion { size: head.checkpoint.size, index, path, signature }))
     }
 
@@ -131,7 +131,7 @@ impl Reader {
         let path = self.consistency(old.size, new.size)?;
         verify_consistency(old.size, new.size, &path, &old.root, &new.root)
             .map_err(|_| ReadError::Contradiction { index: old.size })?;
-        let signature = self.shared.signer.sign_cose(to);
+        let signature = self.shared.signer(new.size)?.sign_cose(to);
         Ok(CoseReceipt::Consistency(Consistency { from: old.size, to: new.size, path, signature }))
     }
 

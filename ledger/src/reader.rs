@@ -1,7 +1,9 @@
-//! Reads of the log: heads, entries, private parts, look-ups. Proofs, tiles and receipts: `prove.rs`.
+//! Reads of the log: entries, private parts, look-ups. Heads: `reader/heads.rs`. Proofs, tiles and receipts: `prove.rs`.
 //!
 //! Guarantees: every call takes the published size once and is bounded by it (DESIGN §2.12); nothing above it is served, proved or indexed.
 //! Reads go on when the writer is poisoned. Does not: check what it reads against the root at every call; open checks the head, audit all.
+
+mod heads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,12 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use verifier::decision::PermitId;
-use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash};
+use verifier::hash::{Hash, leaf_hash};
 use verifier::note::VerifierKey;
 use verifier::proof::Nodes;
 use verifier::record::{Record, RecordError};
 
-use crate::frame::FrameHeader;
 use crate::head::Head;
 use crate::keys::Keys;
 use crate::layout::Identity;
@@ -23,7 +24,7 @@ use crate::rows::{Row, RowError, Rows};
 use crate::sealed::{Damage, SegmentError};
 use crate::segments::Segments;
 use crate::signer::Signer;
-use crate::storage::IoFailure;
+use crate::storage::{IoFailure, LockGuard};
 use crate::vault::{NO_PARTS, PrivateOwned, VAULT_FIXED, decode_parts};
 
 /// One call of [`Reader::entries`] or [`Reader::heads`] answers at most so many: a full entry bundle four times over.
@@ -79,6 +80,12 @@ pub enum ReadError {
         /// Why.
         source: RecordError,
     },
+    /// An archive has no key, and no signature for what was asked.
+    #[error("this is an archive: it has no key, and the signature of its last head only, not one for size {size}")]
+    Unsigned {
+        /// The size of the tree that was to be signed.
+        size: u64,
+    },
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] IoFailure),
@@ -113,7 +120,8 @@ pub(crate) struct Published {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) identity: Identity,
-    pub(crate) signer: Signer,
+    /// Absent in an archive, which signs nothing.
+    pub(crate) signer: Option<Arc<Signer>>,
     pub(crate) levels: Arc<Levels>,
     pub(crate) rows: Rows,
     pub(crate) journal: Segments,
@@ -121,6 +129,16 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) published: ArcSwap<Published>,
     pub(crate) poisoned: AtomicBool,
+    pub(crate) frozen: AtomicBool,
+    /// An archive's own hold on its directory; that of a log is the writer's.
+    pub(crate) _lock: Option<Box<dyn LockGuard>>,
+}
+
+impl Shared {
+    /// The log's key.
+    pub(crate) fn signer(&self, size: u64) -> Result<&Signer, ReadError> {
+        self.signer.as_deref().ok_or(ReadError::Unsigned { size })
+    }
 }
 
 /// Reads the published log; cheap to clone, for any number of threads.
@@ -158,6 +176,11 @@ impl Reader {
     /// True once the writer has met an I/O error: nothing more will be appended until the log is opened again.
     pub fn poisoned(&self) -> bool {
         self.shared.poisoned.load(Ordering::Acquire)
+    }
+
+    /// True if the last published record is a freeze: nothing is ever appended behind it.
+    pub fn frozen(&self) -> bool {
+        self.shared.frozen.load(Ordering::Acquire)
     }
 
     /// The bytes of one leaf.
@@ -214,64 +237,6 @@ impl Reader {
         let private = decode_parts(&bytes).ok_or(ReadError::Lost { index })?;
         // Parts that the leaf does not commit to are no better than none.
         if private.belongs_to(&self.entry(index)?) { Ok(private) } else { Err(ReadError::Lost { index }) }
-    }
-
-    /// The head of this size, if one was ever published.
-    pub fn head_at(&self, size: u64) -> Result<Option<Head>, ReadError> {
-        let published = self.published();
-        if size > published.head.checkpoint.size {
-            return Ok(None);
-        }
-        match size.checked_sub(1) {
-            None => Ok(Some(Head::sign(&self.shared.signer, 0, EMPTY_ROOT, self.shared.identity.created_ms))),
-            Some(last) => match self.find(last, &published)?.1 {
-                row if row.end() == size => self.head_of(&row).map(Some),
-                _ => Ok(None),
-            },
-        }
-    }
-
-    /// The head that was published with a frame, signed again. The tree is derived and may be damaged: nothing is ever signed but the root
-    /// that the frame itself states and the tree confirms.
-    fn head_of(&self, row: &Row) -> Result<Head, ReadError> {
-        let size = row.end();
-        let file = self.shared.journal.reading(row.segment)?;
-        let header = FrameHeader::decode(&file.read_array(row.offset)?);
-        match header.filter(|header| header.end() == size && header.time_ms == row.time_ms) {
-            Some(header) if header.root == self.root_at(size)? => {
-                Ok(Head::sign(&self.shared.signer, size, header.root, row.time_ms))
-            }
-            Some(_) => Err(ReadError::Contradiction { index: row.first }),
-            None => Err(self.damaged(row.first)),
-        }
-    }
-
-    /// The published heads of sizes from `from` to `to`, ascending, at most `limit` and [`MAX_ENTRIES`] of them.
-    pub fn heads(&self, from: u64, to: u64, limit: usize) -> Result<Vec<Head>, ReadError> {
-        let published = self.published();
-        let to = to.min(published.head.checkpoint.size);
-        let limit = limit.min(usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX));
-        let mut heads = Vec::new();
-        if from > to || limit == 0 {
-            return Ok(heads);
-        }
-        if from == 0 {
-            heads.extend(self.head_at(0)?);
-        }
-        // The first head at or above `from` is that of the frame which holds entry `from - 1`.
-        let mut number = match from.saturating_sub(1) {
-            index if index < published.head.checkpoint.size => self.find(index, &published)?.0,
-            _ => published.frames,
-        };
-        while heads.len() < limit && number < published.frames {
-            let row = self.shared.rows.row(number)?;
-            if row.end() > to {
-                break;
-            }
-            heads.push(self.head_of(&row)?);
-            number += 1;
-        }
-        Ok(heads)
     }
 
     /// The index of the decision with this permit id.

@@ -142,6 +142,11 @@ impl Rows {
         Ok(true)
     }
 
+    /// True if the files have `frames` rows and the positions of `size` entries, or more. Nothing is made or cut.
+    pub(crate) fn hold(&self, frames: u64, size: u64) -> Result<bool, IoFailure> {
+        Ok(self.frames.len()? >= frames * ROW as u64 && self.positions.len()? >= size.div_ceil(STRIDE) * 8)
+    }
+
     /// Writes row number `number`, and the positions of its entries; `starts` tells where an entry's length prefix stands in the body.
     pub(crate) fn write(&self, number: u64, row: &Row, starts: impl Fn(usize) -> u64) -> Result<(), IoFailure> {
         let from = row.first.next_multiple_of(STRIDE);

@@ -15,7 +15,8 @@ mod output;
 mod trace;
 
 use commands::{
-    audit, bench, demo, init, keys, policy, receipt, replay, serve, switch, trace as trace_command, verify,
+    audit, bench, demo, freeze, init, keys, policy, receipt, replay, serve, switch, trace as trace_command, transfer,
+    verify,
 };
 use exit::{Exit, Failure};
 use output::note;
@@ -44,9 +45,13 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Switch(switch::Switch),
+    Freeze(freeze::Freeze),
     Trace(trace_command::Trace),
     Receipt(receipt::Fetch),
     Verify(verify::Verify),
+    Export(transfer::Export),
+    Import(transfer::Import),
+    Backup(transfer::Backup),
     Audit(audit::Audit),
     Replay(replay::Replay),
     Fsck(audit::Fsck),
@@ -63,9 +68,13 @@ impl Interlock {
             Command::Policy(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Switch(command) => command.run(),
+            Command::Freeze(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Receipt(command) => command.run(),
             Command::Verify(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Import(command) => command.run(),
+            Command::Backup(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::Fsck(command) => command.run(),

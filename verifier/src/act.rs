@@ -5,17 +5,18 @@
 //! that it follows: an act for another log, or one that is replayed, does not fit.
 //!
 //! ```text
-//! interlock/epoch/v1            interlock/switch/v1
-//! <origin>                      <origin>
-//! <governance version>          <governance version>
-//! <epoch number>                <target>
-//! <base64 SHA-256 of content>   <halt|run>
+//! interlock/epoch/v1            interlock/switch/v1      interlock/freeze/v1
+//! <origin>                      <origin>                 <origin>
+//! <governance version>          <governance version>     <governance version>
+//! <epoch number>                <target>                 <successor's verification key|none>
+//! <base64 SHA-256 of content>   <halt|run>               <reason>
 //!                               <reason>
 //! ```
 
 use thiserror::Error;
 
 use crate::hash::Hash;
+use crate::note::VerifierKey;
 use crate::text::decimal;
 
 /// What is stopped or released.
@@ -93,6 +94,13 @@ pub enum Deed {
         /// Why, one line.
         reason: String,
     },
+    /// End the log: nothing is ever appended behind it.
+    Freeze {
+        /// The key of the log that goes on in its place, if any.
+        successor: Option<VerifierKey>,
+        /// Why, one line.
+        reason: String,
+    },
 }
 
 /// An act, as signed.
@@ -124,6 +132,9 @@ pub enum ActError {
     /// The fifth line is neither `halt` nor `run`.
     #[error("a switch is thrown to `halt` or to `run`")]
     Power,
+    /// The successor is neither a verification key in its one spelling nor `none`.
+    #[error("the successor is neither a verification key nor `none`")]
+    Successor,
 }
 
 impl Act {
@@ -146,6 +157,10 @@ impl Act {
                 };
                 format!("interlock/switch/v1\n{origin}\n{follows}\n{}\n{power}\n{reason}\n", target.text())
             }
+            Deed::Freeze { successor, reason } => {
+                let successor = successor.as_ref().map_or(NO_SUCCESSOR.to_owned(), VerifierKey::to_string);
+                format!("interlock/freeze/v1\n{origin}\n{follows}\n{successor}\n{reason}\n")
+            }
         }
     }
 
@@ -166,10 +181,25 @@ impl Act {
                 };
                 (origin, follows, Deed::Switch { target: Target::parse(target)?, power, reason: (*reason).to_owned() })
             }
+            ["interlock/freeze/v1", origin, follows, successor, reason] => {
+                (origin, follows, Deed::Freeze { successor: parse_successor(successor)?, reason: (*reason).to_owned() })
+            }
             _ => return Err(ActError::Unknown),
         };
         Ok(Self { origin: (*origin).to_owned(), follows: number(follows)?, deed })
     }
+}
+
+/// How a freeze says that no log goes on.
+const NO_SUCCESSOR: &str = "none";
+
+fn parse_successor(line: &str) -> Result<Option<VerifierKey>, ActError> {
+    if line == NO_SUCCESSOR {
+        return Ok(None);
+    }
+    let key: VerifierKey = line.parse().map_err(|_| ActError::Successor)?;
+    // One spelling: the act reads back as it was signed.
+    if key.to_string() == line { Ok(Some(key)) } else { Err(ActError::Successor) }
 }
 
 #[cfg(test)]
@@ -191,6 +221,12 @@ mod tests {
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
             assert_eq!(Act::parse(&act.text()), Ok(act));
         }
+        let key = "ledger.example/evidence+6115c7bb+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+        for successor in [None, Some(key.parse().unwrap())] {
+            let deed = Deed::Freeze { successor, reason: "the key was stolen".to_owned() };
+            let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
+            assert_eq!(Act::parse(&act.text()), Ok(act));
+        }
         let deed = Deed::Epoch { number: 1, content: Hash([7; 32]) };
         let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
         assert_eq!(Act::parse(&act.text()), Ok(act));
@@ -202,5 +238,8 @@ mod tests {
         assert_eq!(Act::parse("interlock/switch/v1\no\n01\nglobal\nhalt\nwhy\n"), Err(ActError::Number));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobally\nhalt\nwhy\n"), Err(ActError::Target));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobal\nstop\nwhy\n"), Err(ActError::Power));
+        assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nnone\nwhy\nmore\n"), Err(ActError::Unknown));
+        assert_eq!(Act::parse("interlock/freeze/v1\no\n1\n\nwhy\n"), Err(ActError::Successor));
+        assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nother+00000000+AAAA\nwhy\n"), Err(ActError::Successor));
     }
 }

@@ -179,6 +179,11 @@ impl Engine {
         verdict
     }
 
+    /// A realm's mode; `None` if realms are listed and this one is not.
+    pub fn realm_mode(&self, name: &str) -> Option<RealmMode> {
+        self.trust.realm(name)
+    }
+
     /// The realms that the epoch lists as committed: no later epoch may make them public.
     pub fn committed_realms(&self) -> impl Iterator<Item = &str> {
         self.trust.committed()

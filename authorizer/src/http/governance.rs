@@ -1,4 +1,4 @@
-//! `POST /v1/epochs` and `/v1/switches`: acts of administrators, signed by them and answered when durable.
+//! `POST /v1/epochs`, `/v1/switches` and `/v1/freeze`: acts of administrators, signed by them and answered when durable.
 //!
 //! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
 //! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
@@ -12,14 +12,17 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 use verifier::act::{Deed, Target};
+use verifier::checkpoint::Checkpoint;
 use verifier::epoch::{self, EpochContent};
+use verifier::note::Note;
 use verifier::record::MAX_NOTE;
+use verifier::text::rfc3339;
 
 use super::body;
 use super::problem::{Code, Problem};
-use super::routes::{admin, respond};
+use super::routes::{admin, respond, unfrozen};
 use crate::engine::{Finding, PublishError, Published, RealmMode};
-use crate::governance::{ActError, Engines, NotRecorded, Proposed, Recorded, Verified};
+use crate::governance::{ActError, Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Shared;
 use crate::queue::Refused;
 use crate::worker::{ANSWER_DEADLINE, Worker};
@@ -31,11 +34,13 @@ const EPOCH_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewEpoch {
+struct Sent {
     policies: Vec<NewPolicy>,
     schema: Option<String>,
     entities: Option<String>,
     trust: Option<String>,
+    /// The final checkpoint of the log that this one succeeds; for the first epoch only.
+    predecessor: Option<String>,
     note: String,
 }
 
@@ -51,21 +56,47 @@ pub(super) async fn switch(worker: Data<Worker>, request: HttpRequest, payload: 
 }
 
 async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let verified = note(worker, request, payload).await?;
+    let Deed::Switch { target, .. } = &verified.act().deed else {
+        return Err(Problem::from(Code::InvalidAct).because("not a switch".into()));
+    };
+    let warnings: Vec<_> = unknown_target(worker.shared(), target).into_iter().collect();
+    let Recorded { index, governance, head, .. } = record(worker.shared(), verified, None).await?;
+    Ok(HttpResponse::Ok()
+        .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
+}
+
+pub(super) async fn freeze(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(try_freeze(&worker, &request, payload).await)
+}
+
+async fn try_freeze(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let verified = note(worker, request, payload).await?;
+    let invalid = |why: &str| Err(Problem::from(Code::InvalidAct).because(why.into()));
+    match &verified.act().deed {
+        Deed::Freeze { successor, .. } if successor.as_ref() == Some(worker.shared().reader.verifier_key()) => {
+            return invalid("a log does not succeed itself");
+        }
+        Deed::Freeze { .. } => {}
+        Deed::Epoch { .. } | Deed::Switch { .. } => return invalid("not a freeze"),
+    }
+    let Recorded { index, recorded_at, governance, head } = record(worker.shared(), verified, None).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "index": index, "governance": governance, "recorded_at": rfc3339(recorded_at), "checkpoint": head.note,
+    })))
+}
+
+/// A signed act that is sent as it is, by an administrator, to a log that goes on.
+async fn note(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<Verified, Problem> {
     let caller = admin(worker, request)?;
+    unfrozen(worker)?;
     if !body::content_is(request, "text/plain") {
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().admin_budget;
     let (body, _share) = body::read(budget, &caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
-    let verified = worker.shared().governors.open(note)?;
-    let Deed::Switch { target, .. } = &verified.act().deed else {
-        return Err(Problem::from(Code::InvalidAct).because("not a switch".into()));
-    };
-    let warnings: Vec<_> = unknown_target(worker.shared(), target).into_iter().collect();
-    let Recorded { index, governance, head } = record(worker.shared(), verified, None).await?;
-    Ok(HttpResponse::Ok()
-        .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
+    Ok(worker.shared().governors.open(note)?)
 }
 
 /// A switch may name what comes only with a later epoch, so it is thrown; but whoever mistyped a name in an emergency must learn that
@@ -86,6 +117,7 @@ pub(super) async fn epoch(worker: Data<Worker>, request: HttpRequest, payload: P
 
 async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let caller = admin(&worker, request)?;
+    unfrozen(&worker)?;
     if !body::content_is(request, "application/json") {
         return Err(Code::ContentType.into());
     }
@@ -94,8 +126,8 @@ async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload
     let shared = worker.clone();
     // Parsing and validating thousands of policies takes a while; decisions go on meanwhile.
     let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;
-    let Built { verified, number, document, engines, warnings } = built;
-    let Recorded { index, governance, head } = record(worker.shared(), verified, Some((document, engines))).await?;
+    let Built { verified, number, epoch, warnings } = built;
+    let Recorded { index, governance, head, .. } = record(worker.shared(), verified, Some(epoch)).await?;
     Ok(HttpResponse::Ok().json(json!({
         "epoch": number, "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings,
     })))
@@ -104,18 +136,18 @@ async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload
 struct Built {
     verified: Verified,
     number: u64,
-    document: Vec<u8>,
-    engines: Engines,
+    epoch: NewEpoch,
     warnings: Vec<serde_json::Value>,
 }
 
 fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
-    let sent: NewEpoch =
+    let sent: Sent =
         serde_json::from_slice(body).map_err(|error| Problem::from(Code::InvalidJson).because(error.to_string()))?;
     let verified = shared.governors.open(&sent.note)?;
     let Deed::Epoch { number, content: digest } = verified.act().deed else {
         return Err(Problem::from(Code::InvalidAct).because("not an epoch".into()));
     };
+    check_predecessor(number, sent.predecessor.as_deref())?;
     let mut policies: Vec<_> = sent.policies.into_iter().map(|NewPolicy { id, text }| (id, text)).collect();
     policies.sort();
     let content = EpochContent { policies, schema: sent.schema, entities: sent.entities, trust: sent.trust };
@@ -129,7 +161,22 @@ fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
     let (published, engines) = engines(content, shared.workers)?;
     refuse_widening(shared, &published)?;
     let warnings = published.warnings().iter().map(shown).collect();
-    Ok(Built { verified, number, document, engines, warnings })
+    let epoch = NewEpoch { document, engines, predecessor: sent.predecessor };
+    Ok(Built { verified, number, epoch, warnings })
+}
+
+/// Whose key signed the other log's last head is for whoever follows the succession to say: the old log's freeze names this log's key.
+fn check_predecessor(number: u64, predecessor: Option<&str>) -> Result<(), Problem> {
+    let Some(text) = predecessor else { return Ok(()) };
+    let invalid = |why: &str| Err(Problem::from(Code::InvalidValue).because(why.into()));
+    if number != 1 {
+        return invalid("only a log's first epoch names a predecessor");
+    }
+    let note = Note::parse(text).ok().filter(|_| text.len() <= MAX_NOTE);
+    match note.and_then(|note| Checkpoint::parse_text(&note.text).ok()) {
+        Some(_) => Ok(()),
+        None => invalid("`predecessor` is not a signed checkpoint"),
+    }
 }
 
 /// What callers of a committed realm were promised holds for every later epoch, also for one that forgets to list realms.
@@ -153,7 +200,7 @@ pub(crate) fn engines(content: EpochContent, workers: usize) -> Result<(Publishe
     Ok((published, Arc::new(engines)))
 }
 
-async fn record(shared: &Shared, verified: Verified, epoch: Option<(Vec<u8>, Engines)>) -> Result<Recorded, Problem> {
+async fn record(shared: &Shared, verified: Verified, epoch: Option<NewEpoch>) -> Result<Recorded, Problem> {
     let (reply, answer) = oneshot::channel();
     shared.queue.push_act(Proposed { verified, epoch, reply }).map_err(|refused| match refused {
         Refused::Full(_) => Code::Overloaded,
@@ -177,6 +224,7 @@ fn refused(not: NotRecorded) -> Problem {
             conflict(format!("the governance version in force is {current}"), "governance", current)
         }
         NotRecorded::EpochNumber(current) => conflict(format!("the live epoch is {current}"), "epoch", current),
+        NotRecorded::Frozen => Code::Frozen.into(),
         NotRecorded::NoEpoch => Problem::from(Code::GovernanceConflict).because("the first act is an epoch".into()),
     }
 }

@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod server;
 mod state;
+mod statements;
 
 pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
 pub use descriptors::{Room, TooFew};

@@ -110,6 +110,18 @@ codes! {
     ContentMismatch = 400 "content_mismatch" "the act names another content than was sent",
     /// The epoch's content does not validate; the old epoch stays.
     EpochInvalid = 400 "epoch_invalid" "the epoch's content does not validate",
+    /// The realm is committed or unknown, and a statement would be public.
+    RealmNotPublic = 403 "realm_not_public" "a statement is public, and this key's realm is not",
+    /// A statement's media type is not one.
+    MediaType = 400 "media_type" "the content type is not a media type of at most 255 bytes",
+    /// What comes as a DSSE envelope is none.
+    InvalidEnvelope = 400 "invalid_envelope" "the body is not the DSSE envelope that its content type claims",
+    /// A statement is larger than a record holds.
+    StatementTooLarge = 413 "statement_too_large" "a statement has at most 60,000 bytes",
+    /// The log has ended: nothing is decided or recorded in it any more.
+    Frozen = 503 "frozen" "the log is frozen: nothing is ever recorded in it again",
+    /// The clock cannot be relied on, so that nothing can be given a time.
+    Clock = 503 "clock" "the clock cannot be relied on",
     /// No epoch is published yet: nothing can be allowed.
     NoEpoch = 503 "no_epoch" "no epoch is published",
     /// More is waiting than can be taken.
@@ -175,6 +187,9 @@ impl From<NoAnswer> for Problem {
             NoAnswer::NoEpoch => Code::NoEpoch.into(),
             NoAnswer::Full | NoAnswer::Refused(Refusal::TooManyKeys) => Code::Overloaded.into(),
             NoAnswer::Unavailable => Code::Unavailable.into(),
+            NoAnswer::NotPublic => Code::RealmNotPublic.into(),
+            NoAnswer::Refused(Refusal::Frozen) => Code::Frozen.into(),
+            NoAnswer::Refused(Refusal::Clock) => Code::Clock.into(),
             NoAnswer::TooLarge => Code::BodyTooLarge.into(),
             NoAnswer::Refused(Refusal::KeyReused { item }) => at(Code::IdempotencyKeyReused, item),
             NoAnswer::Refused(Refusal::InFlight { item }) => at(Code::IdempotencyInFlight, item),
@@ -242,7 +257,8 @@ impl Problem {
             401 => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
-            503 => {
+            // Whoever waits for a frozen log waits for ever.
+            503 if self.code != Code::Frozen => {
                 let seconds = rand::rng().random_range(RETRY_AFTER);
                 response.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }

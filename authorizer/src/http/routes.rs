@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::connection::{Connection, Peer};
 use super::problem::{Code, Problem};
-use super::{authzen, decisions, governance, health, keys, permits, state};
+use super::{authzen, decisions, governance, health, keys, permits, state, statements};
 use crate::keys::Identity;
 use crate::worker::Worker;
 
@@ -27,6 +27,9 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))
         .service(at("/v1/governance", "GET").route(web::get().to(state::show)))
         .service(at("/v1/switches", "POST").route(web::post().to(governance::switch)))
+        .service(at("/v1/freeze", "POST").route(web::post().to(governance::freeze)))
+        .service(at("/v1/statements", "POST").route(web::post().to(statements::submit)))
+        .service(at("/add", "POST").route(web::post().to(statements::add)))
         .service(at("/v1/keys", "GET, POST").route(web::post().to(keys::create)).route(web::get().to(keys::list)))
         .service(at("/v1/keys/{id}", "DELETE").route(web::delete().to(keys::revoke)))
         .service(at("/livez", "GET").route(web::get().to(health::live)))
@@ -83,13 +86,22 @@ pub fn admin(worker: &Worker, request: &HttpRequest) -> Result<Identity, Problem
 /// Refuses before a body is read if nothing could be done with it.
 ///
 /// # Errors
-/// [`Code::Unavailable`], [`Code::Overloaded`].
+/// [`Code::Frozen`], [`Code::Unavailable`], [`Code::Overloaded`].
 pub fn room(worker: &Worker) -> Result<(), Problem> {
+    unfrozen(worker)?;
     let queue = &worker.shared().queue;
     if queue.is_closed() {
         return Err(Code::Unavailable.into());
     }
     if queue.has_room() { Ok(()) } else { Err(Code::Overloaded.into()) }
+}
+
+/// Refuses whatever would be recorded behind a freeze.
+///
+/// # Errors
+/// [`Code::Frozen`].
+pub fn unfrozen(worker: &Worker) -> Result<(), Problem> {
+    if worker.shared().live.load().frozen { Err(Code::Frozen.into()) } else { Ok(()) }
 }
 
 /// An answer out of either branch.

@@ -58,12 +58,31 @@ impl Servers {
         room: Room,
         shared: &Arc<Shared>,
     ) -> Result<Servers, NotListening> {
-        let (tell, told) = mpsc::channel();
         let shared = shared.clone();
+        Self::run(listen, move || bind(listen, public, room, &shared))
+    }
+
+    /// Serves a public read API alone.
+    ///
+    /// # Errors
+    /// [`NotListening`]; nothing is served then.
+    pub fn start_public(listen: SocketAddr, room: Room, public: Arc<Public>) -> Result<Servers, NotListening> {
+        Self::run(listen, move || {
+            let at = |source| NotListening { address: listen, source };
+            let (server, address) = read_api(socket(listen).map_err(at)?, room, public).map_err(at)?;
+            Ok((vec![server], address, None))
+        })
+    }
+
+    fn run(
+        listen: SocketAddr,
+        bind: impl FnOnce() -> Result<Bound, NotListening> + Send + 'static,
+    ) -> Result<Servers, NotListening> {
+        let (tell, told) = mpsc::channel();
         let none = |source| NotListening { address: listen, source };
         let serve = move || {
             actix_web::rt::System::new().block_on(async move {
-                let servers = bind(listen, public, room, &shared);
+                let servers = bind();
                 let running = match servers {
                     Err(not) => {
                         // The other side waits for this one word, unless it was given up.
@@ -87,7 +106,7 @@ impl Servers {
         Ok(Servers { started, thread })
     }
 
-    /// The addresses of the decision API and of the public read API.
+    /// The addresses of the decision API and of the public read API; of a public read API alone, its address comes first.
     #[must_use]
     pub fn addresses(&self) -> (SocketAddr, Option<SocketAddr>) {
         (self.started.address, self.started.public)
@@ -149,6 +168,10 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         ready: Box::new(move || ready.ready().map_err(str::to_owned)),
         now_ms: Box::new(move || shared.now().at_ms),
     });
+    read_api(socket, room, public)
+}
+
+fn read_api(socket: TcpListener, room: Room, public: Arc<Public>) -> io::Result<(Server, SocketAddr)> {
     listener::serve(socket, "public", PUBLIC_WORKERS, room.public, move |config| {
         ledger::http::configure(config, public.clone());
     })

@@ -13,8 +13,10 @@ pub(super) async fn show(worker: Data<Worker>, request: HttpRequest) -> HttpResp
         let live = shared.live.load();
         HttpResponse::Ok().json(json!({
             "origin": shared.reader.origin(),
+            "vkey": shared.reader.verifier_key().to_string(),
             "epoch": live.epoch,
             "governance": live.governance,
+            "frozen": live.frozen,
         }))
     }))
 }

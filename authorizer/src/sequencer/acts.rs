@@ -11,7 +11,7 @@ use verifier::epoch;
 use verifier::record::Record;
 
 use super::{Fault, Sequencer};
-use crate::governance::{Engines, NotRecorded, Proposed, Recorded, Verified};
+use crate::governance::{NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Live;
 
 impl Sequencer {
@@ -24,11 +24,10 @@ impl Sequencer {
         Ok(())
     }
 
-    fn act(
-        &mut self,
-        verified: &Verified,
-        epoch: Option<(Vec<u8>, Engines)>,
-    ) -> Result<Result<Recorded, NotRecorded>, Fault> {
+    fn act(&mut self, verified: &Verified, epoch: Option<NewEpoch>) -> Result<Result<Recorded, NotRecorded>, Fault> {
+        if self.fold.frozen {
+            return Ok(Err(NotRecorded::Frozen));
+        }
         if verified.act().follows != self.fold.governance {
             return Ok(Err(NotRecorded::Stale(self.fold.governance)));
         }
@@ -39,9 +38,11 @@ impl Sequencer {
             (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.epoch + 1 => {
                 return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
             }
-            (Deed::Epoch { number, .. }, Some((document, engines))) => {
+            (Deed::Epoch { number, .. }, Some(NewEpoch { document, engines, predecessor })) => {
                 self.fold.last_ms = recorded_at;
-                let (index, head) = self.append_epoch(*number, &document, recorded_at, governance, note)?;
+                let closing =
+                    |first_part, parts| Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor };
+                let (index, head) = self.append_epoch(*number, &document, recorded_at, closing)?;
                 self.fold.publish(*number, index);
                 (index, head, Some(engines))
             }
@@ -52,11 +53,21 @@ impl Sequencer {
                 self.fold.switch(target, *power);
                 (index, head, self.shared.live.load().engines.clone())
             }
-            (Deed::Switch { .. } | Deed::Epoch { .. }, _) => return Ok(Err(NotRecorded::NoEpoch)),
+            (Deed::Freeze { .. }, None) if self.fold.epoch > 0 => {
+                self.fold.last_ms = recorded_at;
+                self.batch.push(&Record::Freeze { recorded_at, governance, note }, None)?;
+                // A crash from here on: the freeze stands or it does not; if it does, the next opening is frozen.
+                let (index, head) = self.append()?;
+                self.fold.freeze();
+                (index, head, None)
+            }
+            (Deed::Switch { .. } | Deed::Epoch { .. } | Deed::Freeze { .. }, _) => {
+                return Ok(Err(NotRecorded::NoEpoch));
+            }
         };
         // Durable: from the next body on, workers decide under it; what they decided before is sent back.
         self.shared.live.store(Arc::new(Live::of(&self.fold, engines)));
-        Ok(Ok(Recorded { index, governance, head }))
+        Ok(Ok(Recorded { index, recorded_at, governance, head }))
     }
 
     /// A crash between two appends leaves parts without their closing record: they count for nothing.
@@ -65,8 +76,7 @@ impl Sequencer {
         number: u64,
         document: &[u8],
         recorded_at: u64,
-        governance: u64,
-        note: String,
+        closing: impl FnOnce(u64, u64) -> Record,
     ) -> Result<(u64, Arc<Head>), Fault> {
         let first_part = self.ledger.size();
         let mut parts = 0;
@@ -75,7 +85,7 @@ impl Sequencer {
             self.push_or_append(&record)?;
             parts += 1;
         }
-        self.push_or_append(&Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor: None })?;
+        self.push_or_append(&closing(first_part, parts))?;
         let (_, head) = self.append()?;
         Ok((first_part + parts, head))
     }

@@ -15,6 +15,9 @@ use verifier::record::Record;
 
 use super::walk::{CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
+use crate::head::Head;
+use crate::layout::{Identity, Layout};
+use crate::memory::Remembered;
 use crate::storage::disk::Disk;
 use crate::storage::{Files, Storage};
 
@@ -22,6 +25,7 @@ use crate::storage::{Files, Storage};
 enum Seen {
     Decision { request: Hash, detail: Hash },
     Erasure { index: u64 },
+    Freeze,
     Other,
     NotARecord(String),
 }
@@ -52,15 +56,38 @@ pub fn audit_in(
 ) -> Result<Report, CheckError> {
     let mut report = Report::default();
     let log = Log::look(Files(storage), dir, memory, &mut report)?;
+    examine(&log, key, progress, &mut report)?;
+    Ok(report)
+}
+
+/// As [`audit_in`], for a directory that cannot be opened yet: what it is said to be comes from whoever makes it.
+pub(crate) fn audit_at(
+    files: &Files,
+    layout: &Layout,
+    identity: &Identity,
+    head: &Head,
+    report: &mut Report,
+) -> Result<(), CheckError> {
+    let log = Log::at(files.clone(), layout.clone(), identity.clone(), Some(Remembered::of(head)), report)?;
+    examine(&log, &identity.key, &mut |_| {}, report)
+}
+
+fn examine(
+    log: &Log,
+    key: &VerifierKey,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut Report,
+) -> Result<(), CheckError> {
     if log.identity.key != *key {
         let (file, what) =
             (log.layout.log_toml(), "the log names another verification key than the one given".to_owned());
         report.add(Problem { file, index: None, offset: None, what });
     }
-    check_signature(&log, key, &mut report);
+    check_signature(log, key, report);
     let (mut missing, mut erased) = (Vec::new(), HashSet::new());
+    let mut frozen: Option<u64> = None;
     log.walk(
-        &mut report,
+        report,
         progress,
         |_, leaf| look(leaf),
         |report, group| {
@@ -69,6 +96,7 @@ pub fn audit_in(
                     match seen {
                         Seen::Decision { .. } => report.decisions += 1,
                         Seen::Erasure { index } => _ = erased.insert(*index),
+                        Seen::Freeze => frozen = frozen.or(Some(index)),
                         Seen::Other => {}
                         Seen::NotARecord(why) => {
                             let (file, offset) = (log.journal.present(frame.segment), Some(frame.offset));
@@ -84,7 +112,7 @@ pub fn audit_in(
                 }
             }
             let found: Vec<_> =
-                (0..group.len()).into_par_iter().filter_map(|n| Some(check_parts(&log, &group.frame(n)?))).collect();
+                (0..group.len()).into_par_iter().filter_map(|n| Some(check_parts(log, &group.frame(n)?))).collect();
             for (kept, wrong) in found {
                 report.kept += kept;
                 missing.extend(wrong);
@@ -92,6 +120,10 @@ pub fn audit_in(
             Ok(())
         },
     )?;
+    if let Some(index) = frozen.filter(|index| index + 1 < report.entries) {
+        let what = "the log was frozen here and goes on behind it".to_owned();
+        report.add(Problem { file: log.layout.journal(), index: Some(index), offset: None, what });
+    }
     for (index, problem) in missing {
         if erased.contains(&index) {
             report.erased += 1;
@@ -99,13 +131,14 @@ pub fn audit_in(
             report.add(problem);
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 fn look(leaf: &[u8]) -> Seen {
     match Record::decode(leaf) {
         Ok(Record::Decision(decision)) => Seen::Decision { request: decision.request, detail: decision.detail },
         Ok(Record::Erasure { index, .. }) => Seen::Erasure { index },
+        Ok(Record::Freeze { .. }) => Seen::Freeze,
         Ok(_) => Seen::Other,
         Err(error) => Seen::NotARecord(error.to_string()),
     }
@@ -143,4 +176,30 @@ fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, Pro
         (index, Problem { file: log.vault.path(segment), index: Some(index), offset, what: what.to_owned() })
     };
     (right, judged.into_iter().filter_map(Result::err).map(tell).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::storage::ram::Ram;
+    use crate::{Batch, Ledger, Options, create_in, default_memory};
+
+    /// No writer of ours does it; a thief of the key may.
+    #[test]
+    fn a_log_that_goes_on_behind_its_freeze_is_told() {
+        let (ram, dir) = (Ram::new(), Path::new("/srv/log"));
+        let key = create_in(Arc::new(ram.process()), dir, &default_memory(dir), "log.example/test", 1).unwrap();
+        let (mut ledger, reader) = Ledger::open_in(Arc::new(ram.process()), Options::new(dir), 1).unwrap();
+        let mut batch = Batch::default();
+        for note in ["a signed act\n", "another\n"] {
+            batch.clear();
+            batch.push(&Record::Freeze { recorded_at: 1, governance: 1, note: note.into() }, None).unwrap();
+            ledger.append(&batch, 1).unwrap();
+            let report = audit_in(Arc::new(ram.process()), dir, None, &key, &mut |_| {}).unwrap();
+            assert_eq!(report.is_clean(), reader.size() == 1, "{report:?}");
+            ledger.shared.frozen.store(false, Ordering::Release);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
 use crate::grow::Growth;
 use crate::keys::RUN;
+use crate::layout::SEGMENT_HEADER;
 use crate::levels::{Levels, level_name};
 use crate::open::{OpenError, read_signer};
 use crate::recover::row_of;
@@ -65,6 +66,10 @@ pub fn fsck_in(
             }
             match frame.parts {
                 Parts::Lost => {}
+                Parts::Absent => {
+                    let wanted = row_of(frame.header, frame.segment, frame.offset, None, (0, SEGMENT_HEADER));
+                    compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, &log);
+                }
                 Parts::Broken(VaultBroken { file, offset }) => {
                     let (what, index) = ("the vault is broken here".to_owned(), Some(frame.header.first));
                     report.add(Problem { file: file.clone(), index, offset: Some(*offset), what });
@@ -257,7 +262,8 @@ fn check_owner(log: &Log, report: &mut Report) -> Result<(), CheckError> {
 /// The signing key is the log's and whole. A copy of a log for somebody else has none, or one that they cannot read.
 fn check_key(log: &Log, report: &mut Report) {
     let what = match read_signer(&log.files, &log.layout, &log.identity) {
-        Ok(_) => return,
+        // Without its key a directory is read only; an archive never has it.
+        Ok(_) | Err(OpenError::NoKey { .. }) => return,
         Err(OpenError::Io(failure))
             if matches!(failure.source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
         {

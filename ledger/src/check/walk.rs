@@ -13,6 +13,7 @@ use verifier::hash::leaf_hash;
 use verifier::proof::Nodes;
 
 use super::{CheckError, Problem, Progress, Report};
+use crate::archive::last_head;
 use crate::frame::{FRAME_HEADER, FrameHeader, split_body};
 use crate::grow::{Edge, Growth};
 use crate::layout::{Identity, Layout, SEGMENT_HEADER, SegmentKind, default_memory};
@@ -36,6 +37,8 @@ pub(super) struct Log {
     pub(super) journal: Segments,
     pub(super) vault: Segments,
     pub(super) remembered: Option<Remembered>,
+    /// An archive may have been made without private parts.
+    pub(super) has_vault: bool,
 }
 
 impl Log {
@@ -61,6 +64,11 @@ impl Log {
                 Some(slots.head)
             }
             Err(MemoryError::Io(failure)) => return Err(failure.into()),
+            // An archive has its last head inside; whether that is signed by the log's key is for the audit to say.
+            Ok(None) if files.exists(&layout.archived_head())? => {
+                let (head, _) = last_head(&files, &layout, &identity, Some(&memory))?;
+                Some(Remembered::of(&head))
+            }
             Ok(None) => {
                 report.add(Problem {
                     file: memory,
@@ -75,11 +83,24 @@ impl Log {
                 None
             }
         };
+        Self::at(files, layout, identity, remembered, report)
+    }
+
+    pub(super) fn at(
+        files: Files,
+        layout: Layout,
+        identity: Identity,
+        remembered: Option<Remembered>,
+        report: &mut Report,
+    ) -> Result<Self, CheckError> {
         report.origin.clone_from(&identity.origin);
         report.verification_key = identity.key.to_string();
         let journal = Segments::new(&files, &layout.journal(), SegmentKind::Journal, identity.id);
         let vault = Segments::new(&files, &layout.vault(), SegmentKind::Vault, identity.id);
-        Ok(Self { files, layout, identity, journal, vault, remembered })
+        let is_archive = !files.exists(&layout.keys())?;
+        let has_vault = !is_archive || files.exists(&layout.vault())?;
+        report.without_private_parts = !has_vault;
+        Ok(Self { files, layout, identity, journal, vault, remembered, has_vault })
     }
 
     /// Walks over all published frames. `visit` gets them in groups, in order, with what `each` made of the leaves. With `parts` it gets
@@ -121,7 +142,8 @@ impl Log {
     /// Reads group after group with their vault frames, until somebody has enough of them.
     fn read_ahead(&self, bound: u64, loaded: &SyncSender<Load>, emptied: &Receiver<Vec<u8>>) -> Result<(), IoFailure> {
         let mut scan = JournalScan::new(&self.journal, 0, SEGMENT_HEADER, 0, 0)?;
-        let mut vault = VaultScan::new(&self.vault, 0, SEGMENT_HEADER)?.reading_ahead(GROUP);
+        let vault = self.has_vault.then(|| VaultScan::new(&self.vault, 0, SEGMENT_HEADER)).transpose()?;
+        let mut vault = vault.map(|vault| vault.reading_ahead(GROUP));
         let mut lost = false;
         while scan.next < bound {
             let buffer = emptied.try_recv().unwrap_or_default();
@@ -131,7 +153,11 @@ impl Log {
             };
             let mut parts = Vec::with_capacity(group.frames.len());
             for frame in &group.frames {
-                let read = if lost { Parts::Lost } else { read_parts(&mut vault, &frame.header)? };
+                let read = match &mut vault {
+                    None => Parts::Absent,
+                    Some(_) if lost => Parts::Lost,
+                    Some(vault) => read_parts(vault, &frame.header)?,
+                };
                 lost |= matches!(read, Parts::Broken(_));
                 parts.push(read);
             }
@@ -267,6 +293,8 @@ pub(super) enum Parts {
     Broken(VaultBroken),
     /// It broke before.
     Lost,
+    /// There is no vault: an archive that was made without private parts.
+    Absent,
 }
 
 fn read_parts(vault: &mut VaultScan<'_>, header: &FrameHeader) -> Result<Parts, IoFailure> {

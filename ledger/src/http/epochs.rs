@@ -36,6 +36,9 @@ struct EpochView {
     parts: u64,
     /// The signed act.
     note: String,
+    /// The final checkpoint of the log that this one succeeds; the first epoch's only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predecessor: Option<String>,
 }
 
 /// Some epochs.
@@ -113,16 +116,16 @@ fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Pro
     let place = epoch.checked_sub(1).and_then(|before| usize::try_from(before).ok()).ok_or_else(unknown)?;
     let index = *places.get(place).ok_or_else(unknown)?;
     let damaged = || Problem::new(Code::Damaged, format!("entry {index} does not close epoch {epoch}"));
-    let Record::Epoch { recorded_at, governance, first_part, parts, note, .. } = reader.record(index)? else {
+    let Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor } = reader.record(index)? else {
         return Err(damaged());
     };
     let act = Note::parse(&note).ok().and_then(|note| Act::parse(&note.text).ok());
     match act.map(|act| act.deed) {
         Some(Deed::Epoch { number, content }) if number == epoch => {
             let recorded_at = rfc3339(recorded_at);
-            Ok(EpochView { epoch, index, governance, recorded_at, content, first_part, parts, note })
+            Ok(EpochView { epoch, index, governance, recorded_at, content, first_part, parts, note, predecessor })
         }
-        Some(Deed::Epoch { .. } | Deed::Switch { .. }) | None => Err(damaged()),
+        Some(Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Freeze { .. }) | None => Err(damaged()),
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Code {
     Committed,
     /// No such epoch.
     UnknownEpoch,
+    /// An archive has no key: it answers with the signature of its last head only.
+    Unsigned,
     /// The private parts should be there and are not.
     Lost,
     /// What is stored is not what it must be.
@@ -68,7 +70,7 @@ impl Code {
             | Self::UnknownEpoch => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
-            Self::NoCoseForm => StatusCode::CONFLICT,
+            Self::NoCoseForm | Self::Unsigned => StatusCode::CONFLICT,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -150,6 +152,10 @@ impl From<ReadError> for Problem {
             | ReadError::NotARecord { index, .. } => {
                 Self::new(Code::Damaged, format!("what is stored at {index} is damaged"))
             }
+            ReadError::Unsigned { size } => Self::new(
+                Code::Unsigned,
+                format!("this archive has no key and no signature for size {size}, only for its last head"),
+            ),
             ReadError::Io(_) => Self::new(Code::Unavailable, "the log cannot be read now"),
         }
     }

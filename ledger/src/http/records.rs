@@ -23,6 +23,8 @@ struct LogView<'a> {
     origin: &'a str,
     vkey: String,
     created_at: String,
+    /// Nothing is ever appended any more: the head is the final one.
+    frozen: bool,
     #[serde(flatten)]
     head: HeadView<'a>,
 }
@@ -36,6 +38,7 @@ pub(super) async fn log(request: HttpRequest, public: web::Data<Public>) -> Resu
         origin: reader.origin(),
         vkey: reader.verifier_key().to_string(),
         created_at: rfc3339(reader.created_ms()),
+        frozen: reader.frozen(),
         head: HeadView::new(&head),
     };
     let mut answer = fresh_json(&request, &log).await?;

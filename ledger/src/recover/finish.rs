@@ -21,6 +21,7 @@ use crate::memory::{Memory, Remembered};
 use crate::open::OpenError;
 use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::Row;
+use crate::scan::{JournalScan, Step};
 use crate::segments::Tail;
 
 impl Unrecovered {
@@ -34,6 +35,11 @@ impl Unrecovered {
         now_ms: u64,
     ) -> Result<(Ledger, Reader), OpenError> {
         let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
+        let frozen = self.ends_in_a_freeze(last.as_ref())?;
+        let lost = self.memory.as_ref().is_none_or(|(_, slots)| slots.damaged && derived.size() == slots.head.size);
+        if frozen && lost {
+            return Err(OpenError::FrozenWithoutMemory { dir: self.layout.dir });
+        }
         let head = Head::sign(&self.signer, derived.size(), derived.confirmed_root()?, last_ms);
         let (memory, memory_lock, lost) = match self.memory {
             Some((mut memory, slots)) => {
@@ -58,10 +64,15 @@ impl Unrecovered {
                 (memory, Some(lock), Some("memory lost"))
             }
         };
-        let log = self.identity.id;
+        if self.files.exists(&self.layout.archived_head())? {
+            // It was an archive; from here on the memory alone says what was published.
+            self.files.remove(&self.layout.archived_head())?;
+            self.files.sync_dir(&self.layout.dir)?;
+        }
+        let (log, signer) = (self.identity.id, Arc::new(self.signer));
         let shared = Arc::new(Shared {
             identity: self.identity,
-            signer: self.signer,
+            signer: Some(signer.clone()),
             levels: derived.levels.clone(),
             rows: derived.rows.clone(),
             journal: self.journal,
@@ -69,6 +80,8 @@ impl Unrecovered {
             keys: Keys::open(&self.files, &self.layout.index(), log, derived.levels.clone(), derived.size(), RUN)?,
             published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
             poisoned: AtomicBool::new(false),
+            frozen: AtomicBool::new(frozen),
+            _lock: None,
         });
         let reader = Reader { shared: shared.clone() };
         file_keys(&reader)?;
@@ -76,6 +89,7 @@ impl Unrecovered {
         let background = Background::start(&files, &layout, &shared, derived.size(), self.seal)?;
         let mut ledger = Ledger {
             shared,
+            signer,
             files,
             layout,
             derived,
@@ -99,17 +113,35 @@ impl Unrecovered {
             batch.push(&Record::Recovery { recorded_at, size: ledger.size(), cause }, None)?;
             ledger.append(&batch, recorded_at).map_err(|error| match error {
                 AppendError::Io(failure) => OpenError::Io(failure),
-                AppendError::Empty | AppendError::TimeBackwards { .. } | AppendError::Poisoned => {
-                    OpenError::Unrecorded(BatchError::Full)
-                }
+                AppendError::Empty
+                | AppendError::TimeBackwards { .. }
+                | AppendError::Frozen
+                | AppendError::Poisoned => OpenError::Unrecorded(BatchError::Full),
             })?;
         }
         Ok((ledger, reader))
     }
+
+    /// Whether the last record is a freeze. One frame is read, however long the log is.
+    fn ends_in_a_freeze(&self, last: Option<&Row>) -> Result<bool, OpenError> {
+        let Some(row) = last else { return Ok(false) };
+        let mut scan = JournalScan::new(&self.journal, row.segment, row.offset, row.first, row.time_ms)?;
+        let frame = match scan.step()? {
+            Step::Frame(frame) => frame,
+            Step::End | Step::Broken { .. } => {
+                let (file, index) = (self.journal.path(row.segment), row.first);
+                return Err(OpenError::BrokenFrame { file, offset: row.offset, index, why: "it is missing" });
+            }
+        };
+        let leaf = frame.leaves.last().and_then(|leaf| frame.body.get(leaf.clone())).unwrap_or_default();
+        let index = row.end().saturating_sub(1);
+        let record = Record::decode(leaf).map_err(|source| ReadError::NotARecord { index, source })?;
+        Ok(matches!(record, Record::Freeze { .. }))
+    }
 }
 
 /// Files the keys of all entries that no run covers.
-fn file_keys(reader: &Reader) -> Result<(), ReadError> {
+pub(crate) fn file_keys(reader: &Reader) -> Result<(), ReadError> {
     let (keys, size) = (&reader.shared.keys, reader.size());
     keys.settle()?;
     let mut next = keys.upto();

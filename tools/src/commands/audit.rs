@@ -96,7 +96,12 @@ impl Place {
         } else {
             output::print(as_text(what, &report))?;
         }
-        Ok(if report.is_clean() { Exit::Ok } else { Exit::Invalid })
+        Ok(match report.is_clean() {
+            false => Exit::Invalid,
+            // Nothing says that they would match: not wrong, and not verified.
+            true if what == "audit" && report.without_private_parts && report.decisions > 0 => Exit::Undecidable,
+            true => Exit::Ok,
+        })
     }
 }
 
@@ -108,6 +113,11 @@ fn as_text(what: &str, report: &Report) -> String {
     if what == "audit" {
         let Report { decisions, kept, erased, .. } = report;
         out.push_str(&format!("{decisions} decisions, {kept} with their private parts, {erased} erased\n"));
+        if report.without_private_parts {
+            out.push_str(
+                "an archive without private parts: those of its decisions are lost here and were not checked\n",
+            );
+        }
     }
     for problem in &report.problems {
         let index = problem.index.map_or_else(String::new, |index| format!(", entry {index}"));
@@ -131,7 +141,7 @@ fn as_json(what: &str, report: &Report) -> serde_json::Value {
     json!({
         "schema": "interlock/check/v1", "check": what, "clean": report.is_clean(), "origin": report.origin, "size": report.size,
         "root": report.root.map(|root| root.to_string()), "entries": report.entries, "frames": report.frames,
-        "decisions": report.decisions, "kept": report.kept, "erased": report.erased, "problem_count": report.problem_count,
+        "decisions": report.decisions, "without_private_parts": report.without_private_parts, "kept": report.kept, "erased": report.erased, "problem_count": report.problem_count,
         "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }

@@ -40,6 +40,8 @@ pub enum Bench {
     Checks(disk::Checks),
     /// What a log takes on the disk for each entry, by kind of file
     Sizes(disk::OfLog),
+    /// A long run that must not grow: memory, descriptors and maps while segments roll; exits 1 if something did
+    Soak(Soak),
     /// Decisions over HTTP, one a request and 256 a request, against a handler that parses and echoes the same bodies
     Serve(Serve),
 }
@@ -72,6 +74,17 @@ pub struct Open {
     existing: Option<PathBuf>,
 }
 
+/// How long, and where.
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// A directory on the disk that is used
+    #[arg(long, default_value = ".")]
+    place: PathBuf,
+    /// How long, behind a warm-up of 80,000 entries
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+}
+
 /// How hard and how long.
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -95,6 +108,7 @@ impl Bench {
             Self::Policies => policies(),
             Self::Checks(checks) => checks.run(),
             Self::Sizes(log) => log.run(),
+            Self::Soak(soak) => soak.run(),
             Self::Serve(serve) => serve.run(),
         }
     }
@@ -120,6 +134,31 @@ impl Ledger {
             figures.reopen
         )?;
         Ok(Exit::Ok)
+    }
+}
+
+impl Soak {
+    fn run(&self) -> Result<Exit, Failure> {
+        let settings = benches::soak::Settings { place: self.place.clone(), time: Duration::from_secs(self.seconds) };
+        let figures = benches::soak::run(&settings).map_err(Failure::unavailable)?;
+        say!("entries      resident, MiB   anonymous, MiB   descriptors    maps")?;
+        let row = |sample: &benches::soak::Sample| {
+            let benches::soak::Sample { entries, resident, anonymous, descriptors, maps } = sample;
+            let [resident, anonymous] = [resident, anonymous].map(|bytes| *bytes as f64 / 1_048_576.0);
+            format!("{entries:<12} {resident:>13.1} {anonymous:>16.1} {descriptors:>13} {maps:>7}")
+        };
+        for sample in &figures.samples {
+            say!("{}", row(sample))?;
+        }
+        if let (Some(middle), Some(end)) = (figures.samples.get(figures.samples.len() / 2), figures.samples.last()) {
+            say!("middle\n{}\nend\n{}", row(middle), row(end))?;
+        }
+        say!("{} segments of the journal", figures.segments)?;
+        let grown = figures.grown();
+        for what in &grown {
+            say!("GROWN  {what}")?;
+        }
+        Ok(if grown.is_empty() { Exit::Ok } else { Exit::Invalid })
     }
 }
 
@@ -173,7 +212,7 @@ impl Serve {
         let admin = Admin::new(&made.admin_key)?;
         let policies = split_policies(POLICIES).map_err(Failure::refused)?;
         let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
-        block_on(async { policy::publish(&admin, &admin.client(&house.decision_url())?, &content).await })?;
+        block_on(async { policy::publish(&admin, &admin.client(&house.decision_url())?, &content, None).await })?;
 
         let bodies = requests()?;
         let batches: Vec<Vec<u8>> = (0..bodies.len()).map(|first| batch(&bodies, first)).collect();

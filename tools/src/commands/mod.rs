@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod demo;
+pub mod freeze;
 pub mod init;
 pub mod keys;
 pub mod policy;
@@ -11,4 +12,5 @@ pub mod replay;
 pub mod serve;
 pub mod switch;
 pub mod trace;
+pub mod transfer;
 pub mod verify;

@@ -32,6 +32,9 @@ pub enum Policy {
         /// A running server's decision API
         #[arg(long, required_unless_present = "data")]
         url: Option<String>,
+        /// For a log's first epoch: a file with the final checkpoint of the frozen log that it succeeds
+        #[arg(long, value_name = "CHECKPOINT")]
+        predecessor: Option<PathBuf>,
         /// The file with the admin key
         #[arg(long, env = "INTERLOCK_KEY_FILE")]
         key_file: PathBuf,
@@ -101,11 +104,13 @@ impl Policy {
                 let content = content.read()?;
                 say!("valid: {} policies, content digest {}", content.policies.len(), content.digest())?;
             }
-            Self::Publish { content, data, url, key_file } => {
+            Self::Publish { content, data, url, predecessor, key_file } => {
                 let (content, admin) = (content.read()?, Admin::read(key_file)?);
+                let read = |path: &PathBuf| files::read_text(path, verifier::record::MAX_NOTE);
+                let predecessor = predecessor.as_ref().map(read).transpose()?;
                 let answer = match (data, url) {
-                    (Some(data), _) => publish_in_directory(data, &admin, &content)?,
-                    (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, &content))?,
+                    (Some(data), _) => publish_in_directory(data, &admin, &content, predecessor)?,
+                    (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, &content, predecessor))?,
                     (None, None) => return Err(Failure::usage("either --data or --url")),
                 };
                 say!("{answer}")?;
@@ -121,20 +126,36 @@ impl Policy {
 }
 
 /// Opens the directory as a server on ports of its own, so that there is one way to publish.
-fn publish_in_directory(data: &Path, admin: &Admin, content: &EpochContent) -> Result<Value, Failure> {
+fn publish_in_directory(
+    data: &Path,
+    admin: &Admin,
+    content: &EpochContent,
+    predecessor: Option<String>,
+) -> Result<Value, Failure> {
     let house = House::open(data, &house::Addresses::anywhere_on_loopback(), &house::Words::default())?;
-    let published = block_on(publish(admin, &admin.client(&house.decision_url())?, content));
+    let published = block_on(publish(admin, &admin.client(&house.decision_url())?, content, predecessor));
     house.stop();
     published
 }
 
 /// Signs and posts the act; gives what the server answers.
-pub async fn publish(admin: &Admin, client: &Client, content: &EpochContent) -> Result<Value, Failure> {
+pub async fn publish(
+    admin: &Admin,
+    client: &Client,
+    content: &EpochContent,
+    predecessor: Option<String>,
+) -> Result<Value, Failure> {
     let state = admin.state(client).await?;
     let deed = Deed::Epoch { number: state.epoch + 1, content: content.digest() };
     let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({"id": id, "text": text})).collect();
     let mut body = json!({"policies": policies, "note": admin.sign(state.governance, deed)});
-    for (name, text) in [("schema", &content.schema), ("entities", &content.entities), ("trust", &content.trust)] {
+    let parts = [
+        ("schema", &content.schema),
+        ("entities", &content.entities),
+        ("trust", &content.trust),
+        ("predecessor", &predecessor),
+    ];
+    for (name, text) in parts {
         if let (Some(text), Some(object)) = (text, body.as_object_mut()) {
             object.insert(name.to_owned(), json!(text));
         }

@@ -1,8 +1,9 @@
 //! `interlock replay`: every decision of a log computed again with plain Cedar, from a directory or from a server's public address.
 //!
-//! A directory must not be open in a server. From an address nothing is believed but what the verification key signed: the entries are
-//! hashed to the root of the checkpoint, private parts are held against the leaves. Who governs the log is read from the directory; for an
-//! address the reader brings the administrators' verifier keys, as `init` wrote them to `keys/admin.vkeys`.
+//! A directory is only read, as an archive is: nothing is recovered or signed and no key is needed; but it must not be open in a server.
+//! From an address nothing is believed but what the verification key signed: the entries are hashed to the root of the checkpoint, private
+//! parts are held against the leaves. Who governs the log is read from the directory; for an address, or an archive, the reader brings the
+//! administrators' verifier keys, as `init` wrote them to `keys/admin.vkeys`.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -28,7 +29,6 @@ use verifier::tile::{Bundle, FULL_WIDTH, entries};
 use crate::client::Client;
 use crate::commands::verify::read_vkey;
 use crate::exit::{Exit, Failure};
-use crate::house::{self, Words};
 use crate::output::{self, note, say};
 
 /// Requests that are under way at once: enough to hide a network's delay, few for a server.
@@ -42,7 +42,7 @@ pub struct Replay {
     /// The log's verification key, or a file that holds it
     #[arg(long)]
     vkey: Option<String>,
-    /// The administrators' verifier keys, one a line; needed for an address
+    /// The administrators' verifier keys, one a line; needed for an address, and for an archive, which has no `keys/admin.vkeys`
     #[arg(long)]
     governors: Option<PathBuf>,
     /// Where the head is remembered; beside the directory without
@@ -81,7 +81,7 @@ impl Replay {
 
     fn directory(&self, key: Option<&VerifierKey>) -> Result<Report, Failure> {
         let dir = PathBuf::from(&self.place);
-        let (_ledger, mut reader) = house::open(&dir, &Words { memory: self.memory.clone(), ..Words::default() })?;
+        let mut reader = ledger::open_archive(&dir, self.memory.as_deref()).map_err(Failure::unavailable)?;
         if key.is_some_and(|key| key != reader.verifier_key()) {
             return Err(Failure::refused("the log names another verification key than the one given"));
         }

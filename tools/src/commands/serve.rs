@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use authorizer::archive::Archive;
+use authorizer::clock::System;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +35,9 @@ pub struct Serve {
     /// The operator's word that the clock is right although it is far from the last record
     #[arg(long)]
     accept_clock_gap: bool,
+    /// Serve the public read API alone, over what the last signed head covers: for an archive, or a log without its key
+    #[arg(long, conflicts_with_all = ["accept_memory_loss", "accept_clock_gap", "behind_proxy"])]
+    read_only: bool,
     /// The decision API stands behind a proxy that ends TLS: an address other than loopback is accepted
     #[arg(long)]
     behind_proxy: bool,
@@ -40,6 +46,9 @@ pub struct Serve {
 impl Serve {
     /// Serves until a signal comes.
     pub fn run(&self) -> Result<Exit, Failure> {
+        if self.read_only {
+            return self.read();
+        }
         let addresses = Addresses { listen: self.listen, public: self.public };
         let words = Words {
             memory: self.memory.clone(),
@@ -54,6 +63,23 @@ impl Serve {
         note!("{} at size {}, key {}", head.checkpoint.origin, head.checkpoint.size, house.reader().verifier_key());
         let signalled = until_signal();
         house.stop();
+        signalled.map(|()| Exit::Ok)
+    }
+}
+
+impl Serve {
+    fn read(&self) -> Result<Exit, Failure> {
+        let reader = ledger::open_archive(&self.data, self.memory.as_deref()).map_err(Failure::unavailable)?;
+        let clock = Arc::new(System::default());
+        let archive = Archive::start(self.public, reader.clone(), clock).map_err(Failure::unavailable)?;
+        note!("public read API  http://{}", archive.address());
+        let head = reader.head();
+        let (origin, size) = (&head.checkpoint.origin, head.checkpoint.size);
+        note!("{origin} at size {size}, for reading only, key {}", reader.verifier_key());
+        let signalled = until_signal();
+        if !archive.stop() {
+            note!("interlock: the listener did not end in time");
+        }
         signalled.map(|()| Exit::Ok)
     }
 }

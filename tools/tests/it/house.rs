@@ -113,20 +113,31 @@ impl Server {
         Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
     }
 
+    /// The public read API alone.
+    pub fn read_only(data: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
+        command.args(["serve", "--data", data, "--read-only", "--public", "127.0.0.1:0"]);
+        Self::listening(command, &["public read API"]).unwrap_or_else(|said| panic!("the server said: {said}"))
+    }
+
     /// `serve` on free ports.
     pub fn arguments(data: &str) -> [&str; 7] {
         ["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", "127.0.0.1:0"]
     }
 
     /// A server that a command starts as its own process; what was said instead, if it does not come up.
-    pub fn begin(mut command: Command) -> Result<Self, String> {
+    pub fn begin(command: Command) -> Result<Self, String> {
+        Self::listening(command, &["decision API", "public read API"])
+    }
+
+    fn listening(mut command: Command, names: &[&str]) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut addresses = Vec::new();
-        for name in ["decision API", "public read API"] {
+        for name in names {
             let mut said = String::new();
             lines.read_line(&mut said).unwrap();
-            match said.strip_prefix(name) {
+            match said.strip_prefix(*name) {
                 Some(address) => addresses.push(address.trim().to_owned()),
                 None => {
                     lines.read_to_string(&mut said).unwrap();
@@ -143,8 +154,8 @@ impl Server {
                 eprintln!("server: {rest}");
             }
         });
-        let [decisions, public] = <[String; 2]>::try_from(addresses).unwrap();
-        Ok(Self { child, decisions, public })
+        let public = addresses.pop().unwrap();
+        Ok(Self { child, decisions: addresses.pop().unwrap_or_default(), public })
     }
 
     /// The process.

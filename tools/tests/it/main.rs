@@ -13,4 +13,5 @@ mod printing;
 mod rules;
 mod snapshots;
 mod strace;
+mod transfer;
 mod walk;

@@ -12,16 +12,16 @@ use verifier::receipt::Receipt;
 use verifier::record::Record;
 use verifier::uses_file::{FileUses, OpenError};
 
-const ORIGIN: &str = "ledger.example/evidence";
-const NOW: u64 = 1_795_428_000_000;
-const REQUEST: &[u8] =
+pub(crate) const ORIGIN: &str = "ledger.example/evidence";
+pub(crate) const NOW: u64 = 1_795_428_000_000;
+pub(crate) const REQUEST: &[u8] =
     br#"{"subject":{"type":"Agent","id":"a"},"action":{"name":"refund"},"resource":{"type":"Booking","id":"b"},"context":{"amount":250}}"#;
-const SALT: [u8; 16] = [7; 16];
+pub(crate) const SALT: [u8; 16] = [7; 16];
 
 /// A log of a few leaves under a key, as a test needs it.
-struct Log {
+pub(crate) struct Log {
     key: SigningKey,
-    leaves: Vec<Vec<u8>>,
+    pub(crate) leaves: Vec<Vec<u8>>,
 }
 
 struct Leaves(Vec<Hash>);
@@ -36,16 +36,16 @@ impl Nodes for Leaves {
 }
 
 impl Log {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self { key: SigningKey::from_bytes(&[seed; 32]), leaves: (0..5).map(|i| statement(&[i])).collect() }
     }
 
-    fn vkey(&self) -> VerifierKey {
+    pub(crate) fn vkey(&self) -> VerifierKey {
         VerifierKey::new(ORIGIN, &self.key.verifying_key().to_bytes()).unwrap()
     }
 
     /// Appends a leaf and gives its receipt in the head after it.
-    fn permit(&mut self, leaf: Vec<u8>, salt: [u8; 16]) -> Permit {
+    pub(crate) fn permit(&mut self, leaf: Vec<u8>, salt: [u8; 16]) -> Permit {
         self.leaves.push(leaf.clone());
         let hashes: Vec<Hash> = self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
         let (index, size) = (hashes.len() as u64 - 1, hashes.len() as u64);
@@ -57,17 +57,24 @@ impl Log {
         Permit { record: leaf, salt, receipt: Receipt { index, path, extra: None, checkpoint } }
     }
 
-    fn decide(&mut self, decision: Decision) -> Permit {
+    /// The path of an entry under the newest head.
+    pub(crate) fn path(&self, index: u64) -> Vec<Hash> {
+        let hashes: Vec<Hash> = self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let size = hashes.len() as u64;
+        prove_inclusion(&Leaves(hashes), index, size).unwrap()
+    }
+
+    pub(crate) fn decide(&mut self, decision: Decision) -> Permit {
         self.permit(Record::Decision(Box::new(decision)).encode(), SALT)
     }
 }
 
-fn statement(body: &[u8]) -> Vec<u8> {
+pub(crate) fn statement(body: &[u8]) -> Vec<u8> {
     Record::Statement { recorded_at: NOW, realm: "main".into(), media_type: "text/plain".into(), body: body.to_vec() }
         .encode()
 }
 
-fn allow() -> Decision {
+pub(crate) fn allow() -> Decision {
     let mut classes = Classes::new([Class::NotRequired; 9]);
     for condition in [Condition::Policy, Condition::Identity, Condition::Runtime, Condition::Permissions] {
         classes.set(condition, Class::Pass);
@@ -91,7 +98,7 @@ fn allow() -> Decision {
 
 /// Forgets everything: only for what must fail before a use is taken, and for counting.
 #[derive(Default)]
-struct Memory(Vec<(PermitId, u32)>);
+pub(crate) struct Memory(Vec<(PermitId, u32)>);
 
 impl UseStore for Memory {
     fn claim(&mut self, permit: PermitId, nth: u32, _: u64) -> Result<Claim, UseStoreError> {
@@ -103,7 +110,7 @@ impl UseStore for Memory {
     }
 }
 
-fn trust(log: &Log, more: &str) -> Trust {
+pub(crate) fn trust(log: &Log, more: &str) -> Trust {
     let key = format!("[[log_key]]\nvkey = \"{}\"\n", log.vkey());
     Trust::parse(&format!("realm = \"main\"\naudience = \"gateway\"\nmax_lifetime_ms = 60000\n{key}{more}")).unwrap()
 }

@@ -5,6 +5,7 @@
 mod cose;
 mod format;
 mod forms;
+mod freeze;
 mod guard;
 #[path = "../../../testdata/mutate.rs"]
 mod mutate;

@@ -1,0 +1,78 @@
+//! Why: a directory without its key, an imported log or a backup, still answers whoever wants to check what it holds.
+//!
+//! Guarantees: only the public read API is served, over what the last signed head covers; there is no decision API, no writer and no key.
+//! Does not: check acts of governance again; the archive's records are served as they are, and their readers check them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ledger::Reader;
+use ledger::http::Public;
+use verifier::record::Record;
+
+use crate::clock::Source;
+use crate::fold::FoldError;
+use crate::http::{NotListening, PUBLIC_WORKERS, Room, Servers};
+use crate::service::StartError;
+
+/// Records that are read at a time.
+const CHUNK: u64 = 1_024;
+
+/// A running archive.
+#[derive(Debug)]
+pub struct Archive {
+    servers: Servers,
+    address: SocketAddr,
+}
+
+impl Archive {
+    /// Serves the public read API over an archive. Every record is read once, to find the epochs.
+    ///
+    /// # Errors
+    /// [`StartError`]: a record cannot be read, or the address cannot be bound.
+    pub fn start(listen: SocketAddr, reader: Reader, clock: Arc<dyn Source>) -> Result<Archive, StartError> {
+        let epochs = epochs(&reader)?;
+        // The archive is open, so its files are counted.
+        let room = Room::take(1, PUBLIC_WORKERS)?;
+        let public = Public {
+            reader,
+            epochs: Box::new(move || epochs.clone()),
+            // What can be read is there; nothing else is promised.
+            ready: Box::new(|| Ok(())),
+            now_ms: Box::new(move || clock.wall_ms()),
+        };
+        let servers = Servers::start_public(listen, room, Arc::new(public))
+            .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
+        let (address, _) = servers.addresses();
+        Ok(Archive { servers, address })
+    }
+
+    /// The address of the public read API.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: requests under way are answered. Returns whether that was done in time.
+    #[must_use]
+    pub fn stop(self) -> bool {
+        self.servers.stop()
+    }
+}
+
+/// The indexes of the closing records of all epochs.
+fn epochs(reader: &Reader) -> Result<Arc<[u64]>, FoldError> {
+    let (size, mut first, mut found) = (reader.size(), 0, Vec::new());
+    while first < size {
+        let count = CHUNK.min(size - first);
+        let entries = reader.entries(first, count).map_err(|source| FoldError::Read { index: first, source })?;
+        for (index, leaf) in (first..).zip(&entries) {
+            let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
+            if matches!(record, Record::Epoch { .. }) {
+                found.push(index);
+            }
+        }
+        first += count;
+    }
+    Ok(found.into())
+}

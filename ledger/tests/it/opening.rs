@@ -1,0 +1,154 @@
+//! Opening a log costs the same whatever its size: counted in reads of the storage, not in time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::storage::{LockGuard, Mode, Storage, Stored};
+use ledger::{Batch, Ledger, Options};
+
+use crate::common::*;
+
+/// A storage that counts what is read of it.
+#[derive(Clone, Debug)]
+struct Counting {
+    inner: Arc<dyn Storage>,
+    count: Arc<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    reads: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct CountingFile {
+    inner: Arc<dyn Stored>,
+    count: Arc<Count>,
+}
+
+impl Storage for Counting {
+    fn open(&self, path: &Path, mode: Mode, mapped: bool) -> io::Result<Arc<dyn Stored>> {
+        let inner = self.inner.open(path, mode, mapped)?;
+        Ok(Arc::new(CountingFile { inner, count: self.count.clone() }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.count.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path, secret: bool) -> io::Result<()> {
+        self.inner.create_dir(dir, secret)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.inner.exists(path)
+    }
+
+    fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.real(path)
+    }
+
+    fn permissions(&self, path: &Path) -> io::Result<u32> {
+        self.inner.permissions(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn LockGuard>>> {
+        self.inner.lock(path)
+    }
+}
+
+impl Stored for CountingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.count.reads.fetch_add(1, Ordering::Relaxed);
+        self.count.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.inner.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.inner.write_at(offset, bytes)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.inner.truncate(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+}
+
+/// Reads, bytes read, and segments of the journal.
+type Cost = (u64, u64, u64);
+
+/// What it costs to open a log of `entries` small entries, closed well or killed.
+fn cost(entries: u64, segment_bytes: u64, killed: bool) -> Cost {
+    const BATCH: u64 = 8_192;
+    let rig = Rig::with_segments(segment_bytes);
+    let (mut ledger, _) = rig.open();
+    let mut batch = Batch::default();
+    while ledger.size() < entries {
+        batch.clear();
+        for number in ledger.size()..ledger.size() + BATCH {
+            batch.push(&statement(number, 8), None).unwrap();
+        }
+        ledger.append(&batch, START).unwrap();
+    }
+    if killed {
+        rig.ram.restart();
+    }
+    drop(ledger);
+    let count = Arc::new(Count::default());
+    let storage = Counting { inner: Arc::new(rig.ram.process()), count: count.clone() };
+    let options = Options { segment_bytes, seal: false, ..Options::new(&rig.dir) };
+    let (ledger, reader) = Ledger::open_in(Arc::new(storage), options, START + 1).unwrap();
+    let cost = (count.reads.load(Ordering::Relaxed), count.bytes.load(Ordering::Relaxed));
+    assert_eq!(reader.size(), entries);
+    drop(ledger);
+    let journal = rig.path("journal");
+    let segments = rig.ram.snapshot().keys().filter(|path| path.starts_with(&journal)).count();
+    (cost.0, cost.1, segments as u64)
+}
+
+/// As many keys as are filed in memory before they are written out: what comes after it is the same for every size.
+const N: u64 = 65_536;
+
+#[test]
+fn opening_a_log_costs_the_same_reads_whatever_its_size() {
+    for killed in [false, true] {
+        // In segments of 1 MiB, so that the larger one has some sixteen times as many.
+        let (small, large) = (cost(N, 1 << 20, killed), cost(16 * N, 1 << 20, killed));
+        println!("killed {killed}: {small:?} and {large:?} (reads, bytes, segments)");
+        let more = large.2 - small.2;
+        assert!(more > 40, "{more} more segments");
+        // Below the mark one row is looked up for each segment, by halving; beside that nothing depends on the size.
+        assert!(large.0 <= small.0 + 12 * more + 40, "{small:?} {large:?}");
+        // A look-up reads some hundred bytes. What lies above the mark is at most a segment and its last batch, read twice.
+        let slack = if killed { 3 << 20 } else { 4_096 };
+        assert!(large.1 <= small.1 + 256 * more + slack, "{small:?} {large:?}");
+        assert!(large.1 < 8 << 20, "the log has 60 MB, of which {} bytes were read", large.1);
+    }
+}
