@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::dev::{AppService, HttpServiceFactory};
+use actix_web::guard::Guard;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
@@ -69,7 +70,9 @@ impl HttpServiceFactory for Api {
             .service(at("/").route(read().to(page::page)))
             .service(at("/page.css").route(read().to(page::style)))
             .service(at("/checkpoint").route(read().to(tiles::checkpoint)))
-            .service(at("/tile/{path:.*}").route(read().to(tiles::resource)))
+            // Prefixes, since a pattern costs a twentieth of a tile.
+            .service(web::scope("/tile").guard(reading()).default_service(web::to(tiles::resource)))
+            .service(web::scope("/tile").default_service(web::to(problem::method_not_allowed)))
             .service(at("/v1/log").route(read().to(records::log)))
             .service(at("/v1/entries/{index}").route(read().to(records::entry)))
             .service(at("/v1/requests/{index}").route(read().to(records::request)))
@@ -93,5 +96,9 @@ fn at(path: &str) -> Resource {
 }
 
 fn read() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+    web::route().guard(reading())
+}
+
+fn reading() -> impl Guard {
+    guard::Any(guard::Get()).or(guard::Head())
 }

@@ -119,30 +119,26 @@ impl<'a> JournalScan<'a> {
         if self.careful {
             return self.alone();
         }
+        let before = self.time_ms;
         let (segment, len) = match self.place()? {
             Ok(place) => place,
             Err(over) => return Ok(Err(over)),
         };
         let left = usize::try_from(len - self.offset).unwrap_or(usize::MAX);
         let mut group = Group { frames: Vec::new(), bytes };
-        let mut window = wanted.min(left);
-        loop {
-            group.bytes.resize(window, 0);
-            match segment.read_at(self.offset, &mut group.bytes) {
-                Ok(()) => {}
-                Err(SegmentError::Io(failure)) => return Err(failure),
-                Err(SegmentError::Damaged(_)) => {
-                    self.careful = true;
-                    return self.alone();
+        group.bytes.resize(wanted.min(left), 0);
+        match self.gather(&segment, &mut group, left, bound) {
+            Ok(()) if group.frames.is_empty() => self.alone(),
+            Ok(()) => Ok(Ok(group)),
+            Err(SegmentError::Io(failure)) => Err(failure),
+            // What lies before it was not handed out yet: it is read again, one frame at a time.
+            Err(SegmentError::Damaged(_)) => {
+                if let Some(frame) = group.frames.first() {
+                    (self.offset, self.next) = (frame.offset, frame.header.first);
+                    self.time_ms = before;
                 }
-            }
-            match self.gather(&mut group, bound) {
-                Ok(()) => return Ok(Ok(group)),
-                // The first frame alone is longer than what was asked for.
-                Err(Some(frame)) if frame <= left => window = frame,
-                Err(Some(_)) => return Ok(Err(self.broken("the frame's body is cut off", self.next))),
-                // Whatever is wrong with the first frame, reading it alone tells it.
-                Err(None) => return self.alone(),
+                self.careful = true;
+                self.alone()
             }
         }
     }
@@ -159,18 +155,24 @@ impl<'a> JournalScan<'a> {
         })
     }
 
-    /// Finds the frames in a group's bytes. `Err` if there is not one whole frame: its length, if only the end is missing.
-    fn gather(&mut self, group: &mut Group, bound: u64) -> Result<(), Option<usize>> {
+    /// Fills a group's bytes from the present offset, finds the frames in them, and reads the end of the last one if it reaches further.
+    /// Stops before the first frame that is not what it must be; none at all is for [`JournalScan::alone`] to explain.
+    fn gather(&mut self, segment: &Segment, group: &mut Group, left: usize, bound: u64) -> Result<(), SegmentError> {
+        let start = self.offset;
+        segment.read_at(start, &mut group.bytes)?;
         let mut at = 0;
         while self.next < bound {
             let header = group.bytes.get(at..).and_then(|rest| FrameHeader::decode(rest.first_chunk()?));
             let follows = |header: &FrameHeader| header.first == self.next && header.time_ms >= self.time_ms;
-            let Some(header) = header.filter(follows) else {
-                return if group.frames.is_empty() { Err(None) } else { Ok(()) };
-            };
+            let Some(header) = header.filter(follows) else { break };
             let body = at + FRAME_HEADER..at + FRAME_HEADER + header.body_len as usize;
-            if body.end > group.bytes.len() {
-                return if group.frames.is_empty() { Err(Some(body.end)) } else { Ok(()) };
+            if body.end > left {
+                break;
+            }
+            let there = group.bytes.len();
+            if body.end > there {
+                group.bytes.resize(body.end, 0);
+                segment.read_at(start + there as u64, group.bytes.get_mut(there..).unwrap_or_default())?;
             }
             at = body.end;
             group.frames.push(Placed { header, segment: self.segment, offset: self.offset, body });

@@ -3,7 +3,9 @@
 //! Guarantees: a vault frame that is handed out has a whole head and belongs to the journal frame that was asked for; parts out of its body
 //! have a right checksum. Does not: say that they are the parts that a leaf commits to; audit and recovery do.
 
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::frame::FrameHeader;
 use crate::layout::SEGMENT_HEADER;
@@ -101,14 +103,15 @@ impl<'a> VaultScan<'a> {
         Ok(Ok(Some(frame)))
     }
 
-    /// The body of the frame that [`VaultScan::frame_of`] has just answered.
-    pub(crate) fn body_of(&mut self, frame: &VaultFrame) -> Result<Vec<u8>, IoFailure> {
+    /// The body of the frame that [`VaultScan::frame_of`] has just answered, as part of what was read with it.
+    pub(crate) fn body_of(&mut self, frame: &VaultFrame) -> Result<Body, IoFailure> {
+        let len = frame.header.body_len as usize;
         match self.enter()? {
-            Some((file, len)) => {
-                let body = self.ahead.read(&file, len, frame.body_offset(), frame.header.body_len as usize)?;
-                Ok(body.to_vec())
+            Some((file, end)) => {
+                let range = self.ahead.read(&file, end, frame.body_offset(), len)?;
+                Ok(Body { bytes: self.ahead.bytes.clone(), range })
             }
-            None => frame.body(self.segments),
+            None => Ok(Body { bytes: Arc::new(frame.body(self.segments)?), range: 0..len }),
         }
     }
 
@@ -119,11 +122,17 @@ impl<'a> VaultScan<'a> {
             return Ok(None);
         }
         let fixed = self.ahead.read(&file, len, offset, VAULT_FIXED)?;
-        let Some(fixed) = fixed.first_chunk().and_then(VaultHeader::decode_fixed) else { return Ok(None) };
+        let fixed = self.ahead.bytes.get(fixed).and_then(|bytes| bytes.first_chunk());
+        let Some(fixed) = fixed.and_then(VaultHeader::decode_fixed) else { return Ok(None) };
         if len - offset < fixed.len() {
             return Ok(None);
         }
+        if self.ahead.window > 0 {
+            // The body is wanted too: all of it in one piece.
+            self.ahead.read(&file, len, offset, usize::try_from(fixed.len()).unwrap_or(usize::MAX))?;
+        }
         let head = self.ahead.read(&file, len, offset, fixed.head_len())?;
+        let head = self.ahead.bytes.get(head).unwrap_or_default();
         Ok(decode_head(head).map(|(header, table)| VaultFrame { header, segment, offset, table }))
     }
 
@@ -142,9 +151,22 @@ impl<'a> VaultScan<'a> {
         }
         let file = self.segments.reading_vault(segment)?;
         let len = file.len()?;
-        self.ahead.bytes.clear();
+        self.ahead.bytes = Arc::default();
         self.current = Some((segment, file.clone(), len));
         Ok(Some((file, len)))
+    }
+}
+
+/// A vault frame's body: part of a window that others share.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    bytes: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Body {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -154,24 +176,37 @@ struct Ahead {
     /// How many are read at once; 0: as many as are asked for.
     window: usize,
     start: u64,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
+    /// Earlier windows: one that nobody shares any more is filled again, since fresh memory costs as much as the copy into it.
+    used: Vec<Arc<Vec<u8>>>,
 }
 
+/// Windows in use at most before fresh ones are forgotten again: what two groups of decisions share.
+const USED: usize = 24;
+
 impl Ahead {
-    /// `count` bytes at `offset` of a file that has `len`.
-    fn read(&mut self, file: &File, len: u64, offset: u64, count: usize) -> Result<&[u8], IoFailure> {
+    /// Where `count` bytes at `offset` of a file that has `len` stand in the present window.
+    fn read(&mut self, file: &File, len: u64, offset: u64, count: usize) -> Result<Range<usize>, IoFailure> {
         let inside = offset.checked_sub(self.start).and_then(|inside| usize::try_from(inside).ok());
         let there = inside.filter(|inside| self.bytes.len().checked_sub(*inside).is_some_and(|left| left >= count));
-        let inside = match there {
-            Some(inside) => inside,
-            None => {
-                let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
-                self.bytes.resize(self.window.min(left).max(count), 0);
-                file.read_at(offset, &mut self.bytes)?;
-                self.start = offset;
-                0
-            }
-        };
-        Ok(self.bytes.get(inside..inside + count).unwrap_or_default())
+        if let Some(inside) = there {
+            return Ok(inside..inside + count);
+        }
+        let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = self.unshared();
+        bytes.resize(self.window.min(left).max(count), 0);
+        file.read_at(offset, &mut bytes)?;
+        (self.start, self.bytes) = (offset, Arc::new(bytes));
+        Ok(0..count)
+    }
+
+    /// Memory for the next window.
+    fn unshared(&mut self) -> Vec<u8> {
+        self.used.push(std::mem::take(&mut self.bytes));
+        if self.used.len() > USED {
+            self.used.remove(0);
+        }
+        let free = self.used.iter().position(|window| Arc::strong_count(window) == 1);
+        free.and_then(|free| Arc::into_inner(self.used.remove(free))).unwrap_or_default()
     }
 }

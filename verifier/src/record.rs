@@ -186,11 +186,25 @@ impl Record {
         out
     }
 
+    /// The kind that a leaf states. Whether it is a record of that kind, [`Record::decode`] tells.
+    pub fn stated_kind(bytes: &[u8]) -> Result<u64, RecordError> {
+        read::kind(bytes)
+    }
+
     /// Reads a leaf; refuses all but the one encoding of a known kind.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read(bytes, true)
+    }
+
+    /// As [`Record::decode`], and refuses the same, but texts and bodies stay empty: for who reads millions to see whether they are records.
+    pub fn outline(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read(bytes, false)
+    }
+
+    fn read(bytes: &[u8], keep: bool) -> Result<Self, RecordError> {
         if bytes.len() > MAX_RECORD {
             return Err(RecordError::TooLong(bytes.len()));
         }
-        read::record(bytes)
+        read::record(bytes, keep)
     }
 }

@@ -135,7 +135,7 @@ fn examine(
 }
 
 fn look(leaf: &[u8]) -> Seen {
-    match Record::decode(leaf) {
+    match Record::outline(leaf) {
         Ok(Record::Decision(decision)) => Seen::Decision { request: decision.request, detail: decision.detail },
         Ok(Record::Erasure { index, .. }) => Seen::Erasure { index },
         Ok(Record::Freeze { .. }) => Seen::Freeze,
@@ -158,7 +158,7 @@ fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, Pro
     let Parts::Followed { found, end } = frame.parts else { return (0, Vec::new()) };
     let judge = |position: usize, seen: &Seen| {
         let Seen::Decision { request, detail } = seen else { return None };
-        let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body, position));
+        let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body.bytes(), position));
         Some(match private {
             Ok(Some(private)) if private.matches(request, detail) => Ok(()),
             Ok(Some(_)) => Err((position, "its private parts are not those that its leaf commits to")),

@@ -9,7 +9,7 @@ use verifier::hash::Hash;
 use verifier::proof::Nodes;
 use verifier::record::Record;
 
-use super::walk::{CheckedFrame, Log, Parts};
+use super::walk::{Checked, CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
 use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
@@ -47,23 +47,15 @@ pub fn fsck_in(
     let log = Log::look(Files(storage), dir, memory, &mut report)?;
     let levels = Levels::for_reading(&log.files, &log.layout.tree());
     let rows = Rows::for_reading(&log.files, &log.layout.index());
-    // How many decisions there are in each window of RUN entries: what the permit runs must hold.
-    let mut permits: Vec<u64> = Vec::new();
+    let mut windows: Vec<Window> = Vec::new();
     let mut wrong = Wrong::default();
-    let decision = |_: u64, leaf: &[u8]| matches!(Record::decode(leaf), Ok(Record::Decision(_)));
+    let decision = |_: u64, leaf: &[u8]| Record::stated_kind(leaf) == Ok(DECISION);
     log.walk(&mut report, progress, decision, |report, group| {
         compare_nodes(&levels, group.growth, report, &mut wrong);
         let damaged: Vec<Vec<usize>> =
             (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
+        report.decisions += count_keys(group, &mut windows);
         for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
-            for (index, _) in (frame.header.first..).zip(frame.made).filter(|(_, is_decision)| **is_decision) {
-                let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
-                permits.resize(permits.len().max(window + 1), 0);
-                if let Some(count) = permits.get_mut(window) {
-                    *count += 1;
-                }
-                report.decisions += 1;
-            }
             match frame.parts {
                 Parts::Lost => {}
                 Parts::Absent => {
@@ -90,18 +82,57 @@ pub fn fsck_in(
         }
         Ok(())
     })?;
-    compare_runs(&log, &levels, &permits, &mut report)?;
+    compare_runs(&log, &levels, &windows, &mut report)?;
     check_mark(&log, &mut report)?;
     check_owner(&log, &mut report)?;
     check_key(&log, &mut report);
     Ok(report)
 }
 
+/// The kind of a decision, as a leaf states it (verifier/record.cddl).
+const DECISION: u64 = 3;
+
+/// What the runs over [`RUN`] entries must hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    decisions: u64,
+    /// Sum of [`mix`] over the entries' leaf hashes.
+    leaves: u64,
+}
+
+/// A number for a row: sums over the same rows in any order are equal, and over others hardly ever.
+fn mix((key, index): (u64, u64)) -> u64 {
+    let mixed = (key ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 32)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+/// Counts a group's entries into their windows; answers how many are decisions.
+fn count_keys(group: &Checked<'_, bool>, windows: &mut Vec<Window>) -> u64 {
+    let Some((first, hashes)) = group.growth.levels().next() else { return 0 };
+    let mut decisions = 0;
+    for ((index, hash), is_decision) in (first..).zip(hashes).zip(&group.made) {
+        let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
+        if windows.len() <= window {
+            windows.resize(window + 1, Window::default());
+        }
+        if let Some(window) = windows.get_mut(window) {
+            window.decisions += u64::from(*is_decision);
+            window.leaves = window.leaves.wrapping_add(mix((prefix(hash), index)));
+        }
+        decisions += u64::from(*is_decision);
+    }
+    decisions
+}
+
+fn prefix(hash: &Hash) -> u64 {
+    hash.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
 /// The entries of a frame whose private parts do not read.
 fn damaged_parts(frame: &CheckedFrame<'_, bool>) -> Vec<usize> {
     let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return Vec::new() };
     let positions = (0..frame.made.len()).into_par_iter().with_min_len(64);
-    positions.filter(|position| vault.borrow(body, *position).is_err()).collect()
+    positions.filter(|position| vault.borrow(body.bytes(), *position).is_err()).collect()
 }
 
 /// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.
@@ -186,47 +217,17 @@ fn compare_row(
 }
 
 /// Every run has a right checksum, right rows of leaves, and as many permits as there are decisions.
-fn compare_runs(log: &Log, levels: &Levels, permits: &[u64], report: &mut Report) -> Result<(), CheckError> {
+fn compare_runs(log: &Log, levels: &Levels, windows: &[Window], report: &mut Report) -> Result<(), CheckError> {
     let dir = log.layout.index();
-    let mut covered = [0_u64; 2];
     let names = if log.files.exists(&dir)? { log.files.list(&dir)? } else { Vec::new() };
-    for span in names.iter().filter_map(|name| Span::of_name(name)) {
-        // A run may end above the remembered size while the log grows beside us.
-        if span.end > report.entries {
-            continue;
-        }
-        let path = dir.join(span.file_name());
-        let tell = |report: &mut Report, index: u64, what: &str| {
-            report.add(Problem { file: path.clone(), index: Some(index), offset: None, what: what.to_owned() });
-        };
-        let run = match Run::open(&log.files, &dir, span, &log.identity.id)? {
-            Some(run) if run.is_whole()? => run,
-            _ => {
-                tell(report, span.first, "the run is damaged");
-                continue;
-            }
-        };
-        match span.kind {
-            Kind::Leaf => {
-                for row in run.rows() {
-                    let (key, index) = row?;
-                    let leaf = levels.node(0, index).ok();
-                    let right = leaf.and_then(|hash| hash.0.first_chunk().map(|b| u64::from_be_bytes(*b)));
-                    if right != Some(key) || !(span.first..span.end).contains(&index) {
-                        tell(report, index, "a row names an entry with another leaf hash");
-                        break;
-                    }
-                }
-            }
-            Kind::Permit => {
-                let windows =
-                    usize::try_from(span.first / RUN).unwrap_or(0)..usize::try_from(span.end / RUN).unwrap_or(0);
-                let wanted: u64 = permits.iter().take(windows.end).skip(windows.start).sum();
-                if run.len() != wanted {
-                    tell(report, span.first, "the run has not as many permits as there are decisions");
-                }
-            }
-        }
+    // A run may end above the remembered size while the log grows beside us.
+    let spans: Vec<Span> =
+        names.iter().filter_map(|name| Span::of_name(name)).filter(|span| span.end <= report.entries).collect();
+    let judged: Result<Vec<Option<Problem>>, CheckError> =
+        spans.par_iter().map(|span| compare_run(log, levels, windows, *span)).collect();
+    judged?.into_iter().flatten().for_each(|problem| report.add(problem));
+    let mut covered = [0_u64; 2];
+    for span in &spans {
         if let Some(covered) = covered.get_mut(span.kind as usize) {
             *covered += span.end - span.first;
         }
@@ -236,6 +237,44 @@ fn compare_runs(log: &Log, levels: &Levels, permits: &[u64], report: &mut Report
         report.add(Problem { file: dir, index: None, offset: None, what });
     }
     Ok(())
+}
+
+/// What is wrong with a run, if anything.
+fn compare_run(log: &Log, levels: &Levels, windows: &[Window], span: Span) -> Result<Option<Problem>, CheckError> {
+    let dir = log.layout.index();
+    let tell = |index: u64, what: &str| {
+        let file = dir.join(span.file_name());
+        Ok(Some(Problem { file, index: Some(index), offset: None, what: what.to_owned() }))
+    };
+    let run = match Run::open(&log.files, &dir, span, &log.identity.id)? {
+        Some(run) if run.is_whole()? => run,
+        _ => return tell(span.first, "the run is damaged"),
+    };
+    let window = |index: u64| usize::try_from(index / RUN).unwrap_or(usize::MAX);
+    let inside = windows.get(window(span.first)..window(span.end)).unwrap_or_default();
+    match span.kind {
+        Kind::Leaf => {
+            let wanted = inside.iter().fold(0_u64, |sum, window| sum.wrapping_add(window.leaves));
+            let sum = run.rows().try_fold(0_u64, |sum, row| row.map(|row| sum.wrapping_add(mix(row))))?;
+            if sum == wanted {
+                return Ok(None);
+            }
+            // Of two equal leaves only the first has a row; then each row has to be looked at.
+            for row in run.rows() {
+                let (key, index) = row?;
+                let right = levels.node(0, index).ok().map(|hash| prefix(&hash));
+                if right != Some(key) || !(span.first..span.end).contains(&index) {
+                    return tell(index, "a row names an entry with another leaf hash");
+                }
+            }
+        }
+        Kind::Permit => {
+            if run.len() != inside.iter().map(|window| window.decisions).sum::<u64>() {
+                return tell(span.first, "the run has not as many permits as there are decisions");
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The mark does not promise more than is published.

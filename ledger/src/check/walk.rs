@@ -23,7 +23,7 @@ use crate::open::{OpenError, read_identity};
 use crate::scan::{Group, JournalScan, Placed, Step, check_body};
 use crate::segments::Segments;
 use crate::storage::{Files, IoFailure};
-use crate::vault_scan::{VaultBroken, VaultFrame, VaultScan};
+use crate::vault_scan::{Body, VaultBroken, VaultFrame, VaultScan};
 
 /// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Three groups are held.
 const GROUP: usize = 8 << 20;
@@ -288,7 +288,7 @@ struct Load {
 #[derive(Debug)]
 pub(super) enum Parts {
     /// Its vault frame with the body, if it has one, and where the vault goes on behind it.
-    Followed { found: Option<(VaultFrame, Vec<u8>)>, end: (u64, u64) },
+    Followed { found: Option<(VaultFrame, Body)>, end: (u64, u64) },
     /// The vault cannot be followed any further.
     Broken(VaultBroken),
     /// It broke before.

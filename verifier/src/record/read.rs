@@ -5,24 +5,36 @@ use crate::cbor::{CborError, Decoder, Map};
 use crate::decision::{Classes, Decision, Grant, Outcome, PermitId, Shadow};
 use crate::hash::Hash;
 
-/// Reads a leaf; refuses all but the one encoding of a known kind.
-pub(super) fn record(bytes: &[u8]) -> Result<Record, RecordError> {
+/// Reads a leaf; refuses all but the one encoding of a known kind. Without `keep` its texts and bodies are checked and left empty.
+pub(super) fn record(bytes: &[u8], keep: bool) -> Result<Record, RecordError> {
     let mut d = Decoder::new(bytes);
     let mut map = d.map()?;
-    map.required(&mut d, 0)?;
-    let version = d.uint()?;
-    if version != VERSION {
-        return Err(RecordError::UnknownVersion(version));
-    }
-    map.required(&mut d, 1)?;
-    let kind = d.uint()?;
+    let kind = head(&mut d, &mut map)?;
     map.required(&mut d, 2)?;
     let recorded_at = d.uint()?;
-    let mut r = Reading { d, map, next: 3 };
+    let mut r = Reading { d, map, next: 3, keep };
     let record = r.record(kind, recorded_at)?;
     r.map.finish(&r.d)?;
     r.d.finish()?;
     Ok(record)
+}
+
+/// The kind that a leaf states, if it begins as a record does.
+pub(super) fn kind(bytes: &[u8]) -> Result<u64, RecordError> {
+    let mut d = Decoder::new(bytes);
+    let mut map = d.map()?;
+    head(&mut d, &mut map)
+}
+
+/// Version and kind.
+fn head(d: &mut Decoder<'_>, map: &mut Map) -> Result<u64, RecordError> {
+    map.required(d, 0)?;
+    let version = d.uint()?;
+    if version != VERSION {
+        return Err(RecordError::UnknownVersion(version));
+    }
+    map.required(d, 1)?;
+    Ok(d.uint()?)
 }
 
 /// Reads the fields back, in the same order and under the same keys.
@@ -30,6 +42,7 @@ struct Reading<'a> {
     d: Decoder<'a>,
     map: Map,
     next: u64,
+    keep: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -189,12 +202,18 @@ impl<'a> Reading<'a> {
 
     fn bounded(&mut self, key: u64, most: usize) -> Result<String, CborError> {
         let text = self.d.text()?;
-        if text.len() <= most { Ok(text.to_owned()) } else { Err(CborError::OutOfRange(key)) }
+        if text.len() > most {
+            return Err(CborError::OutOfRange(key));
+        }
+        Ok(if self.keep { text.to_owned() } else { String::new() })
     }
 
     fn body(&mut self) -> Result<Vec<u8>, CborError> {
         let key = self.key()?;
         let bytes = self.d.bytes()?;
-        if bytes.len() <= MAX_BODY { Ok(bytes.to_vec()) } else { Err(CborError::OutOfRange(key)) }
+        if bytes.len() > MAX_BODY {
+            return Err(CborError::OutOfRange(key));
+        }
+        Ok(if self.keep { bytes.to_vec() } else { Vec::new() })
     }
 }

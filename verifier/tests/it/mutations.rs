@@ -207,7 +207,13 @@ fn within(receipt: &Receipt) {
 fn records_details_and_epochs() {
     let records: Vec<Vec<u8>> = every_kind().iter().map(Record::encode).collect();
     let tried = mutate("record", &records, as_it_is, |bytes| {
-        let record = Record::decode(bytes).ok()?;
+        let record = Record::decode(bytes);
+        assert_eq!(
+            Record::outline(bytes).err(),
+            record.as_ref().err().cloned(),
+            "an outline is refused as the whole is"
+        );
+        let record = record.ok()?;
         assert!(bytes.len() <= MAX_RECORD);
         Some(record.encode())
     });
