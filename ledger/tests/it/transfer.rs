@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use ledger::storage::ram::{Fault, Ram, Rule};
-use ledger::{Ledger, Malformed, OpenError, Options, ReadError, Reader, TransferError, Transferred};
+use ledger::storage::ram::Ram;
+use ledger::{Ledger, OpenError, Options, ReadError, Reader, TransferError, Transferred};
 use verifier::note::VerifierKey;
 use verifier::proof::verify_consistency;
 use verifier::record::Record;
