@@ -143,7 +143,7 @@ fn opening_a_log_costs_the_same_reads_whatever_its_size() {
         let (small, large) = (cost(N, 1 << 20, killed), cost(16 * N, 1 << 20, killed));
         println!("killed {killed}: {small:?} and {large:?} (reads, bytes, segments)");
         let more = large.2 - small.2;
-        assert!(more > 40, "{more} more segments");
+        assert!(more >= 40, "{more} more segments");
         // Below the mark one row is looked up for each segment, by halving; beside that nothing depends on the size.
         assert!(large.0 <= small.0 + 12 * more + 40, "{small:?} {large:?}");
         // A look-up reads some hundred bytes. What lies above the mark is at most a segment and its last batch, read twice.

@@ -259,7 +259,8 @@ fn memory_descriptors_and_maps_stay_flat_while_segments_roll() {
     let place = tempfile::tempdir().unwrap();
     let said = ok(["bench", "soak", "--place", place.path().to_str().unwrap(), "--seconds", "5"]);
     let segments = said.lines().last().and_then(|line| line.split(' ').next()?.parse::<u32>().ok());
-    assert!(segments.is_some_and(|segments| segments > 200) && !said.contains("GROWN"), "{said}");
+    // The warm-up alone closes a hundred, on a machine of any speed.
+    assert!(segments.is_some_and(|segments| segments > 100) && !said.contains("GROWN"), "{said}");
     println!("{said}");
 }
 
