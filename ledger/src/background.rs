@@ -20,7 +20,7 @@ use crate::seal::{SealError, Sealer};
 use crate::storage::{Files, IoFailure};
 
 /// Permit ids of so many entries wait at most: 24 MiB, and a look-up that walks over them stays below some milliseconds.
-const MAX_BEHIND: u64 = 1 << 20;
+pub(crate) const MAX_BEHIND: u64 = 1 << 20;
 
 /// While batches are appended, sealing takes a quarter of one core at most. A log that is written faster than that is sealed when it is quiet.
 const REST: u32 = 3;
@@ -156,11 +156,14 @@ impl Worker {
     fn work(&self) -> Result<(), IoFailure> {
         let mut sealer = Sealer::default();
         let mut rested = Instant::now();
+        self.shared.keys.settle()?;
         while let Some(turn) = self.next(rested) {
             if let Some(mark) = turn.mark {
                 mark.set(&self.files, &self.layout, &self.shared.identity.id, &self.shared.levels, &self.shared.rows)?;
             }
-            self.shared.keys.file(turn.size)?;
+            if self.shared.keys.file(turn.size)? {
+                self.shared.keys.settle()?;
+            }
             if turn.look {
                 sealer.look(&self.shared.journal, turn.size);
             }

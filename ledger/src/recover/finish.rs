@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use verifier::record::Record;
 
 use super::Unrecovered;
-use crate::background::Background;
+use crate::background::{Background, MAX_BEHIND};
 use crate::batch::{Batch, BatchError};
 use crate::create::sync_parent;
 use crate::derived::Derived;
@@ -140,11 +140,12 @@ impl Unrecovered {
     }
 }
 
-/// Files the keys of all entries that no run covers.
+/// Files the keys of all entries that no run covers. Merging them is left to the thread behind the writer, unless there are more than it can
+/// have left: then runs were lost, all of them are made anew, and there would be too many.
 pub(crate) fn file_keys(reader: &Reader) -> Result<(), ReadError> {
     let (keys, size) = (&reader.shared.keys, reader.size());
-    keys.settle()?;
     let mut next = keys.upto();
+    let anew = size - next.min(size) > MAX_BEHIND + RUN;
     while next < size {
         let count = (size - next).min(MAX_ENTRIES);
         let mut permits = Vec::new();
@@ -156,7 +157,9 @@ pub(crate) fn file_keys(reader: &Reader) -> Result<(), ReadError> {
         }
         keys.leave(permits.into_iter());
         next += count;
-        keys.file(next)?;
+        if keys.file(next)? && anew {
+            keys.settle()?;
+        }
     }
     Ok(())
 }
