@@ -198,13 +198,7 @@ impl Mark {
     ) -> Result<(), IoFailure> {
         levels.sync(self.size)?;
         rows.sync()?;
-        let (fresh, path) = (layout.tree().join("synced.new"), layout.tree().join("synced"));
-        if files.exists(&fresh)? {
-            files.remove(&fresh)?;
-        }
-        files.write_new(&fresh, Mode::New, &self.encode(log))?;
-        files.rename(&fresh, &path)?;
-        files.sync_dir(&layout.tree())
+        put(files, &layout.tree(), "synced", &self.encode(log))
     }
 
     /// The bytes of the mark.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{Ledger, Options, Report, Signer};
+use ledger::{Batch, Ledger, Options, Report, Signer};
 
 use crate::common::*;
 
@@ -114,4 +114,52 @@ fn a_flipped_bit_of_a_leaf_is_named_by_its_index() {
         assert_eq!((first.index, &first.file), (Some(index), &journal), "{:?}", report.problems);
         rig.ram.damage(&journal, |bytes| bytes[at + wanted.len() - 1] ^= 1).unwrap();
     }
+}
+
+/// A run of keys with right checksums and a wrong row, as a fault before the checksum leaves it.
+#[test]
+fn a_run_whose_checksums_hold_and_whose_rows_are_wrong_is_found() {
+    const HEADER: usize = 72;
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    let (mut ledger, _) = Ledger::open(Options { seal: false, ..Options::new(&dir) }, START).unwrap();
+    ledger.append(&mixed(0, 3), START).unwrap();
+    let mut batch = Batch::default();
+    while ledger.size() < 65_536 {
+        batch.clear();
+        for number in ledger.size()..65_600.min(ledger.size() + 8_192) {
+            batch.push(&statement(number, 8), None).unwrap();
+        }
+        ledger.append(&batch, START).unwrap();
+    }
+    drop(ledger);
+    let problems = || {
+        let report = ledger::fsck(&dir, None, &mut |_| {}).unwrap();
+        report.problems.into_iter().map(|problem| problem.what).collect::<Vec<_>>()
+    };
+    assert!(problems().is_empty(), "{:?}", problems());
+    let damage = |kind: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let path = dir.join("index").join(format!("{kind}-{:020}-{:020}.run", 0, 65_536));
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        let rows = (bytes.len() - HEADER) as u64 / 16;
+        bytes[56..64].copy_from_slice(&rows.to_be_bytes());
+        let crc = crc32fast::hash(&bytes[HEADER..]);
+        bytes[64..68].copy_from_slice(&crc.to_be_bytes());
+        let crc = crc32fast::hash(&bytes[..68]);
+        bytes[68..72].copy_from_slice(&crc.to_be_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let found = problems();
+        std::fs::write(&path, whole).unwrap();
+        found
+    };
+    // Unchanged, the checksums that are written here are those that stood there.
+    assert!(damage("leaf", &|_| ()).is_empty() && damage("permit", &|_| ()).is_empty());
+    let wrong = ["a row names an entry with another leaf hash"];
+    assert_eq!(damage("leaf", &|bytes| bytes[HEADER + 100 * 16] ^= 1), wrong, "a key");
+    assert_eq!(damage("leaf", &|bytes| bytes[HEADER + 100 * 16 + 15] ^= 1), wrong, "an index");
+    let fewer = damage("permit", &|bytes| bytes.truncate(bytes.len() - 16));
+    assert_eq!(fewer, ["the run has not as many permits as there are decisions"]);
 }
