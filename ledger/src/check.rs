@@ -8,6 +8,7 @@
 
 mod audit;
 mod fsck;
+mod runs;
 mod walk;
 
 use std::path::PathBuf;

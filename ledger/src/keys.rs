@@ -291,7 +291,8 @@ impl Keys {
     }
 }
 
-fn prefix(key: &[u8]) -> u64 {
+/// What a run keeps of a key.
+pub(crate) fn prefix(key: &[u8]) -> u64 {
     key.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 

@@ -219,11 +219,6 @@ impl Run {
         Ok(split(self.file.read_array(HEADER as u64 + at * ROW)?))
     }
 
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> u64 {
-        self.rows
-    }
-
     /// All rows in order.
     pub(crate) fn rows(&self) -> Rows {
         Rows { run: self.clone(), next: 0, block: Vec::new(), at: 0 }

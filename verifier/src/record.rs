@@ -186,9 +186,9 @@ impl Record {
         out
     }
 
-    /// The kind that a leaf states. Whether it is a record of that kind, [`Record::decode`] tells.
-    pub fn stated_kind(bytes: &[u8]) -> Result<u64, RecordError> {
-        read::kind(bytes)
+    /// The permit id that a leaf states, if it states to be a decision. Whether it is one, [`Record::decode`] tells.
+    pub fn stated_permit(bytes: &[u8]) -> Result<Option<PermitId>, RecordError> {
+        read::stated_permit(bytes)
     }
 
     /// Reads a leaf; refuses all but the one encoding of a known kind.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use verifier::hash::Hash;
-use verifier::proof::Nodes;
-use verifier::record::Record;
 
-use super::walk::{Checked, CheckedFrame, Log, Parts};
+use super::runs::{Windows, compare_runs, stated_permit};
+use super::walk::{CheckedFrame, Log, Parts};
 use super::{CheckError, Problem, Progress, Report};
 use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
@@ -20,7 +19,6 @@ use crate::levels::{Levels, level_name};
 use crate::open::{OpenError, read_signer};
 use crate::recover::row_of;
 use crate::rows::{RowError, Rows, STRIDE};
-use crate::runs::{Kind, Run, Span};
 use crate::storage::disk::Disk;
 use crate::storage::{Files, IoFailure, Storage};
 use crate::vault_scan::VaultBroken;
@@ -45,91 +43,67 @@ pub fn fsck_in(
 ) -> Result<Report, CheckError> {
     let mut report = Report::default();
     let log = Log::look(Files(storage), dir, memory, &mut report)?;
-    let levels = Levels::for_reading(&log.files, &log.layout.tree());
-    let rows = Rows::for_reading(&log.files, &log.layout.index());
-    let mut windows: Vec<Window> = Vec::new();
-    let mut wrong = Wrong::default();
-    let decision = |_: u64, leaf: &[u8]| Record::stated_kind(leaf) == Ok(DECISION);
-    log.walk(&mut report, progress, decision, |report, group| {
-        compare_nodes(&levels, group.growth, report, &mut wrong);
-        let damaged: Vec<Vec<usize>> =
-            (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
-        report.decisions += count_keys(group, &mut windows);
-        for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
-            match frame.parts {
-                Parts::Lost => {}
-                Parts::Absent => {
-                    let wanted = row_of(frame.header, frame.segment, frame.offset, None, (0, SEGMENT_HEADER));
-                    compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, &log);
-                }
-                Parts::Broken(VaultBroken { file, offset }) => {
-                    let (what, index) = ("the vault is broken here".to_owned(), Some(frame.header.first));
-                    report.add(Problem { file: file.clone(), index, offset: Some(*offset), what });
-                }
-                Parts::Followed { found, end } => {
-                    let found = found.as_ref().map(|(vault, _)| vault);
-                    for position in damaged {
-                        let (segment, offset) =
-                            found.map_or((end.0, None), |vault| (vault.segment, Some(vault.offset)));
-                        let index = Some(frame.header.first + position as u64);
-                        let what = "private parts are damaged".to_owned();
-                        report.add(Problem { file: log.vault.path(segment), index, offset, what });
-                    }
-                    let wanted = row_of(frame.header, frame.segment, frame.offset, found, *end);
-                    compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, &log);
-                }
-            }
-        }
-        Ok(())
-    })?;
-    compare_runs(&log, &levels, &windows, &mut report)?;
-    check_mark(&log, &mut report)?;
-    check_owner(&log, &mut report)?;
-    check_key(&log, &mut report);
+    examine(&log, RUN, progress, &mut report)?;
     Ok(report)
 }
 
-/// The kind of a decision, as a leaf states it (verifier/record.cddl).
-const DECISION: u64 = 3;
-
-/// What the runs over [`RUN`] entries must hold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    decisions: u64,
-    /// Sum of [`mix`] over the entries' leaf hashes.
-    leaves: u64,
-}
-
-/// A number for a row: sums over the same rows in any order are equal, and over others hardly ever.
-fn mix((key, index): (u64, u64)) -> u64 {
-    let mixed = (key ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0x94d0_49bb_1331_11eb)
-}
-
-/// Counts a group's entries into their windows; answers how many are decisions.
-fn count_keys(group: &Checked<'_, bool>, windows: &mut Vec<Window>) -> u64 {
-    let Some((first, hashes)) = group.growth.levels().next() else { return 0 };
-    let mut decisions = 0;
-    for ((index, hash), is_decision) in (first..).zip(hashes).zip(&group.made) {
-        let window = usize::try_from(index / RUN).unwrap_or(usize::MAX);
-        if windows.len() <= window {
-            windows.resize(window + 1, Window::default());
-        }
-        if let Some(window) = windows.get_mut(window) {
-            window.decisions += u64::from(*is_decision);
-            window.leaves = window.leaves.wrapping_add(mix((prefix(hash), index)));
-        }
-        decisions += u64::from(*is_decision);
-    }
-    decisions
-}
-
-fn prefix(hash: &Hash) -> u64 {
-    hash.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+/// With so many entries in the shortest runs of keys.
+pub(super) fn examine(
+    log: &Log,
+    run: u64,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut Report,
+) -> Result<(), CheckError> {
+    let levels = Levels::for_reading(&log.files, &log.layout.tree());
+    let rows = Rows::for_reading(&log.files, &log.layout.index());
+    let mut windows = Windows::new(run);
+    let mut wrong = Wrong::default();
+    log.walk(
+        report,
+        progress,
+        |_, leaf| stated_permit(leaf),
+        |report, group| {
+            compare_nodes(&levels, group.growth, report, &mut wrong);
+            let damaged: Vec<Vec<usize>> =
+                (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
+            report.decisions += windows.add(group);
+            for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
+                match frame.parts {
+                    Parts::Lost => {}
+                    Parts::Absent => {
+                        let wanted = row_of(frame.header, frame.segment, frame.offset, None, (0, SEGMENT_HEADER));
+                        compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, log);
+                    }
+                    Parts::Broken(VaultBroken { file, offset }) => {
+                        let (what, index) = ("the vault is broken here".to_owned(), Some(frame.header.first));
+                        report.add(Problem { file: file.clone(), index, offset: Some(*offset), what });
+                    }
+                    Parts::Followed { found, end } => {
+                        let found = found.as_ref().map(|(vault, _)| vault);
+                        for position in damaged {
+                            let (segment, offset) =
+                                found.map_or((end.0, None), |vault| (vault.segment, Some(vault.offset)));
+                            let index = Some(frame.header.first + position as u64);
+                            let what = "private parts are damaged".to_owned();
+                            report.add(Problem { file: log.vault.path(segment), index, offset, what });
+                        }
+                        let wanted = row_of(frame.header, frame.segment, frame.offset, found, *end);
+                        compare_row(rows.as_ref(), number, &frame, &wanted.encode(), report, &mut wrong, log);
+                    }
+                }
+            }
+            Ok(())
+        },
+    )?;
+    compare_runs(log, &levels, &windows, report)?;
+    check_mark(log, report)?;
+    check_owner(log, report)?;
+    check_key(log, report);
+    Ok(())
 }
 
 /// The entries of a frame whose private parts do not read.
-fn damaged_parts(frame: &CheckedFrame<'_, bool>) -> Vec<usize> {
+fn damaged_parts(frame: &CheckedFrame<'_, Option<u64>>) -> Vec<usize> {
     let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return Vec::new() };
     let positions = (0..frame.made.len()).into_par_iter().with_min_len(64);
     positions.filter(|position| vault.borrow(body.bytes(), *position).is_err()).collect()
@@ -171,7 +145,7 @@ fn compare_nodes(levels: &Levels, growth: &Growth, report: &mut Report, wrong: &
 fn compare_row(
     rows: Result<&Rows, &IoFailure>,
     number: u64,
-    frame: &CheckedFrame<'_, bool>,
+    frame: &CheckedFrame<'_, Option<u64>>,
     wanted: &[u8],
     report: &mut Report,
     wrong: &mut Wrong,
@@ -214,67 +188,6 @@ fn compare_row(
         }
         at += STRIDE;
     }
-}
-
-/// Every run has a right checksum, right rows of leaves, and as many permits as there are decisions.
-fn compare_runs(log: &Log, levels: &Levels, windows: &[Window], report: &mut Report) -> Result<(), CheckError> {
-    let dir = log.layout.index();
-    let names = if log.files.exists(&dir)? { log.files.list(&dir)? } else { Vec::new() };
-    // A run may end above the remembered size while the log grows beside us.
-    let spans: Vec<Span> =
-        names.iter().filter_map(|name| Span::of_name(name)).filter(|span| span.end <= report.entries).collect();
-    let judged: Result<Vec<Option<Problem>>, CheckError> =
-        spans.par_iter().map(|span| compare_run(log, levels, windows, *span)).collect();
-    judged?.into_iter().flatten().for_each(|problem| report.add(problem));
-    let mut covered = [0_u64; 2];
-    for span in &spans {
-        if let Some(covered) = covered.get_mut(span.kind as usize) {
-            *covered += span.end - span.first;
-        }
-    }
-    if covered.iter().any(|covered| *covered < report.entries / RUN * RUN) {
-        let what = "runs are missing; opening the log makes them again".to_owned();
-        report.add(Problem { file: dir, index: None, offset: None, what });
-    }
-    Ok(())
-}
-
-/// What is wrong with a run, if anything.
-fn compare_run(log: &Log, levels: &Levels, windows: &[Window], span: Span) -> Result<Option<Problem>, CheckError> {
-    let dir = log.layout.index();
-    let tell = |index: u64, what: &str| {
-        let file = dir.join(span.file_name());
-        Ok(Some(Problem { file, index: Some(index), offset: None, what: what.to_owned() }))
-    };
-    let run = match Run::open(&log.files, &dir, span, &log.identity.id)? {
-        Some(run) if run.is_whole()? => run,
-        _ => return tell(span.first, "the run is damaged"),
-    };
-    let window = |index: u64| usize::try_from(index / RUN).unwrap_or(usize::MAX);
-    let inside = windows.get(window(span.first)..window(span.end)).unwrap_or_default();
-    match span.kind {
-        Kind::Leaf => {
-            let wanted = inside.iter().fold(0_u64, |sum, window| sum.wrapping_add(window.leaves));
-            let sum = run.rows().try_fold(0_u64, |sum, row| row.map(|row| sum.wrapping_add(mix(row))))?;
-            if sum == wanted {
-                return Ok(None);
-            }
-            // Of two equal leaves only the first has a row; then each row has to be looked at.
-            for row in run.rows() {
-                let (key, index) = row?;
-                let right = levels.node(0, index).ok().map(|hash| prefix(&hash));
-                if right != Some(key) || !(span.first..span.end).contains(&index) {
-                    return tell(index, "a row names an entry with another leaf hash");
-                }
-            }
-        }
-        Kind::Permit => {
-            if run.len() != inside.iter().map(|window| window.decisions).sum::<u64>() {
-                return tell(span.first, "the run has not as many permits as there are decisions");
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// The mark does not promise more than is published.

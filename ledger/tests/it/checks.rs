@@ -157,9 +157,10 @@ fn a_run_whose_checksums_hold_and_whose_rows_are_wrong_is_found() {
     };
     // Unchanged, the checksums that are written here are those that stood there.
     assert!(damage("leaf", &|_| ()).is_empty() && damage("permit", &|_| ()).is_empty());
-    let wrong = ["a row names an entry with another leaf hash"];
-    assert_eq!(damage("leaf", &|bytes| bytes[HEADER + 100 * 16] ^= 1), wrong, "a key");
+    let wrong = ["the run does not have the row of this entry"];
+    assert_eq!(damage("leaf", &|bytes| bytes[HEADER + 100 * 16 + 7] ^= 1), wrong, "a key");
     assert_eq!(damage("leaf", &|bytes| bytes[HEADER + 100 * 16 + 15] ^= 1), wrong, "an index");
-    let fewer = damage("permit", &|bytes| bytes.truncate(bytes.len() - 16));
-    assert_eq!(fewer, ["the run has not as many permits as there are decisions"]);
+    for kind in ["leaf", "permit"] {
+        assert_eq!(damage(kind, &|bytes| bytes.truncate(bytes.len() - 16)), wrong, "a {kind} fewer");
+    }
 }

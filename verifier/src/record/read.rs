@@ -5,6 +5,9 @@ use crate::cbor::{CborError, Decoder, Map};
 use crate::decision::{Classes, Decision, Grant, Outcome, PermitId, Shadow};
 use crate::hash::Hash;
 
+/// The kind of a decision.
+const DECISION: u64 = 3;
+
 /// Reads a leaf; refuses all but the one encoding of a known kind. Without `keep` its texts and bodies are checked and left empty.
 pub(super) fn record(bytes: &[u8], keep: bool) -> Result<Record, RecordError> {
     let mut d = Decoder::new(bytes);
@@ -19,11 +22,20 @@ pub(super) fn record(bytes: &[u8], keep: bool) -> Result<Record, RecordError> {
     Ok(record)
 }
 
-/// The kind that a leaf states, if it begins as a record does.
-pub(super) fn kind(bytes: &[u8]) -> Result<u64, RecordError> {
+/// The permit id of a leaf that begins as a decision does.
+pub(super) fn stated_permit(bytes: &[u8]) -> Result<Option<PermitId>, RecordError> {
     let mut d = Decoder::new(bytes);
     let mut map = d.map()?;
-    head(&mut d, &mut map)
+    if head(&mut d, &mut map)? != DECISION {
+        return Ok(None);
+    }
+    // Recorded at, governance version, epoch.
+    for key in 2..5 {
+        map.required(&mut d, key)?;
+        d.uint()?;
+    }
+    map.required(&mut d, 5)?;
+    Ok(Some(PermitId(d.bytes_of()?)))
 }
 
 /// Version and kind.
@@ -57,7 +69,7 @@ impl<'a> Reading<'a> {
                 note: self.text(MAX_NOTE)?,
                 predecessor: self.optional(|r, key| r.bounded(key, MAX_NOTE))?,
             },
-            3 => Record::Decision(Box::new(self.decision(recorded_at)?)),
+            DECISION => Record::Decision(Box::new(self.decision(recorded_at)?)),
             4 => Record::Closure {
                 recorded_at,
                 permit: PermitId(self.fixed()?),

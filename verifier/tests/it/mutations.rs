@@ -214,6 +214,8 @@ fn records_details_and_epochs() {
             "an outline is refused as the whole is"
         );
         let record = record.ok()?;
+        let permit = if let Record::Decision(decision) = &record { Some(decision.permit) } else { None };
+        assert_eq!(Record::stated_permit(bytes), Ok(permit), "what a leaf states is what it is");
         assert!(bytes.len() <= MAX_RECORD);
         Some(record.encode())
     });
