@@ -191,8 +191,8 @@ impl Place {
         let with_vault = files.exists(&layout.vault())? || files.exists(&layout.keys())?;
         let mut parts = with_vault.then(|| VaultScan::new(&vault, 0, SEGMENT_HEADER)).transpose()?;
         let other = || OpenError::MemoryBeside { file: layout.archived_head(), size };
-        while derived.size() < size {
-            let index = derived.size();
+        while derived.tree.size() < size {
+            let index = derived.tree.size();
             let frame = match scan.step()? {
                 Step::Frame(frame) => frame,
                 Step::End => {
@@ -218,24 +218,24 @@ impl Place {
             if frame.header.end() > size {
                 return Err(other());
             }
-            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
-            if derived.grown_root(frame.header.end()) != frame.header.root {
+            derived.tree.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            if derived.tree.grown_root(frame.header.end()) != frame.header.root {
                 let (file, offset) = (journal.present(frame.segment), frame.offset);
                 let why = "its root is not that of its entries and those before";
                 return Err(OpenError::BrokenFrame { file, offset, index, why });
             }
             let row = row_of(&frame.header, frame.segment, frame.offset, found.as_ref(), end);
-            derived.write_nodes()?;
+            derived.tree.write_nodes()?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
         }
-        if derived.root() != wanted {
+        if derived.tree.root() != wanted {
             return Err(other());
         }
         let mark = Mark { size, frames: derived.frames };
-        mark.set(files, layout, &log, &derived.levels, &derived.rows)?;
+        mark.set(files, layout, &log, &derived.tree.levels, &derived.rows)?;
         // Runs of keys that do not belong here go; the reader, which is let go of again, writes those that are missing.
-        Keys::open(files, &layout.index(), log, derived.levels.clone(), size, RUN)?;
+        Keys::open(files, &layout.index(), log, derived.tree.levels.clone(), size, RUN)?;
         self.clone().reader(derived.frames, None)?;
         Ok(())
     }

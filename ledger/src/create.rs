@@ -156,7 +156,7 @@ impl Creation {
         Segments::new(&files, &layout.journal(), SegmentKind::Journal, identity.id).create(0)?;
         Segments::new(&files, &layout.vault(), SegmentKind::Vault, identity.id).create(0)?;
         let derived = Derived::fresh(&files, &layout, &identity.id)?;
-        Mark { size: 0, frames: 0 }.set(&files, &layout, &identity.id, &derived.levels, &derived.rows)?;
+        Mark { size: 0, frames: 0 }.set(&files, &layout, &identity.id, &derived.tree.levels, &derived.rows)?;
         let head = Head::sign(&signer, 0, EMPTY_ROOT, now_ms);
         Memory::create(&files, memory, identity.id)?.remember(&Remembered::of(&head))?;
         sync_parent(&files, memory)?;

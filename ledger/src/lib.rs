@@ -1,6 +1,6 @@
 //! What is kept: the append-only Merkle log of Interlock, and its only writer.
 //!
-//! The way of a batch: [`Batch`] → [`Ledger::append`] (vault → frame → sign → memory → publish) → [`Reader`].
+//! The way of a batch: [`Batch`] → [`Ledger::append`] (stage: vault, tree → commit: frame → sign → memory → publish) → [`Reader`].
 //! The way back after a crash: `recover.rs`. What is derived: `derived.rs`. All `unsafe`: `map.rs`. Every disk operation: [`storage`].
 
 mod archive;
@@ -8,6 +8,7 @@ mod background;
 mod batch;
 mod bytes;
 mod check;
+mod commit;
 mod create;
 mod derived;
 #[cfg(test)]
@@ -38,15 +39,18 @@ mod seal;
 mod sealed;
 mod segments;
 mod signer;
+mod stage;
 pub mod storage;
 mod stored;
 mod transfer;
+mod tree;
 mod vault;
 mod vault_scan;
 
 pub use archive::{open_archive, open_archive_in};
 pub use batch::{Batch, BatchError};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
+pub use commit::Committer;
 pub use create::{CreateError, Creation, create, create_in};
 pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;
@@ -57,6 +61,7 @@ pub use reader::{MAX_ENTRIES, ReadError, Reader};
 pub use seal::SealError;
 pub use sealed::Dictionary;
 pub use signer::{Signer, SignerError};
+pub use stage::{Staged, Stager};
 pub use stored::StoredBundle;
 pub use transfer::{Malformed, TransferError, Transferred, backup, backup_in, export, export_in, import, import_in};
 pub use vault::{MAX_BATCH_PRIVATE_BYTES, Private, PrivateOwned};

@@ -75,7 +75,7 @@ impl Unrecovered {
         let (segment, offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
         // Vault bytes that no frame knows: their batch was never in the journal.
         let Some(vault) = self.vault.cut(segment, offset)? else {
-            let (file, index) = (self.vault.path(segment), derived.size().saturating_sub(1));
+            let (file, index) = (self.vault.path(segment), derived.tree.size().saturating_sub(1));
             return Err(OpenError::BrokenVault { file, offset, index });
         };
         if self.files.exists(&self.layout.poisoned())? {
@@ -135,10 +135,10 @@ impl Unrecovered {
         let (segment, offset, time_ms) =
             last.map_or((0, SEGMENT_HEADER, 0), |row| (row.segment, row.end_offset(), row.time_ms));
         let (vault_segment, vault_offset) = last.map_or((0, SEGMENT_HEADER), |row| row.vault_end());
-        let mut scan = JournalScan::new(&self.journal, segment, offset, derived.size(), time_ms)?;
+        let mut scan = JournalScan::new(&self.journal, segment, offset, derived.tree.size(), time_ms)?;
         let mut vault = VaultScan::new(&self.vault, vault_segment, vault_offset)?;
-        while derived.size() < size {
-            let index = derived.size();
+        while derived.tree.size() < size {
+            let index = derived.tree.size();
             let frame = match scan.step()? {
                 Step::Frame(frame) => frame,
                 Step::End => return Err(self.ahead(size, index)),
@@ -152,19 +152,19 @@ impl Unrecovered {
             if frame.header.end() > size {
                 return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
             }
-            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
-            let root = derived.grown_root(frame.header.end());
+            derived.tree.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            let root = derived.tree.grown_root(frame.header.end());
             if root != frame.header.root {
                 let (file, offset) = (self.journal.present(frame.segment), frame.offset);
                 return Err(OpenError::BrokenFrame { file, offset, index, why: WRONG_ROOT });
             }
             let row = row_of(&frame.header, frame.segment, frame.offset, parts.as_ref(), (vault.segment, vault.offset));
-            derived.write_nodes()?;
+            derived.tree.write_nodes()?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
         }
         if let Some((_, slots)) = &self.memory
-            && derived.root() != slots.head.root
+            && derived.tree.root() != slots.head.root
         {
             return Err(OpenError::MemoryBeside { file: self.memory_path.clone(), size });
         }
@@ -177,7 +177,7 @@ impl Unrecovered {
         let index = row.first;
         match scan.step()? {
             Step::Frame(frame) if (frame.header.end(), frame.header.time_ms) == (row.end(), row.time_ms) => {
-                if frame.header.root == derived.root() {
+                if frame.header.root == derived.tree.root() {
                     return Ok(());
                 }
                 let (file, offset) = (self.journal.present(frame.segment), frame.offset);
@@ -203,7 +203,7 @@ impl Unrecovered {
     /// Every journal segment that the rows name is there, so that a missing file is not found only by its readers: one look-up a segment
     /// (64 MiB), of the entry before the next one. Were a segment missing, that entry would be in it.
     fn check_segments(&self, derived: &Derived) -> Result<(), OpenError> {
-        let size = derived.size();
+        let size = derived.tree.size();
         let missing = |first: u64, index: u64| {
             let file = self.journal.path(first);
             Err(OpenError::BrokenFrame { file, offset: 0, index, why: "the segment is missing" })

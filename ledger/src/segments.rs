@@ -349,17 +349,6 @@ impl Tail {
         Ok(())
     }
 
-    /// Writes and syncs a piece that begins `gap` bytes beyond the end; the end stays where it is until the gap is filled.
-    pub(crate) fn write_ahead(&self, gap: usize, piece: &[u8]) -> Result<(), IoFailure> {
-        self.file.write_at(self.offset + gap as u64, piece)?;
-        self.file.sync()
-    }
-
-    /// The end lies behind a piece that was written ahead.
-    pub(crate) fn skip(&mut self, len: usize) {
-        self.offset += len as u64;
-    }
-
     pub(crate) fn sync(&self) -> Result<(), IoFailure> {
         self.file.sync()
     }

@@ -199,7 +199,7 @@ mod tests {
             ledger.append(&batch, 1).unwrap();
             let report = audit_in(Arc::new(ram.process()), dir, None, &key, &mut |_| {}).unwrap();
             assert_eq!(report.is_clean(), reader.size() == 1, "{report:?}");
-            ledger.shared.frozen.store(false, Ordering::Release);
+            ledger.stager.poison.shared.frozen.store(false, Ordering::Release);
         }
     }
 }

@@ -12,17 +12,19 @@ use verifier::record::Record;
 use super::Unrecovered;
 use crate::background::{Background, MAX_BEHIND};
 use crate::batch::{Batch, BatchError};
+use crate::commit::Committer;
 use crate::create::sync_parent;
-use crate::derived::Derived;
+use crate::derived::{Derived, Mark};
 use crate::head::Head;
 use crate::keys::{Keys, RUN};
-use crate::ledger::{AppendError, Ledger};
+use crate::ledger::{AppendError, Ledger, Poison};
 use crate::memory::{Memory, Remembered};
 use crate::open::OpenError;
 use crate::reader::{MAX_ENTRIES, Published, ReadError, Reader, Shared};
 use crate::rows::Row;
 use crate::scan::{JournalScan, Step};
 use crate::segments::Tail;
+use crate::stage::{Rooms, Stager};
 
 impl Unrecovered {
     /// Everything is durable: sign, remember, publish.
@@ -36,11 +38,12 @@ impl Unrecovered {
     ) -> Result<(Ledger, Reader), OpenError> {
         let last_ms = last.map_or(self.identity.created_ms, |row| row.time_ms);
         let frozen = self.ends_in_a_freeze(last.as_ref())?;
-        let lost = self.memory.as_ref().is_none_or(|(_, slots)| slots.damaged && derived.size() == slots.head.size);
+        let lost =
+            self.memory.as_ref().is_none_or(|(_, slots)| slots.damaged && derived.tree.size() == slots.head.size);
         if frozen && lost {
             return Err(OpenError::FrozenWithoutMemory { dir: self.layout.dir });
         }
-        let head = Head::sign(&self.signer, derived.size(), derived.confirmed_root()?, last_ms);
+        let head = Head::sign(&self.signer, derived.tree.size(), derived.tree.confirmed_root()?, last_ms);
         let (memory, memory_lock, lost) = match self.memory {
             Some((mut memory, slots)) => {
                 // Always, even if nothing changed: the slot that we believed may never have reached the medium.
@@ -73,11 +76,18 @@ impl Unrecovered {
         let shared = Arc::new(Shared {
             identity: self.identity,
             signer: Some(signer.clone()),
-            levels: derived.levels.clone(),
+            levels: derived.tree.levels.clone(),
             rows: derived.rows.clone(),
             journal: self.journal,
             vault: self.vault,
-            keys: Keys::open(&self.files, &self.layout.index(), log, derived.levels.clone(), derived.size(), RUN)?,
+            keys: Keys::open(
+                &self.files,
+                &self.layout.index(),
+                log,
+                derived.tree.levels.clone(),
+                derived.tree.size(),
+                RUN,
+            )?,
             published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
             poisoned: AtomicBool::new(false),
             frozen: AtomicBool::new(frozen),
@@ -85,28 +95,35 @@ impl Unrecovered {
         });
         let reader = Reader { shared: shared.clone() };
         file_keys(&reader)?;
-        let (files, layout, lock) = (self.files, self.layout, self.lock);
-        let background = Background::start(&files, &layout, &shared, derived.size(), self.seal)?;
-        let mut ledger = Ledger {
-            shared,
-            signer,
-            files,
-            layout,
-            derived,
-            journal,
+        let background = Background::start(&self.files, &self.layout, &shared, derived.tree.size(), self.seal)?;
+        let published = Mark { size: derived.tree.size(), frames: derived.frames };
+        let (poison, rooms) = (Poison { shared, files: self.files, layout: self.layout }, Rooms::default());
+        let stager = Stager {
+            poison: poison.clone(),
+            tree: derived.tree,
             vault,
-            memory,
-            last_ms,
-            segment_bytes: self.segment_bytes,
             vault_head: Vec::new(),
+            segment_bytes: self.segment_bytes,
+            last_ms,
+            rooms: rooms.clone(),
+        };
+        let committer = Committer {
+            poison,
+            signer,
+            journal,
+            memory,
+            published,
+            segment_bytes: self.segment_bytes,
             background,
             seal: self.seal,
             rolled: false,
-            _locks: (lock, memory_lock),
+            rooms,
+            scratch: Vec::new(),
         };
+        let mut ledger = Ledger { stager, committer, _locks: (self.lock, memory_lock) };
         if let Some(lost) = lost {
             // The memory has no head, or a damaged slot, until the loss is in the log: if we crash here, the operator is asked again.
-            sync_parent(&ledger.files, &self.memory_path)?;
+            sync_parent(&ledger.stager.poison.files, &self.memory_path)?;
             let recorded_at = now_ms.max(last_ms);
             let mut batch = Batch::default();
             let cause = format!("{lost}; its loss was accepted by the operator");
@@ -116,6 +133,7 @@ impl Unrecovered {
                 AppendError::Empty
                 | AppendError::TimeBackwards { .. }
                 | AppendError::Frozen
+                | AppendError::OutOfOrder { .. }
                 | AppendError::Poisoned => OpenError::Unrecorded(BatchError::Full),
             })?;
         }

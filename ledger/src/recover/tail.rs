@@ -24,7 +24,7 @@ impl Unrecovered {
 
     /// Makes what stands above the certain part durable in a new segment, or cuts it; answers where the journal goes on.
     pub(super) fn settle_tail(&self, derived: &mut Derived, certain: &Certain) -> Result<Tail, OpenError> {
-        let start = derived.size();
+        let start = derived.tree.size();
         let (believed, needed) = self.believed()?;
         let (mut taken, mut replacement) = (0, None);
         let last = derived.last()?;
@@ -36,8 +36,8 @@ impl Unrecovered {
             && let Step::Frame(frame) = scan.step()?
         {
             let Some(parts) = self.whole_parts(&frame, &mut vault)? else { break };
-            derived.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
-            let root = derived.grown_root(frame.header.end());
+            derived.tree.grow(&frame.body, frame.leaves.len(), |i| frame.leaves.get(i).cloned().unwrap_or_default());
+            let root = derived.tree.grown_root(frame.header.end());
             if root != frame.header.root {
                 break;
             }
@@ -47,8 +47,8 @@ impl Unrecovered {
             };
             let row = row_of(&frame.header, start, tail.offset, parts.as_ref(), (vault.segment, vault.offset));
             tail.write(&[&frame.header.encode(), &frame.body])?;
-            derived.write_nodes()?;
-            derived.confirm(&derived.root(), &root)?;
+            derived.tree.write_nodes()?;
+            derived.tree.confirm(&derived.tree.root(), &root)?;
             derived.write_row(&row, |i| frame.leaves.get(i).map_or(0, |leaf| leaf.start as u64 - 2))?;
             derived.accept();
             taken += 1;

@@ -31,7 +31,7 @@ fn operations() -> BTreeMap<(String, PathBuf), (Op, u64)> {
     let mut world = World::new();
     world.ram.record();
     world.live();
-    assert_eq!((world.failed, world.acknowledged()), (false, 29));
+    assert_eq!((world.failed, world.acknowledged()), (false, 42));
     let mut found = BTreeMap::new();
     for (op, path) in world.ram.history() {
         found.entry((format!("{op:?}"), path)).or_insert((op, 0)).1 += 1;

@@ -359,7 +359,7 @@ fn whatever_single_operation_fails_nothing_acknowledged_is_lost_and_no_head_cont
     assert!(tried.values().all(|count| *count > 20), "{tried:?}");
 }
 
-/// Threat 3 for the large batch, whose body is written and synced before its header.
+/// Threat 3 for a large batch, which all cores hash.
 #[test]
 fn a_large_batch_is_kept_whole_or_not_at_all_wherever_the_process_dies() {
     let mut large = Batch::default();

@@ -3,7 +3,7 @@
 //! What an entry holds follows from its index and from how often appending was tried before, so that whatever the log has after a failure
 //! can be compared with what it should have: what was acknowledged is there as it was, anything above it as it was tried once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub const SCRIPT: &[(&str, Step)] = &[
     ("append into a new segment", |world| world.append(5)),
     ("append again", |world| world.append(2)),
     ("append where vault and journal roll apart", |world| world.append(6)),
+    ("append three, each staged before the one before is committed", |world| world.append_ahead(&[3, 6, 4])),
     ("close", World::close),
     ("re-open with a mark", World::open),
     ("seal", World::seal),
@@ -133,18 +134,46 @@ impl World {
     }
 
     pub fn append(&mut self, count: u64) -> Result<(), String> {
-        let Some((ledger, reader)) = &mut self.writer else { return Ok(()) };
-        let (before, size) = (reader.head(), ledger.size());
-        self.attempts += 1;
-        match ledger.append(&batch(size, count, self.attempts), START + size) {
-            Ok(done) if done.first == size && done.head.checkpoint.size == size + count => {
-                self.acknowledged.extend((0..count).map(|_| self.attempts));
-                self.hear(&done.head)
+        self.append_ahead(&[count])
+    }
+
+    /// Appends batches, each staged before the one before it is committed.
+    pub fn append_ahead(&mut self, counts: &[u64]) -> Result<(), String> {
+        let Some((mut ledger, reader)) = self.writer.take() else { return Ok(()) };
+        let (stager, committer) = ledger.split();
+        let (mut next, mut waiting) = (reader.size(), VecDeque::new());
+        let mut counts = counts.iter();
+        let outcome = loop {
+            if waiting.len() < 2
+                && let Some(count) = counts.next()
+            {
+                self.attempts += 1;
+                match stager.stage(batch(next, *count, self.attempts), START + next) {
+                    Ok(staged) => waiting.push_back((self.attempts, next, *count, staged)),
+                    refused => break refused.map(drop),
+                }
+                next += count;
+                continue;
             }
-            Ok(done) => Err(format!("appended at {} instead of {size}", done.first)),
+            let Some((attempt, first, count, staged)) = waiting.pop_front() else { break Ok(()) };
+            match committer.commit(staged) {
+                Ok((done, _)) if (done.first, done.head.checkpoint.size) == (first, first + count) => {
+                    self.acknowledged.extend((0..count).map(|_| attempt));
+                    self.hear(&done.head)?;
+                }
+                Ok((done, _)) => return Err(format!("appended at {} instead of {first}", done.first)),
+                Err(refused) => break Err(refused),
+            }
+        };
+        let size = self.acknowledged.len() as u64;
+        let heard = match outcome {
+            Ok(()) => Ok(()),
             Err(AppendError::Io(_) | AppendError::Poisoned) => {
                 self.failed = true;
-                if reader.head() != before || !reader.poisoned() {
+                if waiting.into_iter().any(|(.., staged)| committer.commit(staged).is_ok()) {
+                    return Err("a poisoned ledger committed what was staged".to_owned());
+                }
+                if reader.size() != size || !reader.poisoned() {
                     return Err("an append that failed was heard of".to_owned());
                 }
                 match (0..size).find_map(|index| reader.entry(index).err()) {
@@ -155,7 +184,9 @@ impl World {
                 }
             }
             Err(other) => Err(other.to_string()),
-        }
+        };
+        self.writer = Some((ledger, reader));
+        heard
     }
 
     /// Seals what is full. A failure leaves everything as it was.
