@@ -6,6 +6,7 @@ mod damage;
 mod descriptors;
 mod failure;
 mod house;
+mod imports;
 mod interop;
 mod kills;
 mod load;
