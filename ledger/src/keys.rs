@@ -22,7 +22,7 @@ use crate::storage::{Files, IoFailure};
 /// Entries in the shortest runs: so many keys are at most kept in memory (some 10 MiB), and read again at open.
 pub(crate) const RUN: u64 = 65_536;
 /// So many runs are merged into one: 10^9 entries lie in at most 60 runs, and each row is rewritten three times.
-const FAN: u64 = 16;
+pub(crate) const FAN: u64 = 16;
 /// Leaf hashes read at once when those not yet filed are walked over.
 const STEP: u64 = 1024;
 
@@ -123,6 +123,11 @@ impl Keys {
         }
         let filed = RwLock::new(Filed { in_runs: at, upto: at, runs, ..Filed::default() });
         Ok(Self { files: files.clone(), dir: dir.to_owned(), log, levels, run, filed, waiting: Mutex::default() })
+    }
+
+    /// No run covers at most so many entries when the log is opened, unless some were lost: what one merge takes, and what maps hold.
+    pub(crate) fn most_left(&self) -> u64 {
+        self.run * (FAN + 1)
     }
 
     /// All entries below are filed.

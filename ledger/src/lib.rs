@@ -39,6 +39,8 @@ mod seal;
 mod sealed;
 mod segments;
 mod signer;
+#[cfg(test)]
+mod small;
 mod stage;
 pub mod storage;
 mod stored;

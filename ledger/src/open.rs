@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::BatchError;
+use crate::keys::RUN;
 use crate::layout::{Identity, Layout, SEGMENT_BYTES, SMALL_FILE, SegmentKind, default_memory};
 use crate::ledger::Ledger;
 use crate::memory::{Memory, MemoryError};
@@ -168,7 +169,7 @@ impl Ledger {
 }
 
 /// Locks and identifies a log.
-fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
+pub(crate) fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     let layout = Layout::new(&options.dir);
     if !files.exists(&layout.log_toml())? {
         return Err(OpenError::NotALog { dir: options.dir });
@@ -201,6 +202,7 @@ fn look(files: Files, options: Options) -> Result<Unrecovered, OpenError> {
     Ok(Unrecovered {
         segment_bytes,
         seal: options.seal,
+        run: RUN,
         files,
         layout,
         lock,

@@ -56,6 +56,8 @@ pub(crate) struct Unrecovered {
     pub(crate) vault: Segments,
     pub(crate) segment_bytes: u64,
     pub(crate) seal: bool,
+    /// Entries of the shortest runs of keys: [`RUN`](crate::keys::RUN), or fewer in tests.
+    pub(crate) run: u64,
 }
 
 impl Unrecovered {

@@ -219,48 +219,14 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
 
-    use verifier::decision::{Class, Classes, Decision, Outcome, PermitId, commitment};
-    use verifier::hash::sha256;
-
     use super::*;
     use crate::check::fsck;
-    use crate::keys::Keys;
+    use crate::small::{DIR, SHORT, append, new_log, open};
     use crate::storage::Files;
     use crate::storage::ram::Ram;
-    use crate::{Batch, Ledger, Options, Private, create_in, default_memory};
 
-    const DIR: &str = "/srv/log";
-    /// Entries of the shortest runs here.
-    const SHORT: u64 = 8;
     /// The header of a run (runs.rs), behind which its rows of 16 bytes stand.
     const HEADER: usize = 72;
-
-    fn permit(number: u64) -> PermitId {
-        PermitId(*sha256(&number.to_be_bytes()).0.first_chunk().unwrap())
-    }
-
-    /// A statement for an even number, a decision for an odd one.
-    fn record(number: u64) -> Record {
-        if number.is_multiple_of(2) {
-            let body = number.to_be_bytes().to_vec();
-            return Record::Statement { recorded_at: 1, realm: "main".into(), media_type: "text/plain".into(), body };
-        }
-        Record::Decision(Box::new(Decision {
-            recorded_at: 1,
-            governance: 1,
-            epoch: 1,
-            permit: permit(number),
-            realm: "main".into(),
-            evaluated_at: 1,
-            outcome: Outcome::Deny,
-            classes: Classes::new([Class::Fail; 9]),
-            request: commitment(&[1; 16], b"request"),
-            detail: commitment(&[2; 16], b"detail"),
-            grant: None,
-            audience: None,
-            shadow: None,
-        }))
-    }
 
     /// Three merged runs and shorter ones of each kind. Leaves and permits repeat: inside the run where they stood first (entry 5 in entry 3,
     /// 202 in 200), inside another that is merged with it (100), in another merged run (250).
@@ -270,30 +236,8 @@ mod tests {
             202 => 200,
             _ => index,
         };
-        let (ram, dir) = (Ram::new(), Path::new(DIR));
-        create_in(Arc::new(ram.process()), dir, &default_memory(dir), "log.example/runs", 1).unwrap();
-        let (mut ledger, _) = Ledger::open_in(Arc::new(ram.process()), Options::new(DIR), 1).unwrap();
-        let mut batch = Batch::default();
-        for index in 0..300 {
-            let record = record(number(index));
-            let private = matches!(record, Record::Decision(_)).then_some(Private {
-                disclosed: true,
-                request_salt: [1; 16],
-                request: b"request",
-                detail_salt: [2; 16],
-                detail: b"detail",
-            });
-            batch.push(&record, private).unwrap();
-        }
-        ledger.append(&batch, 1).unwrap();
-        drop(ledger);
-        let files = Files(Arc::new(ram.process()));
-        let log = Log::look(files.clone(), dir, None, &mut Report::default()).unwrap();
-        let levels = Arc::new(Levels::for_reading(&files, &log.layout.tree()));
-        let keys = Keys::open(&files, &log.layout.index(), log.identity.id, levels, 300, SHORT).unwrap();
-        keys.leave((0..300).filter(|index| number(*index) % 2 == 1).map(|index| (index, permit(number(index)))));
-        assert!(keys.file(300).unwrap());
-        keys.settle().unwrap();
+        let ram = new_log();
+        append(&mut open(&ram).0, (0..300).map(number));
         ram
     }
 

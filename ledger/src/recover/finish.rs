@@ -16,7 +16,7 @@ use crate::commit::Committer;
 use crate::create::sync_parent;
 use crate::derived::{Derived, Mark};
 use crate::head::Head;
-use crate::keys::{Keys, RUN};
+use crate::keys::{FAN, Keys, RUN};
 use crate::ledger::{AppendError, Ledger, Poison};
 use crate::memory::{Memory, Remembered};
 use crate::open::OpenError;
@@ -25,6 +25,9 @@ use crate::rows::Row;
 use crate::scan::{JournalScan, Step};
 use crate::segments::Tail;
 use crate::stage::{Rooms, Stager};
+
+// The thread behind the writer may leave so many entries to be filed, and the maps so many that no run covers.
+const _: () = assert!(MAX_BEHIND <= RUN * FAN);
 
 impl Unrecovered {
     /// Everything is durable: sign, remember, publish.
@@ -86,7 +89,7 @@ impl Unrecovered {
                 log,
                 derived.tree.levels.clone(),
                 derived.tree.size(),
-                RUN,
+                self.run,
             )?,
             published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames: derived.frames }),
             poisoned: AtomicBool::new(false),
@@ -163,7 +166,7 @@ impl Unrecovered {
 pub(crate) fn file_keys(reader: &Reader) -> Result<(), ReadError> {
     let (keys, size) = (&reader.shared.keys, reader.size());
     let mut next = keys.upto();
-    let anew = size - next.min(size) > MAX_BEHIND + RUN;
+    let anew = size - next.min(size) > keys.most_left();
     while next < size {
         let count = (size - next).min(MAX_ENTRIES);
         let mut permits = Vec::new();
@@ -180,4 +183,66 @@ pub(crate) fn file_keys(reader: &Reader) -> Result<(), ReadError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+
+    use verifier::record::Record;
+
+    use super::*;
+    use crate::runs::{Kind, Span};
+    use crate::small::{DIR, SHORT, append, new_log, open, permit, record};
+    use crate::storage::ram::Ram;
+
+    fn index(ram: &Ram) -> BTreeMap<PathBuf, Vec<u8>> {
+        ram.snapshot().into_iter().filter(|(path, _)| path.starts_with(Path::new(DIR).join("index"))).collect()
+    }
+
+    /// Lost runs of a long log are written and merged in one go: were merging left for later, as many files as the log has shortest runs would
+    /// be open at once.
+    #[test]
+    fn an_index_that_is_lost_is_made_again_while_opening_and_merged_on_the_way() {
+        const SIZE: u64 = 5_000;
+        let ram = new_log();
+        let mut ledger = open(&ram).0;
+        while ledger.size() < SIZE {
+            let first = ledger.size();
+            append(&mut ledger, first..SIZE.min(first + 700));
+        }
+        drop(ledger);
+        let before = index(&ram);
+        // 5,000 = 2 · 2,048 + 7 · 128 + 8: of each kind two that were merged twice, seven merged once, one short; and three files of rows.
+        let runs = before.keys().filter(|path| path.extension().is_some_and(|end| end == "run"));
+        assert_eq!(runs.count(), 2 * (2 + 7 + 1));
+
+        before.keys().for_each(|path| ram.lose(path));
+        ram.lose(&Path::new(DIR).join("index"));
+        ram.record();
+        let (ledger, reader) = open(&ram);
+        let made = |kind, first, end| {
+            let name = Span { kind, first, end }.file_name() + ".new";
+            let history = ram.history();
+            history.iter().position(|(_, path)| path.file_name().is_some_and(|other| other == &*name)).unwrap()
+        };
+        for kind in Kind::ALL {
+            // Entries are filed 1,024 at a time: no run of those behind is written before all that can be merged is.
+            for step in (MAX_ENTRIES..SIZE).step_by(1_024) {
+                assert!(made(kind, step - 128, step) < made(kind, step, step + SHORT), "{step}");
+            }
+            assert!(made(kind, 0, 2_048) < made(kind, 2_048, 2_048 + SHORT));
+        }
+        for number in 0..SIZE {
+            let leaf = verifier::hash::leaf_hash(&record(number).encode());
+            assert_eq!(reader.leaf(&leaf).unwrap(), Some(number));
+            if let Record::Decision(decision) = record(number) {
+                assert_eq!(decision.permit, permit(number));
+                assert_eq!(reader.permit(&decision.permit).unwrap(), Some(number));
+            }
+        }
+        drop(ledger);
+        assert_eq!(index(&ram), before, "the same bytes");
+    }
 }
