@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use ledger::{ReadError, Reader};
 use verifier::act::{Act, Deed, Power, Target};
-use verifier::decision::{Detail, Named};
+use verifier::decision::{Decision, Detail, Named};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
 use verifier::request::Request;
 
+use crate::engine::{self, MAX_WINDOW_MS, PublishError, Trust};
 use crate::governance::{ActError, Governors};
+use crate::state::State;
 
 /// An idempotency key is kept so long, by recorded time (DESIGN §7.1).
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
@@ -125,6 +127,10 @@ pub struct Fold {
     pub switches: Arc<Switches>,
     /// Idempotency keys.
     pub idempotency: Idempotency,
+    /// The live epoch's trust configuration: what is counted by.
+    pub trust: Arc<Trust>,
+    /// Counters and open permits.
+    pub state: State,
     /// The log has ended: nothing is recorded in it any more.
     pub frozen: bool,
     /// The time of the last record, Unix milliseconds.
@@ -169,6 +175,14 @@ pub enum FoldError {
         /// Why.
         source: ActError,
     },
+    /// An epoch's trust configuration does not validate: this version is stricter than the one that published it.
+    #[error("the epoch that record {index} publishes does not validate: {source}")]
+    Trust {
+        /// Its closing record.
+        index: u64,
+        /// Why.
+        source: PublishError,
+    },
     /// An act does not follow from what stands before it.
     #[error("record {index} does not follow from the records before it: {reason}")]
     Broken {
@@ -186,7 +200,7 @@ impl Fold {
     /// [`FoldError`]: the service must not start.
     pub fn of(reader: &Reader, governors: &Governors) -> Result<(Fold, Option<EpochContent>), FoldError> {
         let size = reader.head().checkpoint.size;
-        let window = recorded_at(reader, size)?.saturating_sub(IDEMPOTENCY_MS);
+        let last_ms = recorded_at(reader, size)?;
         let mut fold = Fold::default();
         let mut content = None;
         let mut first = 0;
@@ -195,10 +209,15 @@ impl Fold {
             let entries = reader.entries(first, count).map_err(|source| FoldError::Read { index: first, source })?;
             for (index, leaf) in (first..).zip(&entries) {
                 let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
-                let recent = record.recorded_at() > window;
-                let tag = || if recent { idempotency_tag(reader, index) } else { Ok(None) };
-                if let Some(epoch) = fold.apply(governors, index, record, tag)? {
+                let detail = match &record {
+                    Record::Decision(decision) if matters(decision, last_ms) => Some(detail(reader, index)?),
+                    _ => None,
+                };
+                if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {
                     content = Some(epoch);
+                }
+                if let Some(tag) = detail.and_then(|detail| detail.idempotency) {
+                    fold.idempotency.insert(tag, index, record.recorded_at());
                 }
             }
             first += count;
@@ -207,8 +226,8 @@ impl Fold {
         Ok((fold, content))
     }
 
-    /// Applies the next record. `tag` gives a decision's idempotency key as it stands in its detail, or none where it does not matter any
-    /// more. Answers an epoch's content where the record switches to it.
+    /// Applies the next record. `detail` is a decision's, or none where nothing of it matters any more. Answers an epoch's content where the
+    /// record switches to it.
     ///
     /// # Errors
     /// [`FoldError`]: the record does not follow from those before it, or is of a kind that this version cannot apply.
@@ -216,8 +235,8 @@ impl Fold {
         &mut self,
         governors: &Governors,
         index: u64,
-        record: Record,
-        tag: impl FnOnce() -> Result<Option<[u8; 32]>, FoldError>,
+        record: &Record,
+        detail: Option<&Detail>,
     ) -> Result<Option<EpochContent>, FoldError> {
         let broken = |reason| FoldError::Broken { index, reason };
         let recorded_at = record.recorded_at();
@@ -230,7 +249,7 @@ impl Fold {
         }
         match record {
             Record::EpochPart { part, bytes, .. } => {
-                if part == 0 {
+                if *part == 0 {
                     self.parts.clear();
                     (self.parts_from, self.parts_next) = (index, index);
                 }
@@ -238,15 +257,15 @@ impl Fold {
                     return Err(broken("an epoch part out of its run"));
                 }
                 self.parts_next = index + 1;
-                self.parts.extend_from_slice(&bytes);
+                self.parts.extend_from_slice(bytes);
                 Ok(None)
             }
             Record::Epoch { governance, first_part, parts, note, predecessor, .. } => {
-                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
                 let Deed::Epoch { number, content } = act.act().deed else {
                     return Err(broken("an epoch record with another act"));
                 };
-                if first_part != self.parts_from || self.parts_next != index || first_part + parts != index {
+                if *first_part != self.parts_from || self.parts_next != index || first_part + parts != index {
                     return Err(broken("an epoch record that does not close its run of parts"));
                 }
                 if number != self.epoch + 1 {
@@ -260,31 +279,32 @@ impl Fold {
                     return Err(broken("an epoch's content is not what its act names"));
                 }
                 let content = EpochContent::decode(&document).map_err(|_| broken("an epoch's content is malformed"))?;
-                self.follow(index, act.act(), governance)?;
-                self.publish_at(number, index);
+                self.follow(index, act.act(), *governance)?;
+                let trust = engine::trust(&content).map_err(|source| FoldError::Trust { index, source })?;
+                self.publish_at(number, index, trust);
                 Ok(Some(content))
             }
             Record::Switch { governance, note, .. } => {
-                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
                 let Deed::Switch { target, power, .. } = &act.act().deed else {
                     return Err(broken("a switch record with another act"));
                 };
-                self.follow(index, act.act(), governance)?;
+                self.follow(index, act.act(), *governance)?;
                 Arc::make_mut(&mut self.switches).set(target, *power);
                 Ok(None)
             }
             Record::Freeze { governance, note, .. } => {
-                let act = governors.open(&note).map_err(|source| FoldError::Act { index, source })?;
+                let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
                 let Deed::Freeze { .. } = &act.act().deed else {
                     return Err(broken("a freeze record with another act"));
                 };
-                self.follow(index, act.act(), governance)?;
+                self.follow(index, act.act(), *governance)?;
                 self.frozen = true;
                 Ok(None)
             }
-            Record::Decision(_) => {
-                if let Some(tag) = tag()? {
-                    self.idempotency.insert(tag, index, recorded_at);
+            Record::Decision(decision) => {
+                if let Some(detail) = detail {
+                    self.state.decided(&self.trust, decision, detail).map_err(broken)?;
                 }
                 Ok(None)
             }
@@ -322,17 +342,18 @@ impl Fold {
     }
 
     /// Notes an epoch that the sequencer records now, with its closing record at `index`.
-    pub fn publish(&mut self, number: u64, index: u64) {
+    pub fn publish(&mut self, number: u64, index: u64, trust: Arc<Trust>) {
         self.governance += 1;
-        self.publish_at(number, index);
+        self.publish_at(number, index, trust);
     }
 
-    fn publish_at(&mut self, number: u64, index: u64) {
+    fn publish_at(&mut self, number: u64, index: u64, trust: Arc<Trust>) {
         self.epoch = number;
+        self.trust = trust;
         self.epochs = self.epochs.iter().copied().chain([index]).collect();
     }
 
-    /// Notes a decision that the sequencer records now.
+    /// Notes a decision that the sequencer records now; what it counts goes to [`State::decided`].
     pub fn decided(&mut self, tag: Option<[u8; 32]>, index: u64, recorded_at: u64) {
         self.last_ms = self.last_ms.max(recorded_at);
         if let Some(tag) = tag {
@@ -341,11 +362,20 @@ impl Fold {
     }
 }
 
-/// The idempotency key of a decision as it stands in its detail.
-fn idempotency_tag(reader: &Reader, index: u64) -> Result<Option<[u8; 32]>, FoldError> {
+/// Whether anything of a decision can still count when the last record was made at `last_ms`: an idempotency key, a counter, an open
+/// permit.
+fn matters(decision: &Decision, last_ms: u64) -> bool {
+    const REMEMBERED_MS: u64 = if IDEMPOTENCY_MS > MAX_WINDOW_MS { IDEMPOTENCY_MS } else { MAX_WINDOW_MS };
+    let lives = |expires_at: u64| expires_at > last_ms;
+    // A window is left a step after its length; twice the length covers it.
+    decision.recorded_at.saturating_add(2 * REMEMBERED_MS) > last_ms
+        || decision.grant.is_some_and(|grant| lives(grant.expires_at) || grant.lease_ends_at.is_some())
+}
+
+fn detail(reader: &Reader, index: u64) -> Result<Detail, FoldError> {
     let private = reader.private(index).map_err(|source| FoldError::Read { index, source })?;
     let malformed = |_| FoldError::Broken { index, reason: "its detail is malformed" };
-    Ok(Detail::decode(&private.detail).map_err(malformed)?.idempotency)
+    Detail::decode(&private.detail).map_err(malformed)
 }
 
 /// The time of the last record; 0 in an empty log.

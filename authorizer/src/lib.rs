@@ -16,6 +16,7 @@ pub mod replay;
 pub mod sequencer;
 pub mod service;
 pub mod settle;
+pub mod state;
 pub mod statement;
 pub mod worker;
 

@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use ledger::Head;
 use rand::Rng;
 use tokio::sync::oneshot;
-use verifier::decision::{Outcome, PermitId, commitment};
+use verifier::decision::{Detail, Outcome, PermitId, commitment};
 use verifier::hash::Hash;
 use verifier::record::Record;
 use verifier::request::Request;
@@ -121,11 +121,17 @@ impl Item {
 
     /// Writes the detail from the verdict as it stands now; again after the sequencer lowered the verdict.
     pub fn prepare_detail(&mut self, caller: &Identity) {
-        // What was left out of an AuthZEN request is kept beside it, of a native one nothing is.
-        let detail = settle::detail(&self.request, &self.verdict, caller.key_id(), self.tag, self.original.is_some());
+        let detail = self.detail_of(caller);
         self.detail.bytes.clear();
         detail.encode_into(&mut self.detail.bytes);
         self.detail.hash = commitment(&self.detail.salt, &self.detail.bytes);
+    }
+
+    /// The detail as the verdict stands now.
+    #[must_use]
+    pub fn detail_of(&self, caller: &Identity) -> Detail {
+        // What was left out of an AuthZEN request is kept beside it, of a native one nothing is.
+        settle::detail(&self.request, &self.verdict, caller.key_id(), self.tag, self.original.is_some())
     }
 }
 

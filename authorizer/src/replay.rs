@@ -19,11 +19,12 @@ use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 use verifier::record::Record;
 use verifier::request::Request;
 
-use crate::engine::{Code, Engine, Facts, PublishError, Published};
+use crate::engine::{Code, Engine, Facts, PublishError, Published, Verdict};
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Engines, Governors};
 use crate::proposal::MAX_AGE_MS;
 use crate::settle;
+use crate::state::{NO_SCOPE, NO_SUCH_COUNTER};
 
 /// Entries that are read and decided together: enough for all cores, little to hold.
 pub const CHUNK: u64 = 4_096;
@@ -190,7 +191,7 @@ struct State {
 struct Task<'a> {
     index: u64,
     stored: &'a Stored,
-    decision: Box<Decision>,
+    record: Record,
 }
 
 /// What became of one decision.
@@ -200,26 +201,33 @@ enum Came {
     Differs(String),
 }
 
+/// A decision that was evaluated again, before its place in the log is looked at.
+struct Evaluated {
+    request: Request,
+    detail: Detail,
+    verdict: Verdict,
+    doubt: Option<Code>,
+}
+
 impl State {
-    /// Follows a run of entries: decisions between two acts of governance are computed together, on all cores.
+    /// Follows a run of entries. Decisions between two acts of governance are evaluated together, on all cores; then they are given what
+    /// the fold says at their place, one after the other; then they are compared, on all cores.
     fn follow<E>(&mut self, governors: &Governors, first: u64, stored: &[Stored]) -> Result<(), ReplayError<E>> {
         let mut tasks = Vec::new();
         for (index, stored) in (first..).zip(stored) {
             let record = Record::decode(&stored.leaf).map_err(|source| FoldError::Record { index, source })?;
-            if let Record::Decision(decision) = &record {
-                tasks.push(Task { index, stored, decision: decision.clone() });
-            } else {
-                self.decide(&std::mem::take(&mut tasks));
+            self.report.entries += 1;
+            if matches!(record, Record::Decision(_)) {
+                tasks.push(Task { index, stored, record });
+                continue;
             }
-            // An idempotency key decides which record answers a caller, never what a record says.
-            if let Some(content) = self.fold.apply(governors, index, record, || Ok(None))? {
+            self.decide(governors, std::mem::take(&mut tasks))?;
+            if let Some(content) = self.fold.apply(governors, index, &record, None)? {
                 let engines = self.engines_of(content);
                 self.engines = Some(engines.map_err(|source| ReplayError::Epoch { index, source })?);
             }
-            self.report.entries += 1;
         }
-        self.decide(&tasks);
-        Ok(())
+        self.decide(governors, tasks)
     }
 
     /// An engine for each core.
@@ -230,10 +238,22 @@ impl State {
         Ok(Arc::new(engines.collect::<Result<_, _>>()?))
     }
 
-    fn decide(&mut self, tasks: &[Task<'_>]) {
-        let Self { fold, engines, .. } = &*self;
-        let came: Vec<Came> = tasks.par_iter().map(|task| again(task, fold, engines.as_ref())).collect();
-        for (task, came) in tasks.iter().zip(came) {
+    fn decide<E>(&mut self, governors: &Governors, tasks: Vec<Task<'_>>) -> Result<(), ReplayError<E>> {
+        let Self { engines, .. } = &*self;
+        let evaluated: Vec<_> = tasks.into_par_iter().map(|task| evaluate(task, engines.as_ref())).collect();
+        let mut placed = Vec::with_capacity(evaluated.len());
+        for (task, evaluated) in evaluated {
+            let evaluated = self.place(governors, &task, evaluated)?;
+            placed.push((task, evaluated));
+        }
+        let Self { fold, .. } = &*self;
+        let came: Vec<(u64, Came)> = placed
+            .into_par_iter()
+            .map(|(task, evaluated)| {
+                (task.index, evaluated.map_or_else(|came| came, |again| compare(&task, again, fold)))
+            })
+            .collect();
+        for (index, came) in came {
             self.report.decisions += 1;
             match came {
                 Came::Same(given) => {
@@ -247,19 +267,59 @@ impl State {
                 Came::Differs(what) => {
                     self.report.difference_count += 1;
                     if self.report.differences.len() < MAX_DIFFERENCES {
-                        self.report.differences.push(Difference { index: task.index, what });
+                        self.report.differences.push(Difference { index, what });
                     }
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Gives an evaluated decision what the fold says at its place, and lets the fold follow what the record says.
+    fn place(
+        &mut self,
+        governors: &Governors,
+        task: &Task<'_>,
+        mut evaluated: Result<Evaluated, Came>,
+    ) -> Result<Result<Evaluated, Came>, FoldError> {
+        let Record::Decision(recorded) = &task.record else { return Ok(evaluated) };
+        let now = recorded.recorded_at;
+        self.fold.state.advance(now);
+        if let Ok(Evaluated { request, verdict, doubt, .. }) = &mut evaluated {
+            let rests_on_others = settle::opens(request) || !verdict.demands.limits.is_empty();
+            settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
+            if rests_on_others && !self.fold.state.sees(&recorded.realm) {
+                evaluated = Err(Came::NotRecomputable(recorded.outcome));
+            }
+        }
+        let detail = match (&evaluated, &task.stored.private) {
+            (Ok(evaluated), _) => Some(evaluated.detail.clone()),
+            (Err(_), Some(private)) => Detail::decode(&private.detail).ok(),
+            (Err(_), None) => None,
+        };
+        if detail.is_none() {
+            self.fold.state.lose_sight(&recorded.realm);
+        }
+        match self.fold.apply(governors, task.index, &task.record, detail.as_ref()) {
+            Ok(_) => Ok(evaluated),
+            Err(FoldError::Broken { reason, .. }) if [NO_SUCH_COUNTER, NO_SCOPE].contains(&reason) => {
+                Ok(Err(Came::Differs(reason.to_owned())))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// Computes one decision again.
-fn again(task: &Task<'_>, fold: &Fold, engines: Option<&Engines>) -> Came {
-    let recorded = &*task.decision;
-    let Some(private) = &task.stored.private else { return Came::NotRecomputable(recorded.outcome) };
-    let differs = |what: &str| Came::Differs(what.to_owned());
+/// Evaluates one decision again, under its epoch alone.
+fn evaluate<'a>(task: Task<'a>, engines: Option<&Engines>) -> (Task<'a>, Result<Evaluated, Came>) {
+    let evaluated = evaluated(&task, engines);
+    (task, evaluated)
+}
+
+fn evaluated(task: &Task<'_>, engines: Option<&Engines>) -> Result<Evaluated, Came> {
+    let Record::Decision(recorded) = &task.record else { return Err(Came::Differs("it is no decision".to_owned())) };
+    let Some(private) = &task.stored.private else { return Err(Came::NotRecomputable(recorded.outcome)) };
+    let differs = |what: &str| Err(Came::Differs(what.to_owned()));
     if !private.matches(&recorded.request, &recorded.detail) {
         return differs("its private parts are not those that it commits to");
     }
@@ -274,11 +334,11 @@ fn again(task: &Task<'_>, fold: &Fold, engines: Option<&Engines>) -> Came {
     let age = recorded.recorded_at.checked_sub(recorded.evaluated_at);
     if doubt == Some(Code::GovernanceRace) {
         // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
-        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies();
+        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies() && detail.counted.is_empty();
         return if denied {
-            Came::Same(&["api_key", "governance_race"])
+            Err(Came::Same(&["api_key", "governance_race"]))
         } else {
-            differs("a governance race was allowed")
+            differs("a governance race was allowed, or counted")
         };
     }
     if age.is_none_or(|age| age > MAX_AGE_MS) {
@@ -290,9 +350,18 @@ fn again(task: &Task<'_>, fold: &Fold, engines: Option<&Engines>) -> Came {
         now_ms: recorded.evaluated_at,
         authzen: detail.authzen,
     };
-    let mut verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
-    settle::settle(&mut verdict, &request, &fold.switches, &recorded.realm, recorded.recorded_at, doubt);
+    let verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
+    Ok(Evaluated { request, detail, verdict, doubt })
+}
 
+/// Holds what came out against what is recorded.
+fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
+    let differs = |what: &str| Came::Differs(what.to_owned());
+    let Evaluated { request, detail, verdict, doubt } = again;
+    let (Record::Decision(recorded), Some(private)) = (&task.record, &task.stored.private) else {
+        return differs("it is no decision");
+    };
+    let recorded = &**recorded;
     let expected = settle::detail(&request, &verdict, &detail.key_id, detail.idempotency, detail.authzen);
     if request.idempotency_key.is_some() != detail.idempotency.is_some() {
         return differs("its detail has an idempotency key and its request has none, or the other way round");
@@ -342,8 +411,15 @@ fn detail_difference(recorded: &Detail, expected: &Detail) -> String {
         format!("its detail names the policies `{}`, computed again they are `{}`", names(recorded), names(expected))
     } else if recorded.errors != expected.errors {
         "its detail names other policies that erred".to_owned()
+    } else if recorded.counted != expected.counted {
+        let all = |detail: &Detail| {
+            let each = detail.counted.iter().map(|counted| format!("{}+{}", counted.name, counted.amount));
+            each.collect::<Vec<_>>().join(" ")
+        };
+        format!("its detail counts `{}`, computed again it is `{}`", all(recorded), all(expected))
     } else {
-        "its detail names another subject, action, resource, parent or retry than its request".to_owned()
+        "its detail names another subject, action, resource, parent, scopes, delegates or retry than its request"
+            .to_owned()
     }
 }
 

@@ -44,6 +44,8 @@ enum Fault {
     Append(#[from] AppendError),
     #[error("a record does not fit: {0}")]
     Batch(#[from] BatchError),
+    #[error("a decision does not follow from the fold: {0}")]
+    Fold(&'static str),
     #[error("the log gave index {got} where {expected} was next")]
     Index { got: u64, expected: u64 },
 }
@@ -317,17 +319,19 @@ impl Sequencer {
         doubt: Option<Code>,
         disclosed: bool,
     ) -> Result<Place, Fault> {
-        let before = item.verdict.classes();
-        settle::settle(&mut item.verdict, &item.request, &self.fold.switches, caller.realm(), now, doubt);
+        let before = (item.verdict.classes(), item.verdict.counted.len());
+        self.fold.state.advance(now);
+        settle::settle(&mut item.verdict, &item.request, &self.fold, caller.realm(), now, doubt);
         let classes = item.verdict.classes();
-        if classes != before {
+        // What is counted is only ever left out.
+        if (classes, item.verdict.counted.len()) != before {
             item.prepare_detail(caller);
         }
         // The one place where an action is allowed: nine verdicts, none of which failed or is unknown, at log time.
         let outcome = if item.verdict.stands() { Outcome::Allow } else { Outcome::Deny };
         let grant = (outcome == Outcome::Allow).then(|| settle::grant(&item.verdict, now));
         let index = self.ledger.size().saturating_add(self.batch.len() as u64);
-        let record = Record::Decision(Box::new(Decision {
+        let decision = Box::new(Decision {
             recorded_at: now,
             governance: self.fold.governance,
             epoch: self.fold.epoch,
@@ -341,7 +345,12 @@ impl Sequencer {
             grant,
             audience: item.request.audience.clone(),
             shadow: None,
-        }));
+        });
+        if settle::opens(&item.request) || !item.verdict.counted.is_empty() {
+            let detail = item.detail_of(caller);
+            self.fold.state.decided(&self.fold.trust, &decision, &detail).map_err(Fault::Fold)?;
+        }
+        let record = Record::Decision(decision);
         let private = Private {
             disclosed,
             request_salt: item.request_salt,

@@ -1,38 +1,122 @@
 //! What becomes of a worker's verdict at the place where it is recorded: arithmetic only.
 //!
 //! Why: the sequencer applies this when it records a decision, and replay when it computes it again; one function for both, so that they
-//! cannot drift apart. Guarantees: a verdict is only ever lowered. Does not: make an outcome; the sequencer does.
+//! cannot drift apart. Guarantees: a verdict is only ever lowered; a decision counts for a rate only once its identity is known, for a
+//! budget or a lease only if it allows. Does not: make an outcome, nor move a counter; the sequencer and the fold do.
 
-use verifier::decision::{Detail, Grant, Named};
+use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named};
 use verifier::request::Request;
 
-use crate::engine::{Code, Verdict};
-use crate::fold::Switches;
+use crate::engine::{Code, Scope, Standing, Verdict};
+use crate::fold::Fold;
+use crate::state::State;
+use crate::state::counters::Key;
+use crate::state::permits::Over;
 
-/// Applies what is known only at the record's place: a doubt of the operator's own, kill switches, a deadline that passed meanwhile.
-pub fn settle(
-    verdict: &mut Verdict,
-    request: &Request,
-    switches: &Switches,
-    realm: &str,
-    now_ms: u64,
-    doubt: Option<Code>,
-) {
+/// Applies what is known only at the record's place: a doubt of the operator's own, kill switches, a deadline that passed meanwhile, the
+/// parent and what it descends from, and the subject's counters. `fold` is the state before the record, with [`State::advance`] to its time.
+pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str, now_ms: u64, doubt: Option<Code>) {
     if let Some(code) = doubt {
-        verdict.unknown(code);
+        verdict.doubt(code);
     }
-    if switches.halt_request(realm, request, &verdict.policies) {
+    if fold.switches.halt_request(realm, request, &verdict.policies) {
         verdict.fail(Code::Halted);
     }
     if request.deadline.is_some_and(|deadline| deadline <= now_ms) {
         verdict.fail(Code::Deadline);
     }
+    lineage(verdict, request, fold, realm, now_ms);
+    limits(verdict, request, &fold.state, realm, now_ms);
+    if let Standing::Unknown(Code::Clock | Code::GovernanceRace) = verdict.standing(Condition::Runtime) {
+        // What is in doubt is denied, and whoever computes it again cannot tell what it would have used.
+        verdict.counted.clear();
+    }
+}
+
+/// Condition 5 from the parent upward, and what condition 6 says of lineages.
+fn lineage(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str, now_ms: u64) {
+    let permits = &fold.state.permits;
+    if opens(request) && permits.is_full() {
+        verdict.fail(Code::TooManyOpen);
+    }
+    let Some(id) = request.parent else { return };
+    let parent = permits.get(&id, now_ms).filter(|parent| parent.realm == realm && !parent.delegates.is_empty());
+    let Some(parent) = parent else { return verdict.fail(Code::ParentUnknown) };
+    let subject = format!("{}::\"{}\"", request.subject.kind, request.subject.id);
+    if !parent.delegates.contains(&subject) {
+        // Whoever is not named learns no more of it.
+        return verdict.fail(Code::NotDelegated);
+    }
+    if let Err(over) = permits.holds(&id, now_ms, &fold.switches) {
+        verdict.fail(match over {
+            Over::Unknown => Code::ParentUnknown,
+            Over::Revoked => Code::ParentRevoked,
+            Over::Halted => Code::ParentHalted,
+            Over::Closed => Code::ParentClosed,
+        });
+    }
+    let held: Vec<&Scope> = parent.scopes.iter().collect();
+    if !verdict.demands.scopes.iter().all(|scope| held.iter().any(|held| held.covers(scope))) {
+        verdict.fail(Code::ScopeExceeded);
+    }
+    let remaining = parent.expires_at.saturating_sub(now_ms);
+    match request.ttl_ms {
+        None => verdict.ttl_ms = verdict.ttl_ms.min(remaining),
+        Some(asked) if asked > remaining => verdict.fail(Code::OutlivesParent),
+        Some(_) => {}
+    }
+    if parent.depth >= verdict.demands.max_depth {
+        verdict.fail(Code::DepthExceeded);
+    }
+    if parent.children >= verdict.demands.max_children {
+        verdict.fail(Code::FanOutExceeded);
+    }
+}
+
+/// Whether a permit for this request would be one that others depend on.
+#[must_use]
+pub fn opens(request: &Request) -> bool {
+    request.parent.is_some() || !request.delegates.is_empty() || request.lease_ms.is_some()
+}
+
+/// Condition 6 from the subject's counters, and what the decision adds to them.
+fn limits(verdict: &mut Verdict, request: &Request, state: &State, realm: &str, now_ms: u64) {
+    if verdict.demands.limits.is_empty() {
+        return;
+    }
+    let subject = (request.subject.kind.clone(), request.subject.id.clone());
+    let limits = std::mem::take(&mut verdict.demands.limits);
+    let mut fitting = Vec::with_capacity(limits.len());
+    for (limit, amount) in &limits {
+        let counter = limit.counter();
+        let key = Key::new(counter, &limit.name, realm, &subject);
+        if state.counters.fits(&key, &limit.rule, *amount, now_ms) {
+            fitting.push(Counted { counter, name: limit.name.clone(), amount: *amount });
+        } else {
+            verdict.fail(match counter {
+                Counter::Rate => Code::RateExceeded,
+                Counter::Budget => Code::BudgetExceeded,
+                Counter::Concurrency => Code::ConcurrencyExceeded,
+            });
+        }
+    }
+    verdict.demands.limits = limits;
+    // A stranger's requests must not use up anybody's rate, nor denied ones a budget (threat 14).
+    let identified = verdict.standing(Condition::Identity) == Standing::Pass;
+    let stands = verdict.stands();
+    fitting.retain(|counted| match counted.counter {
+        Counter::Rate => identified,
+        Counter::Budget | Counter::Concurrency => stands,
+    });
+    verdict.counted = fitting;
 }
 
 /// What a permit grants if a verdict stands.
 #[must_use]
 pub fn grant(verdict: &Verdict, now_ms: u64) -> Grant {
-    Grant { expires_at: now_ms.saturating_add(verdict.ttl_ms), uses: verdict.uses, lease_ends_at: None }
+    let expires_at = now_ms.saturating_add(verdict.ttl_ms);
+    let lease_ends_at = verdict.lease_ms.map(|lease| now_ms.saturating_add(lease).min(expires_at));
+    Grant { expires_at, uses: verdict.uses, lease_ends_at }
 }
 
 /// The private detail of a decision. `key_id`, `idempotency` (an HMAC) and `authzen` are input facts.
@@ -57,5 +141,8 @@ pub fn detail(
         idempotency,
         retry_of: request.retry_of,
         authzen,
+        counted: verdict.counted.clone(),
+        scopes: request.scopes.clone(),
+        delegates: request.delegates.clone(),
     }
 }

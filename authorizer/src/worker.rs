@@ -262,7 +262,7 @@ impl Worker {
             verdict.unknown(Code::EngineError);
         }
         if trouble {
-            verdict.unknown(Code::Clock);
+            verdict.doubt(Code::Clock);
         }
         let tag = evaluated.idempotency_key.as_deref().map(|key| self.shared.keys.idempotency_tag(caller, key));
         Item::new(caller, Evaluated { request: evaluated, original, committed }, tag, verdict)

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::cbor::{CborError, Decoder, Encoder};
 use crate::decision::{Condition, PermitId};
 use crate::hash::Hash;
+use crate::request::MAX_LIST;
 
 /// The private part of a decision that says what it rested on. Read by the fold, shown where the realm is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,42 @@ pub struct Detail {
     pub retry_of: Option<PermitId>,
     /// Asked through AuthZEN, where integers beyond ±(2^53 − 1) deny: an input fact.
     pub authzen: bool,
+    /// What this decision added to which counter, at most [`MAX_COUNTED`], as the epoch orders them.
+    pub counted: Vec<Counted>,
+    /// The scopes that the request claims, at most [`MAX_LIST`].
+    pub scopes: Vec<String>,
+    /// The subjects that may name this permit as their parent, at most [`MAX_LIST`].
+    pub delegates: Vec<String>,
+}
+
+/// A detail names at most so many counters: an epoch has no more limits.
+pub const MAX_COUNTED: usize = 64;
+
+/// The kinds of counters that decisions move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Counter {
+    /// How often in a while.
+    Rate,
+    /// The sum of an attribute in a while.
+    Budget,
+    /// Open leases at a time.
+    Concurrency,
+}
+
+impl Counter {
+    const ALL: [Self; 3] = [Self::Rate, Self::Budget, Self::Concurrency];
+}
+
+/// What a decision added to one counter of its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// What kind of counter.
+    pub counter: Counter,
+    /// The name of the limit in the epoch.
+    pub name: String,
+    /// How much: 1 for a rate and for a lease.
+    pub amount: u64,
 }
 
 impl Detail {
@@ -56,6 +93,9 @@ impl Detail {
             self.idempotency.is_some(),
             self.retry_of.is_some(),
             self.authzen,
+            !self.counted.is_empty(),
+            !self.scopes.is_empty(),
+            !self.delegates.is_empty(),
         ];
         e.map(6 + optional.into_iter().filter(|present| *present).count());
         e.uint(0);
@@ -101,6 +141,23 @@ impl Detail {
             e.uint(11);
             e.uint(1);
         }
+        if !self.counted.is_empty() {
+            e.uint(12);
+            e.array(self.counted.len());
+            for Counted { counter, name, amount } in &self.counted {
+                e.array(3);
+                e.uint(*counter as u64);
+                e.text(name);
+                e.uint(*amount);
+            }
+        }
+        for (key, list) in [(13, &self.scopes), (14, &self.delegates)] {
+            if !list.is_empty() {
+                e.uint(key);
+                e.array(list.len());
+                list.iter().for_each(|text| e.text(text));
+            }
+        }
     }
 
     /// Reads the bytes back; refuses all but the one encoding.
@@ -130,9 +187,27 @@ impl Detail {
         if authzen && d.uint()? != 1 {
             return Err(CborError::OutOfRange(11));
         }
+        let counted = if map.optional(d, 12)? { counted(d)? } else { Vec::new() };
+        let scopes = if map.optional(d, 13)? { some_texts(d, 13)? } else { Vec::new() };
+        let delegates = if map.optional(d, 14)? { some_texts(d, 14)? } else { Vec::new() };
         map.finish(d)?;
         d.clone().finish()?;
-        Ok(Self { subject, action, resource, parent, key_id, codes, policies, errors, idempotency, retry_of, authzen })
+        Ok(Self {
+            subject,
+            action,
+            resource,
+            parent,
+            key_id,
+            codes,
+            policies,
+            errors,
+            idempotency,
+            retry_of,
+            authzen,
+            counted,
+            scopes,
+            delegates,
+        })
     }
 }
 
@@ -194,6 +269,27 @@ fn texts(decoder: &mut Decoder<'_>, most: usize, key: u64) -> Result<Vec<String>
         return Err(CborError::OutOfRange(key));
     }
     (0..len).map(|_| decoder.text().map(str::to_owned)).collect()
+}
+
+/// A list that would be absent if it were empty.
+fn some_texts(decoder: &mut Decoder<'_>, key: u64) -> Result<Vec<String>, CborError> {
+    let texts = texts(decoder, MAX_LIST, key)?;
+    if texts.is_empty() { Err(CborError::OutOfRange(key)) } else { Ok(texts) }
+}
+
+fn counted(d: &mut Decoder<'_>) -> Result<Vec<Counted>, CborError> {
+    let len = d.array()?;
+    if !(1..=MAX_COUNTED).contains(&len) {
+        return Err(CborError::OutOfRange(12));
+    }
+    let one = |_| {
+        d.array_of(3)?;
+        let kind = d.uint()?;
+        let counter = Counter::ALL.into_iter().find(|counter| *counter as u64 == kind);
+        let counter = counter.ok_or(CborError::OutOfRange(12))?;
+        Ok(Counted { counter, name: d.text()?.to_owned(), amount: d.uint()? })
+    };
+    (0..len).map(one).collect()
 }
 
 fn pair(d: &mut Decoder<'_>) -> Result<(String, String), CborError> {

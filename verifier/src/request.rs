@@ -66,6 +66,8 @@ pub struct Request {
     pub audience: Option<String>,
     /// How long the permit shall hold, milliseconds, at least 1.
     pub ttl_ms: Option<u64>,
+    /// How long the executor may go on without a renewal, milliseconds, at least 1; without it there is no lease.
+    pub lease_ms: Option<u64>,
     /// How often it may be acted on, at least 1.
     pub uses: Option<u32>,
     /// The decision is worthless at and after this time, Unix milliseconds.
@@ -158,6 +160,7 @@ impl Request {
             delegates: fields.strings("delegates")?,
             audience: fields.label("audience")?,
             ttl_ms: fields.positive("ttl_ms")?,
+            lease_ms: fields.positive("lease_ms")?,
             uses: match fields.positive("uses")? {
                 None => None,
                 Some(uses) => Some(u32::try_from(uses).map_err(|_| fields.invalid("uses", "below 2^32"))?),
@@ -362,13 +365,13 @@ mod tests {
     fn every_field_is_read() {
         let request = parse(
             r#","context":{"x":1},"idempotency_key":"k","parent":"000102030405060708090a0b0c0d0e0f","delegates":["b"],"audience":"gw",
-            "ttl_ms":5,"uses":2,"deadline":"2026-11-23T10:00:00.5Z","scopes":["s"],"assertions":[1],"attestation":{},
+            "ttl_ms":5,"lease_ms":4,"uses":2,"deadline":"2026-11-23T10:00:00.5Z","scopes":["s"],"assertions":[1],"attestation":{},
             "retry_of":"ffffffffffffffffffffffffffffffff""#,
         )
         .unwrap();
         assert_eq!(request.context, [("x".to_owned(), Json::Int(1))]);
         assert_eq!(request.deadline, Some(1_795_428_000_500));
-        assert_eq!((request.ttl_ms, request.uses), (Some(5), Some(2)));
+        assert_eq!((request.ttl_ms, request.lease_ms, request.uses), (Some(5), Some(4), Some(2)));
         assert_eq!(request.retry_of, Some(PermitId([0xff; 16])));
     }
 
@@ -380,6 +383,7 @@ mod tests {
         assert_eq!(code(r#","uses":0"#), "invalid_value");
         assert_eq!(code(r#","uses":4294967296"#), "invalid_value");
         assert_eq!(code(r#","ttl_ms":1.5"#), "wrong_type");
+        assert_eq!(code(r#","lease_ms":0"#), "invalid_value");
         assert_eq!(code(r#","deadline":"tomorrow""#), "invalid_value");
         assert_eq!(code(r#","parent":"0001""#), "invalid_value");
         assert_eq!(code(r#","parent":"FF0102030405060708090a0b0c0d0e0f""#), "invalid_value");

@@ -77,7 +77,55 @@ codes! {
         Clock = "clock",
         /// Governance changed, or verdicts ran out, each time that the request was evaluated.
         GovernanceRace = "governance_race",
+    Scopes:
+        /// A scope that the request claims is not of the language of scopes.
+        ScopeMalformed = "scope_malformed",
+        /// A delegate that the request names is not written as `Type::"id"`.
+        DelegateMalformed = "delegate_malformed",
+        /// The action requires scopes that the request does not claim.
+        ScopeMissing = "scope_missing",
+        /// A scope that the request claims is not granted to its subject.
+        ScopeNotGranted = "scope_not_granted",
+        /// The subject has grants, but none lets it act without a parent.
+        ParentRequired = "parent_required",
+        /// There is no such permit that holds now, in this realm; or it may not have children.
+        ParentUnknown = "parent_unknown",
+        /// The parent, or a permit that it descends from, was revoked.
+        ParentRevoked = "parent_revoked",
+        /// A kill switch stops the parent or a permit that it descends from, or its execution was halted.
+        ParentHalted = "parent_halted",
+        /// The execution under the parent, or under a permit that it descends from, is over.
+        ParentClosed = "parent_closed",
+        /// The parent does not list the subject in its `delegates`.
+        NotDelegated = "not_delegated",
+        /// A scope that the request claims is not among the parent's.
+        ScopeExceeded = "scope_exceeded",
+        /// The lifetime asked for ends after the parent's.
+        OutlivesParent = "outlives_parent",
+    Operational:
+        /// The action requires that a limit applies, and none applies to this subject.
+        Unlimited = "unlimited",
+        /// A limit applies, and the subject is neither registered nor named by the trust configuration: it has no counters.
+        UnregisteredSubject = "unregistered_subject",
+        /// The amount that a budget sums is absent, no integer, negative, or above the cap.
+        Invalid = "invalid",
+        /// A rate is used up for now.
+        RateExceeded = "rate_exceeded",
+        /// A budget does not have that much left in its window.
+        BudgetExceeded = "budget_exceeded",
+        /// As many leases as the subject may have are open.
+        ConcurrencyExceeded = "concurrency_exceeded",
+        /// Open leases are counted here, and the request asks for none.
+        LeaseRequired = "lease_required",
+        /// The permit would have more ancestors than the epoch allows.
+        DepthExceeded = "depth_exceeded",
+        /// The parent has as many open children as the epoch allows.
+        FanOutExceeded = "fan_out_exceeded",
+        /// As many leases and permits with descendants as are kept are open.
+        TooManyOpen = "too_many_open",
     Permissions:
+        /// The lease asked for is longer than the epoch allows.
+        LeaseExceeded = "lease_exceeded",
         /// The lifetime asked for is zero or longer than the epoch allows.
         TtlExceeded = "ttl_exceeded",
         /// The number of uses asked for is zero or more than the epoch allows.

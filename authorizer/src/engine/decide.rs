@@ -3,11 +3,14 @@
 //! Pure: no clock, no file, no state that a record could change. What the sequencer must say (kill switches, uses, idempotency, races) it
 //! writes into the [`Verdict`] with [`Verdict::fail`]; it can take a pass away, never give one.
 
+use std::sync::Arc;
+
 use verifier::act::Target;
-use verifier::decision::{Class, Classes, Condition};
+use verifier::decision::{Class, Classes, Condition, Counted};
 use verifier::request::Request;
 
 use super::codes::Code;
+use super::demands::{self, Demands};
 use super::evaluate::{Answer, Evaluate};
 use super::trust::{DEFAULT_TTL_MS, RealmMode, Trust};
 
@@ -71,8 +74,14 @@ pub struct Verdict {
     pub ttl_ms: u64,
     /// The permit's uses, if there is one.
     pub uses: u32,
+    /// The permit's lease, milliseconds, if there is one.
+    pub lease_ms: Option<u64>,
     /// Whether the realm's private parts are disclosed.
     pub mode: RealmMode,
+    /// What the fold must grant.
+    pub demands: Demands,
+    /// What the decision adds to its subject's counters.
+    pub counted: Vec<Counted>,
 }
 
 impl Verdict {
@@ -121,6 +130,22 @@ impl Verdict {
         self.lower(code.condition(), Standing::Unknown(code));
     }
 
+    /// Leaves a code's condition unknown whatever it was: the operator doubts the moment, and says so for whoever computes it again.
+    pub fn doubt(&mut self, code: Code) {
+        if let Some(standing) = self.standings.get_mut(code.condition().index()) {
+            *standing = Standing::Unknown(code);
+        }
+    }
+
+    /// A condition that was not required is evaluated after all; what stands against it stays.
+    pub(super) fn evaluated(&mut self, condition: Condition) {
+        if let Some(standing) = self.standings.get_mut(condition.index())
+            && *standing == Standing::NotRequired
+        {
+            *standing = Standing::Pass;
+        }
+    }
+
     fn lower(&mut self, condition: Condition, to: Standing) {
         if let Some(standing) = self.standings.get_mut(condition.index())
             && standing.code().is_none()
@@ -133,11 +158,11 @@ impl Verdict {
 /// One worker's engine: its own copy of an epoch.
 pub struct Engine {
     evaluator: Box<dyn Evaluate>,
-    trust: Trust,
+    trust: Arc<Trust>,
 }
 
 impl Engine {
-    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Trust) -> Self {
+    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Arc<Trust>) -> Self {
         Self { evaluator, trust }
     }
 
@@ -161,7 +186,10 @@ impl Engine {
             valid_until_ms: request.deadline.unwrap_or(u64::MAX),
             ttl_ms: request.ttl_ms.unwrap_or_else(|| DEFAULT_TTL_MS.min(self.trust.limits().max_ttl_ms)),
             uses: request.uses.unwrap_or(1),
+            lease_ms: request.lease_ms,
             mode: self.trust.realm(facts.realm).unwrap_or(RealmMode::Committed),
+            demands: Demands::default(),
+            counted: Vec::new(),
         };
         if verdict.valid_until_ms <= facts.now_ms {
             verdict.fail(Code::Deadline);
@@ -176,7 +204,19 @@ impl Engine {
         if verdict.uses == 0 || verdict.uses > limits.max_uses {
             verdict.fail(Code::UsesExceeded);
         }
+        if verdict.lease_ms.is_some_and(|lease| lease > limits.max_lease_ms) {
+            verdict.fail(Code::LeaseExceeded);
+        }
+        demands::scopes(&mut verdict, &self.trust, request);
+        demands::operational(&mut verdict, &self.trust, &*self.evaluator, request);
+        // As if all of it were granted, so that the largest detail is measured before the sequencer has it.
+        verdict.counted = verdict.demands.counted();
         verdict
+    }
+
+    /// The trust configuration, which the fold counts by.
+    pub(crate) fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// A realm's mode; `None` if realms are listed and this one is not.

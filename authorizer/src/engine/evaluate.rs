@@ -53,6 +53,12 @@ pub trait Evaluate: Send {
 
     /// Whether the epoch knows what a switch names; `None` where it does not say: realms, and without a schema actions and subjects.
     fn knows(&self, target: &Target) -> Option<bool>;
+
+    /// Whether the epoch registers an entity.
+    fn registered(&self, entity: &Entity) -> bool;
+
+    /// An attribute that the epoch registers of an entity: outer `None` if it does not, inner `None` if it is no integer.
+    fn registered_number(&self, entity: &Entity, attribute: &str) -> Option<Option<i64>>;
 }
 
 /// Plain Cedar over those policies of the epoch that could apply.
@@ -203,6 +209,19 @@ impl Evaluate for PlainCedar {
             (Target::Action(_) | Target::Subject(..), None) | (Target::Global | Target::Realm(_), _) => None,
         }
     }
+
+    fn registered(&self, entity: &Entity) -> bool {
+        entity_uid(entity).is_some_and(|uid| self.registry.knows(&uid))
+    }
+
+    fn registered_number(&self, entity: &Entity, attribute: &str) -> Option<Option<i64>> {
+        self.registry.number(&entity_uid(entity)?, attribute)
+    }
+}
+
+fn entity_uid(entity: &Entity) -> Option<EntityUid> {
+    let kind = EntityTypeName::from_str(&entity.kind).ok()?;
+    Some(EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id)))
 }
 
 /// What the buckets of the index answered, put together to what Cedar answers about all of their policies at once.

@@ -63,6 +63,12 @@ pub enum FindingCode {
     ConditionNotImplemented,
     /// The trust configuration names an action that the schema does not declare.
     UnknownAction,
+    /// The trust configuration names a type of subjects that the schema does not declare.
+    UnknownType,
+    /// The trust configuration requires what its own grants and limits can never give.
+    TrustImpossible,
+    /// An entry of the trust configuration has no effect.
+    TrustUnused,
 }
 
 impl FindingCode {
@@ -83,6 +89,9 @@ impl FindingCode {
             Self::UnknownCondition => "unknown_condition",
             Self::ConditionNotImplemented => "condition_not_implemented",
             Self::UnknownAction => "unknown_action",
+            Self::UnknownType => "unknown_type",
+            Self::TrustImpossible => "trust_impossible",
+            Self::TrustUnused => "trust_unused",
         }
     }
 }

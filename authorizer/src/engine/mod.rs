@@ -3,6 +3,7 @@
 mod codes;
 mod convert;
 mod decide;
+mod demands;
 mod depth;
 mod evaluate;
 mod extension;
@@ -16,9 +17,17 @@ mod unseen;
 
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
+pub use demands::Demands;
 pub use depth::{MAX_ANCESTRY, MAX_NESTING, MAX_OPERATORS, MAX_SCHEMA_LINKS};
 pub use evaluate::{Answer, Evaluate};
 pub use findings::{Finding, FindingCode, Part, Position, PublishError};
+pub(crate) use publish::trust;
 pub use publish::{MAX_POLICY_ID, Published, split_policies};
 pub use registered::MAX_REQUEST_ENTITIES;
-pub use trust::{ALWAYS, DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, LONGEST_MAX_TTL_MS, Limits, RealmMode, Trust};
+pub use trust::limits::{Amount, Limit, MAX_WINDOW_MS, Reach, Rule, WINDOW_STEPS};
+pub use trust::scope::Scope;
+pub use trust::subjects::Selector;
+pub use trust::{
+    ALWAYS, DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN, MOST_MAX_DEPTH,
+    REQUIRABLE, RealmMode, Trust,
+};

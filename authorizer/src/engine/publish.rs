@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Policy, PolicyId, PolicySet, PolicySetError, Schema, ValidationMode, Validator};
 use verifier::epoch::EpochContent;
@@ -28,7 +29,7 @@ pub const MAX_POLICY_ID: usize = 255;
 #[derive(Debug)]
 pub struct Published {
     content: EpochContent,
-    trust: Trust,
+    trust: Arc<Trust>,
     warnings: Vec<Finding>,
 }
 
@@ -71,14 +72,20 @@ impl Published {
         if let Some(types) = &types {
             let unknown = trust.actions().filter(|name| !types.actions.contains_key(*name));
             findings.extend(unknown.map(|name| {
-                let message = format!("`actions.{name}` is not an action of the schema");
+                let message = format!("`{name}` is not an action of the schema");
                 Finding::new(FindingCode::UnknownAction, Part::Trust, message)
+            }));
+            let unknown = trust.subject_types().filter(|name| !types.entities.contains_key(*name));
+            findings.extend(unknown.map(|name| {
+                let message = format!("`{name}` is not an entity type of the schema");
+                Finding::new(FindingCode::UnknownType, Part::Trust, message)
             }));
         }
         if !findings.is_empty() {
             return Err(findings.into());
         }
-        let published = Self { content, trust, warnings };
+        warnings.extend(trust.idle());
+        let published = Self { content, trust: Arc::new(trust), warnings };
         published.build(|policies| Index::new(policies.policies()))?; // what a worker will do must hold now
         Ok(published)
     }
@@ -134,6 +141,14 @@ impl Published {
 }
 
 type Slice = fn(&PolicySet) -> Result<Index, Box<PolicySetError>>;
+
+/// The trust configuration of an epoch that was published: what the fold counts by.
+///
+/// # Errors
+/// It does not validate: this version is stricter than the one that published it.
+pub(crate) fn trust(content: &EpochContent) -> Result<Arc<Trust>, PublishError> {
+    Ok(Arc::new(content.trust.as_deref().map_or(Ok(Trust::default()), Trust::parse)?))
+}
 
 /// Refuses texts that are too deep to be parsed: every one of them.
 fn measured(content: &EpochContent) -> Result<(), PublishError> {

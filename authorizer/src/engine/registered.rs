@@ -50,6 +50,20 @@ impl Registry {
         self.0.get(uid).is_some_and(|registered| registered.entity.attr(attribute).is_some())
     }
 
+    /// Whether an entity is registered.
+    pub(super) fn knows(&self, uid: &EntityUid) -> bool {
+        self.0.contains_key(uid)
+    }
+
+    /// A registered attribute: outer `None` if there is none, inner `None` if it is no integer.
+    pub(super) fn number(&self, uid: &EntityUid, attribute: &str) -> Option<Option<i64>> {
+        let value = self.0.get(uid)?.entity.attr(attribute)?;
+        Some(match value {
+            Ok(EvalResult::Long(value)) => Some(value),
+            Ok(_) | Err(_) => None,
+        })
+    }
+
     /// Everything that an entity is `in`, itself left out.
     pub(super) fn ancestors(&self, uid: &EntityUid) -> &[EntityUid] {
         self.0.get(uid).map_or(&[], |registered| &registered.ancestors)

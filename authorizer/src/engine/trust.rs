@@ -1,4 +1,4 @@
-//! The trust configuration of an epoch: realms, limits and what each action requires, as TOML.
+//! The trust configuration of an epoch: realms, limits, grants and what each action requires, as TOML.
 //!
 //! ```toml
 //! # Realms and whether their requests are disclosed. Without this table every realm exists and is public;
@@ -10,21 +10,64 @@
 //! [limits]
 //! max_ttl_ms = 3_600_000   # longest lifetime of a permit
 //! max_uses = 1             # most uses of a permit
+//! max_lease_ms = 60_000    # longest lease: a halted execution goes on at most so long
+//! max_depth = 8            # most ancestors of a permit, at most 32
+//! max_children = 64        # most open children of a permit
 //!
-//! # Conditions that an action requires beyond policy, identity, runtime and permissions, which always hold.
+//! # Conditions that an action requires beyond policy, identity, runtime and permissions, which always hold:
+//! # `scopes` and `operational`. `scopes` lists what a request for the action must claim.
 //! [actions.transfer_funds]
-//! require = ["policy", "identity", "runtime", "permissions"]
+//! require = ["scopes", "operational"]
+//! scopes = ["funds:transfer"]
+//!
+//! # Which scopes a subject may hold, and whether it may act without a parent. Subjects are types, or one as `Type::"id"`.
+//! # `*` stands for one segment of a scope, a final `**` for one or more.
+//! [[grants]]
+//! subjects = ["Agent", 'Bot::"planner"']
+//! scopes = ["funds:*"]
+//! without_parent = true    # default: false
+//!
+//! # Limits count for each subject by itself; one without `subjects` or `actions` applies to all of them. A subject that a limit
+//! # applies to must be registered in the epoch, or named here: counters for invented subjects have no bound.
+//! [[rates]]                # at most 10 a minute, evenly, 3 at once (default: as many as `count`)
+//! name = "transfers"
+//! actions = ["transfer_funds"]
+//! count = 10
+//! per_ms = 60_000
+//! burst = 3
+//!
+//! [[budgets]]              # what is allowed sums up to at most `cap` in any window; nothing is refunded
+//! name = "daily-funds"
+//! actions = ["transfer_funds"]
+//! amount = "context.cents" # or subject.NAME, action.NAME, resource.NAME: an integer within [0, cap]
+//! cap = 100_000
+//! window_ms = 86_400_000
+//!
+//! [[concurrency]]          # at most so many open leases
+//! name = "at-work"
+//! subjects = ["Agent"]
+//! max = 5
 //! ```
 //!
 //! Unknown fields are refused. A required condition that this version does not evaluate refuses the whole epoch: it must never be
-//! recorded as if it had been asked and answered.
+//! recorded as if it had been asked and answered. What can never be met (an action that requires a scope which no grant covers) refuses
+//! it too; what has no effect is warned of.
 
-use std::collections::BTreeMap;
+pub(super) mod limits;
+pub(super) mod scope;
+pub(super) mod subjects;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
-use verifier::decision::Condition;
+use verifier::decision::{Condition, Counter};
+use verifier::request::Entity;
 
 use super::findings::{Finding, FindingCode, Part, Position};
+use limits::Limit;
+use scope::Scope;
+use subjects::Selector;
 
 /// The lifetime of a permit whose request names none (DESIGN §7.1), in milliseconds.
 pub const DEFAULT_TTL_MS: u64 = 60_000;
@@ -32,8 +75,22 @@ pub const DEFAULT_TTL_MS: u64 = 60_000;
 pub const DEFAULT_MAX_TTL_MS: u64 = 3_600_000;
 /// The longest lifetime that an epoch may set: a year, beyond which a permit is a policy.
 pub const LONGEST_MAX_TTL_MS: u64 = 366 * 24 * 3_600_000;
+/// The longest lease without a trust file: a minute, since a halt reaches an execution only at its next renewal.
+pub const DEFAULT_MAX_LEASE_MS: u64 = 60_000;
+/// The most ancestors of a permit without a trust file: agents that start agents that start agents, and a little more.
+pub const DEFAULT_MAX_DEPTH: u32 = 8;
+/// The most ancestors that an epoch may allow: each is looked at for each decision below it.
+pub const MOST_MAX_DEPTH: u32 = 32;
+/// The most open children of a permit without a trust file: a planner with its workers, not a swarm.
+pub const DEFAULT_MAX_CHILDREN: u32 = 64;
+/// The most open children that an epoch may allow: all of them are kept in memory.
+pub const MOST_MAX_CHILDREN: u32 = 65_536;
+/// An epoch has at most so many grants: each is looked at for each request with scopes.
+pub const MAX_GRANTS: usize = 4_096;
 /// The conditions that are evaluated for every action and cannot be switched off.
 pub const ALWAYS: [Condition; 4] = [Condition::Policy, Condition::Identity, Condition::Runtime, Condition::Permissions];
+/// The conditions that an action may require beside them.
+pub const REQUIRABLE: [Condition; 2] = [Condition::Scopes, Condition::Operational];
 
 /// Whether the private parts of a realm's decisions are served to anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -53,73 +110,218 @@ pub struct Limits {
     pub max_ttl_ms: u64,
     /// Most uses.
     pub max_uses: u32,
+    /// Longest lease, milliseconds.
+    pub max_lease_ms: u64,
+    /// Most ancestors.
+    pub max_depth: u32,
+    /// Most open children.
+    pub max_children: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_ttl_ms: DEFAULT_MAX_TTL_MS, max_uses: 1 }
+        Self {
+            max_ttl_ms: DEFAULT_MAX_TTL_MS,
+            max_uses: 1,
+            max_lease_ms: DEFAULT_MAX_LEASE_MS,
+            max_depth: DEFAULT_MAX_DEPTH,
+            max_children: DEFAULT_MAX_CHILDREN,
+        }
     }
 }
 
 /// The trust configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
+    realms: Option<BTreeMap<String, RealmMode>>,
+    limits: Limits,
+    actions: BTreeMap<String, Action>,
+    grants: Vec<Grant>,
+    counted: Vec<Arc<Limit>>,
+    named: HashSet<(String, String)>,
+}
+
+/// The file, field by field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
     realms: Option<BTreeMap<String, RealmMode>>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
     actions: BTreeMap<String, Action>,
+    #[serde(default)]
+    grants: Vec<Grant>,
+    #[serde(default)]
+    rates: Vec<limits::RateEntry>,
+    #[serde(default)]
+    budgets: Vec<limits::BudgetEntry>,
+    #[serde(default)]
+    concurrency: Vec<limits::ConcurrencyEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Action {
     require: Vec<String>,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+}
+
+/// Scopes that some subjects may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    subjects: Vec<Selector>,
+    scopes: Vec<Scope>,
+    #[serde(default)]
+    without_parent: bool,
 }
 
 impl Trust {
-    /// Reads a trust file; refuses what is unknown, out of range or not implemented.
+    /// Reads a trust file; refuses what is unknown, out of range, impossible or not implemented.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<Finding>> {
-        let trust: Self = toml::from_str(text).map_err(|error| {
-            let finding = Finding::new(FindingCode::TrustInvalid, Part::Trust, error.message());
+        let file: File = toml::from_str(text).map_err(|error| {
+            let finding = invalid(error.message());
             vec![match error.span() {
                 Some(span) => finding.at(Position::of(text, span.start)),
                 None => finding,
             }]
         })?;
+        let trust = Self::from(file);
+        let mut findings = trust.out_of_range();
+        findings.extend(trust.unmet());
+        if findings.is_empty() { Ok(trust) } else { Err(findings) }
+    }
+
+    fn out_of_range(&self) -> Vec<Finding> {
+        let Limits { max_ttl_ms, max_uses, max_lease_ms, max_depth, max_children } = self.limits;
+        let ranges = [
+            ("max_ttl_ms", max_ttl_ms, LONGEST_MAX_TTL_MS),
+            ("max_uses", max_uses.into(), u32::MAX.into()),
+            ("max_lease_ms", max_lease_ms, LONGEST_MAX_TTL_MS),
+            ("max_depth", max_depth.into(), MOST_MAX_DEPTH.into()),
+            ("max_children", max_children.into(), MOST_MAX_CHILDREN.into()),
+        ];
+        let outside = ranges.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
+        let mut findings: Vec<_> = outside
+            .map(|(name, value, most)| invalid(format!("limits.{name} is {value}, outside 1..={most}")))
+            .collect();
+        findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
+        if self.grants.len() > MAX_GRANTS {
+            findings.push(invalid(format!("there are {} grants, more than {MAX_GRANTS}", self.grants.len())));
+        }
+        if self.grants.iter().any(|grant| grant.subjects.is_empty() || grant.scopes.is_empty()) {
+            findings.push(invalid("a grant without subjects or without scopes grants nothing"));
+        }
+        findings
+    }
+
+    /// What an action requires and can never have.
+    fn unmet(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let Limits { max_ttl_ms, max_uses } = trust.limits;
-        if !(1..=LONGEST_MAX_TTL_MS).contains(&max_ttl_ms) {
-            let message = format!("limits.max_ttl_ms is {max_ttl_ms}, outside 1..={LONGEST_MAX_TTL_MS}");
-            findings.push(Finding::new(FindingCode::TrustInvalid, Part::Trust, message));
-        }
-        if max_uses == 0 {
-            findings.push(Finding::new(FindingCode::TrustInvalid, Part::Trust, "limits.max_uses is 0"));
-        }
-        for (action, required) in
-            trust.actions.iter().flat_map(|(name, action)| action.require.iter().map(move |c| (name, c)))
-        {
-            match Condition::named(required) {
-                Some(condition) if ALWAYS.contains(&condition) => {}
-                Some(_) => findings.push(Finding::new(
-                    FindingCode::ConditionNotImplemented,
-                    Part::Trust,
-                    format!("action `{action}` requires `{required}`, which this version does not evaluate"),
-                )),
-                None => findings.push(Finding::new(
-                    FindingCode::UnknownCondition,
-                    Part::Trust,
-                    format!("action `{action}` requires `{required}`, which is not one of the nine conditions"),
-                )),
+        for (name, action) in &self.actions {
+            let mut find = |code, message: String| findings.push(Finding::new(code, Part::Trust, message));
+            for required in &action.require {
+                match Condition::named(required) {
+                    Some(condition) if ALWAYS.contains(&condition) || REQUIRABLE.contains(&condition) => {}
+                    Some(_) => find(
+                        FindingCode::ConditionNotImplemented,
+                        format!("action `{name}` requires `{required}`, which this version does not evaluate"),
+                    ),
+                    None => find(
+                        FindingCode::UnknownCondition,
+                        format!("action `{name}` requires `{required}`, which is not one of the nine conditions"),
+                    ),
+                }
+            }
+            let mut never = |what: String| find(FindingCode::TrustImpossible, format!("action `{name}` {what}"));
+            if action.requires(Condition::Scopes) {
+                let held: Vec<&Scope> = self.grants.iter().flat_map(|grant| &grant.scopes).collect();
+                if !self.grants.iter().any(|grant| grant.without_parent) {
+                    never("requires `scopes`, and no grant lets a subject act without a parent".to_owned());
+                }
+                for scope in &action.scopes {
+                    if !scope::all_covered(&held, std::slice::from_ref(scope)) {
+                        never(format!("requires the scope `{scope}`, which no grant covers"));
+                    }
+                }
+            } else if !action.scopes.is_empty() {
+                never("lists scopes and does not require `scopes`: they would never be asked for".to_owned());
+            }
+            let limited = self.counted.iter().any(|limit| limit.reach.holds_action(name));
+            if action.requires(Condition::Operational) && !limited {
+                never("requires `operational`, and no limit applies to it".to_owned());
             }
         }
-        if findings.is_empty() { Ok(trust) } else { Err(findings) }
+        findings
+    }
+
+    /// What has no effect.
+    pub(super) fn idle(&self) -> Vec<Finding> {
+        let required = |condition| self.actions.values().any(|action| action.requires(condition));
+        let mut findings = Vec::new();
+        if !self.grants.is_empty() && !required(Condition::Scopes) {
+            let message =
+                "there are grants, and no action requires `scopes`: only requests that claim some are held to them";
+            findings.push(Finding::new(FindingCode::TrustUnused, Part::Trust, message));
+        }
+        for (n, grant) in self.grants.iter().enumerate() {
+            let again = |other: &Grant| {
+                other.subjects == grant.subjects
+                    && other.scopes == grant.scopes
+                    && other.without_parent >= grant.without_parent
+            };
+            if self.grants.iter().take(n).any(again) {
+                let message = format!("grant {} grants nothing that an earlier one does not", n + 1);
+                findings.push(Finding::new(FindingCode::TrustUnused, Part::Trust, message));
+            }
+        }
+        findings
     }
 
     /// The actions that the configuration names.
     pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
-        self.actions.keys().map(String::as_str)
+        let limited = self.counted.iter().flat_map(|limit| limit.reach.actions.iter().flatten());
+        self.actions.keys().chain(limited).map(String::as_str)
+    }
+
+    /// The types of subjects that the configuration names.
+    pub(super) fn subject_types(&self) -> impl Iterator<Item = &str> {
+        let limited = self.counted.iter().flat_map(|limit| limit.reach.subjects.iter().flatten());
+        self.grants.iter().flat_map(|grant| &grant.subjects).chain(limited).map(Selector::kind)
+    }
+
+    /// Whether an action requires a condition beyond those that always hold.
+    pub(super) fn requires(&self, action: &str, condition: Condition) -> bool {
+        self.actions.get(action).is_some_and(|action| action.requires(condition))
+    }
+
+    /// The scopes that a request for an action must claim.
+    pub(super) fn needed_scopes(&self, action: &str) -> &[Scope] {
+        self.actions.get(action).map_or(&[], |action| &action.scopes)
+    }
+
+    /// The scopes that a subject may hold; only of grants that let it act without a parent where there is none.
+    pub(super) fn granted(&self, subject: &Entity, without_parent: bool) -> Option<Vec<&Scope>> {
+        let theirs = self.grants.iter().filter(|grant| grant.subjects.iter().any(|selector| selector.holds(subject)));
+        let theirs: Vec<&Grant> = theirs.filter(|grant| grant.without_parent || !without_parent).collect();
+        (!theirs.is_empty()).then(|| theirs.into_iter().flat_map(|grant| &grant.scopes).collect())
+    }
+
+    /// All limits, in the order of the file: rates, budgets, concurrency.
+    pub(super) fn counted(&self) -> &[Arc<Limit>] {
+        &self.counted
+    }
+
+    /// The limit of that kind and name.
+    pub(crate) fn limit(&self, counter: Counter, name: &str) -> Option<&Arc<Limit>> {
+        self.counted.iter().find(|limit| limit.counter() == counter && limit.name == name)
+    }
+
+    /// Whether the configuration names this one subject.
+    pub(super) fn names(&self, subject: &Entity) -> bool {
+        !self.named.is_empty() && self.named.contains(&(subject.kind.clone(), subject.id.clone()))
     }
 
     /// The limits of a permit.
@@ -147,6 +349,33 @@ impl Trust {
     }
 }
 
+impl Action {
+    fn requires(&self, condition: Condition) -> bool {
+        self.require.iter().any(|required| required == condition.name())
+    }
+}
+
+impl From<File> for Trust {
+    fn from(file: File) -> Self {
+        let File { realms, limits, actions, grants, rates, budgets, concurrency } = file;
+        let rates = rates.into_iter().map(Limit::from);
+        let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
+        let counted: Vec<Arc<Limit>> = counted.map(Arc::new).collect();
+        let limited = counted.iter().flat_map(|limit| limit.reach.subjects.iter().flatten());
+        let named = grants.iter().flat_map(|grant| &grant.subjects).chain(limited);
+        let named = named.filter_map(|selector| match selector {
+            Selector::One(kind, id) => Some((kind.clone(), id.clone())),
+            Selector::Type(_) => None,
+        });
+        let named = named.collect();
+        Self { realms, limits, actions, grants, counted, named }
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Finding {
+    Finding::new(FindingCode::TrustInvalid, Part::Trust, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +395,10 @@ mod tests {
         assert_eq!(trust.realm("clinic"), Some(RealmMode::Committed));
         assert_eq!(trust.realm("elsewhere"), None);
         assert_eq!(Trust::default().realm("elsewhere"), Some(RealmMode::Public));
-        assert_eq!(trust.actions().collect::<Vec<_>>(), ["transfer_funds"]);
+        assert_eq!(trust.actions().collect::<HashSet<_>>(), ["transfer_funds"].into());
+        assert_eq!(trust.subject_types().collect::<HashSet<_>>(), ["Agent", "Bot"].into());
+        assert_eq!(trust.counted().len(), 3);
+        assert_eq!(trust.idle(), []);
     }
 
     #[test]
@@ -184,9 +416,58 @@ mod tests {
     fn a_condition_that_is_not_implemented_cannot_be_required() {
         for condition in Condition::ALL {
             let text = format!("[actions.pay]\nrequire = [\"{}\"]\n", condition.name());
-            let expected: &[_] =
-                if ALWAYS.contains(&condition) { &[] } else { &[FindingCode::ConditionNotImplemented] };
+            let expected: &[_] = if ALWAYS.contains(&condition) {
+                &[]
+            } else if REQUIRABLE.contains(&condition) {
+                &[FindingCode::TrustImpossible] // there is neither a grant nor a limit here
+            } else {
+                &[FindingCode::ConditionNotImplemented]
+            };
             assert_eq!(codes(&text), expected, "{}", condition.name());
         }
+    }
+
+    #[test]
+    fn limits_out_of_range_are_refused() {
+        for (entry, wrong) in [
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\n", false),
+            ("[[rates]]\nname = \"r\"\ncount = 0\nper_ms = 1000\n", true),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 0\n", true),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nburst = 0\n", true),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 2678400000\nburst = 1\n", false),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 2678400000\nburst = 2\n", true),
+            ("[[rates]]\nname = \"\"\ncount = 1\nper_ms = 1000\n", true),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nactions = []\n", true),
+            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nsubjects = [\"*\"]\n", true),
+            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 1\nwindow_ms = 60\n", false),
+            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 1\nwindow_ms = 59\n", true),
+            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 0\nwindow_ms = 60\n", true),
+            ("[[budgets]]\nname = \"b\"\namount = \"n\"\ncap = 1\nwindow_ms = 60\n", true),
+            ("[[concurrency]]\nname = \"c\"\nmax = 0\n", true),
+            ("[[concurrency]]\nname = \"c\"\nmax = 1\n[[concurrency]]\nname = \"c\"\nmax = 2\n", true),
+            ("[limits]\nmax_depth = 33\n", true),
+            ("[limits]\nmax_children = 0\n", true),
+            ("[limits]\nmax_lease_ms = 0\n", true),
+        ] {
+            let expected: &[_] = if wrong { &[FindingCode::TrustInvalid] } else { &[] };
+            assert_eq!(codes(entry), expected, "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_met_is_refused_and_what_has_no_effect_is_told() {
+        let grant = |more: &str| format!("[[grants]]\nsubjects = [\"Agent\"]\nscopes = [\"mail:*\"]\n{more}");
+        let action = "[actions.send]\nrequire = [\"scopes\"]\nscopes = [\"mail:send\"]\n";
+        let rooted = grant("without_parent = true\n");
+        assert_eq!(codes(&format!("{action}{rooted}")), []);
+        assert_eq!(codes(&format!("{action}{}", grant(""))), [FindingCode::TrustImpossible]);
+        let other = action.replace("mail:send", "calendar:send");
+        assert_eq!(codes(&format!("{other}{rooted}")), [FindingCode::TrustImpossible]);
+        let unasked = action.replace("\"scopes\"", "");
+        assert_eq!(codes(&format!("{unasked}{rooted}")), [FindingCode::TrustImpossible]);
+        let idle = Trust::parse(&rooted).unwrap().idle();
+        assert_eq!(idle.iter().map(|finding| finding.code).collect::<Vec<_>>(), [FindingCode::TrustUnused]);
+        let twice = Trust::parse(&format!("{action}{rooted}{}", grant(""))).unwrap().idle();
+        assert_eq!(twice.len(), 1, "{twice:?}");
     }
 }

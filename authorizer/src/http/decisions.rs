@@ -58,13 +58,10 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
 }
 
-/// A field that asks for a condition which this version does not evaluate is refused: a parent that nobody looks at, or an assertion
-/// that nobody verifies, must not stand in a record as if it had counted.
+/// A field that asks for a condition which this version does not evaluate is refused: an assertion that nobody
+/// verifies must not stand in a record as if it had counted.
 fn refuse_unbuilt(request: Request) -> Result<Request, Problem> {
     let unbuilt = [
-        ("parent", request.parent.is_some()),
-        ("delegates", !request.delegates.is_empty()),
-        ("scopes", !request.scopes.is_empty()),
         ("assertions", !request.assertions.is_empty()),
         ("attestation", request.attestation.is_some()),
         ("retry_of", request.retry_of.is_some()),

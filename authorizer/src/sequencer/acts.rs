@@ -3,7 +3,7 @@
 //! Guarantees: an act is put in force only when its record is durable, and before its administrator is answered; from
 //! then on a proposal from before it is stale. An epoch counts only with its closing record.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use ledger::{BatchError, Head};
 use verifier::act::Deed;
@@ -11,8 +11,14 @@ use verifier::epoch;
 use verifier::record::Record;
 
 use super::{Fault, Sequencer};
-use crate::governance::{NewEpoch, NotRecorded, Proposed, Recorded, Verified};
+use crate::engine::Trust;
+use crate::governance::{Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Live;
+
+/// The trust configuration that an epoch's engines decide by.
+fn trust_of(engines: &Engines) -> Option<Arc<Trust>> {
+    Some(engines.first()?.lock().unwrap_or_else(PoisonError::into_inner).trust().clone())
+}
 
 impl Sequencer {
     /// Records one act alone, puts it in force, and answers. The batch is empty here.
@@ -39,11 +45,12 @@ impl Sequencer {
                 return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
             }
             (Deed::Epoch { number, .. }, Some(NewEpoch { document, engines, predecessor })) => {
+                let Some(trust) = trust_of(&engines) else { return Ok(Err(NotRecorded::NoEpoch)) };
                 self.fold.last_ms = recorded_at;
                 let closing =
                     |first_part, parts| Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor };
                 let (index, head) = self.append_epoch(*number, &document, recorded_at, closing)?;
-                self.fold.publish(*number, index);
+                self.fold.publish(*number, index, trust);
                 (index, head, Some(engines))
             }
             (Deed::Switch { target, power, .. }, None) if self.fold.epoch > 0 => {

@@ -7,11 +7,11 @@ use authorizer::replay::{Options, ReplayError, Report, Source, Stored, replay};
 use authorizer::service::admin_keys_path;
 use serde_json::{Value, json};
 use verifier::act::Power;
-use verifier::decision::{Class, Classes, Decision, Detail, Grant, Named, Outcome, commitment};
+use verifier::decision::{Class, Classes, Condition, Decision, Detail, Grant, Named, Outcome, commitment};
 use verifier::hash::{Hash, leaf_hash, root_of};
 use verifier::record::Record;
 
-use crate::support::{ORIGIN, POLICIES, Site, read};
+use crate::support::{ORIGIN, POLICIES, Site, read, with};
 
 /// A log whose keeper holds the key: any entries, under the root that they have.
 struct Entries(Vec<Stored>);
@@ -158,6 +158,79 @@ fn a_decision_that_was_altered_and_signed_again_is_found() {
         assert_eq!(report.differences[0].index, index as u64, "{what}");
         assert_eq!(report.same, report.decisions - 1, "{what}");
     }
+}
+
+/// Threat 8 and 9: what was spent cannot be made less, nor a lineage richer, without its being found.
+#[test]
+fn what_was_counted_or_delegated_cannot_be_told_otherwise() {
+    let trust = "[[budgets]]\nname = \"money\"\namount = \"context.cents\"\ncap = 100\nwindow_ms = 60_000\n\
+        [[grants]]\nsubjects = [\"Agent\"]\nscopes = [\"a:**\"]\nwithout_parent = true\n";
+    let (site, _) = Site::with_trust(trust);
+    let spend = |cents: u64, fields: Value| {
+        let answer = site.decide(&with(with(read("r"), json!({ "context": { "cents": cents } })), fields));
+        (usize::try_from(answer["index"].as_u64().unwrap()).unwrap(), answer)
+    };
+    let (spent, _) = spend(100, json!({}));
+    let (refused, answer) = spend(1, json!({}));
+    assert_eq!(answer["decision"], false);
+    let (parent, answer) = spend(0, json!({ "scopes": ["a:b"], "delegates": ["Agent::\"alice\""] }));
+    let (child, answer) = spend(0, json!({ "scopes": ["a:c"], "parent": answer["permit"] }));
+    assert_eq!(answer["reasons"], json!(["scope_exceeded"]));
+    site.replays();
+    type Forgery = (&'static str, usize, fn(&mut Decision, &mut Detail), u64);
+    let forgeries: [Forgery; 7] = [
+        ("less was spent", spent, |_, detail| detail.counted[0].amount = 1, 2),
+        ("nothing was spent", spent, |_, detail| detail.counted.clear(), 2),
+        ("another budget was spent", spent, |_, detail| detail.counted[0].name = "other".to_owned(), 2),
+        ("the parent holds more", parent, |_, detail| detail.scopes = vec!["a:*".to_owned()], 2),
+        ("the parent names more", parent, |_, detail| detail.delegates.push("Agent::\"bob\"".to_owned()), 1),
+        (
+            "the budget was not used up",
+            refused,
+            |decision, detail| {
+                detail.codes.clear();
+                decision.outcome = Outcome::Allow;
+                decision.classes.set(Condition::Operational, Class::Pass);
+                decision.grant =
+                    Some(Grant { expires_at: decision.recorded_at + 60_000, uses: 1, lease_ends_at: None });
+            },
+            1,
+        ),
+        (
+            "the scope was the parent's",
+            child,
+            |decision, detail| {
+                detail.codes.clear();
+                decision.outcome = Outcome::Allow;
+                decision.classes.set(Condition::Scopes, Class::Pass);
+                decision.grant =
+                    Some(Grant { expires_at: decision.recorded_at + 60_000, uses: 1, lease_ends_at: None });
+            },
+            1,
+        ),
+    ];
+    for (what, index, forge, differences) in forgeries {
+        let report = Entries::of(&site).forge(index, forge).replay(&site, Options::default());
+        let report = report.unwrap_or_else(|error| panic!("{what}: {error}"));
+        // What rests on the forged record no longer follows either.
+        assert_eq!(report.difference_count, differences, "{what}: {report:?}");
+        assert_eq!(report.differences[0].index, index as u64, "{what}");
+    }
+}
+
+#[test]
+fn what_rests_on_a_decision_that_is_not_there_is_not_guessed() {
+    let trust = "[[budgets]]\nname = \"money\"\nactions = [\"read\"]\namount = \"context.cents\"\ncap = 100\nwindow_ms = 60_000\n";
+    let (site, _) = Site::with_trust(trust);
+    let spend = |cents: u64| site.decide(&with(read("r"), json!({ "context": { "cents": cents } })));
+    let first = usize::try_from(spend(100)["index"].as_u64().unwrap()).unwrap();
+    assert_eq!(spend(1)["decision"], false);
+    site.decide(&write("r", json!({})));
+    let mut entries = Entries::of(&site);
+    entries.0[first].private = None;
+    let report = entries.replay(&site, Options::default()).unwrap();
+    assert_eq!((report.same, report.difference_count), (1, 0), "{report:?}");
+    assert_eq!(report.not_recomputable, [("allow", 1), ("deny", 1)].into());
 }
 
 fn passing() -> Classes {

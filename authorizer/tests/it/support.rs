@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use authorizer::clock::Manual;
+use authorizer::governance::Governors;
 use authorizer::keys::{ApiKeys, Role, admin_bearer};
+use authorizer::replay::{self, replay};
 use authorizer::service::{admin_keys_path, api_keys_path};
 use authorizer::{Config, Service};
 use ledger::storage::Storage;
@@ -150,18 +153,70 @@ impl Site {
     }
 
     pub fn epoch_body(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Value {
-        let mut pairs: Vec<(String, String)> = policies.iter().map(|(i, t)| ((*i).into(), (*t).into())).collect();
-        pairs.sort();
-        let content = EpochContent { policies: pairs.clone(), ..EpochContent::default() };
+        let policies = policies.iter().map(|(i, t)| ((*i).into(), (*t).into())).collect();
+        self.content_body(EpochContent { policies, ..EpochContent::default() }, follows, number)
+    }
+
+    pub fn content_body(&self, mut content: EpochContent, follows: u64, number: u64) -> Value {
+        content.policies.sort();
         let deed = Deed::Epoch { number, content: content.digest() };
         let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
-        let policies: Vec<_> = pairs.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
-        json!({ "policies": policies, "note": note })
+        let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
+        let mut body = json!({ "policies": policies, "note": note });
+        for (name, text) in [("schema", content.schema), ("entities", content.entities), ("trust", content.trust)] {
+            if let Some(text) = text {
+                body[name] = text.into();
+            }
+        }
+        body
     }
 
     pub fn publish(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Answer {
         let body = self.epoch_body(policies, follows, number);
         self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
+    }
+
+    /// An epoch of [`POLICIES`] with the agents `alice`, `bob` and `carol` registered, and this trust configuration.
+    pub fn publish_trust(&self, trust: &str, follows: u64, number: u64) -> Answer {
+        let agents = ["alice", "bob", "carol"];
+        let agents = agents.map(|id| json!({ "uid": { "type": "Agent", "id": id }, "attrs": {}, "parents": [] }));
+        let content = EpochContent {
+            policies: POLICIES.iter().map(|(id, text)| ((*id).into(), (*text).into())).collect(),
+            entities: Some(json!(agents).to_string()),
+            trust: Some(trust.into()),
+            ..EpochContent::default()
+        };
+        let body = self.content_body(content, follows, number);
+        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
+    }
+
+    /// With that trust configuration from the first epoch on, under a clock that the test moves.
+    pub fn with_trust(trust: &str) -> (Site, Arc<Manual>) {
+        let clock = Arc::new(Manual::at(now_ms()));
+        let given = clock.clone();
+        let site = Site::without_epoch(None, move |config| config.clock = given.clone());
+        let answer = site.publish_trust(trust, 0, 1);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        (site, clock)
+    }
+
+    /// Another service key, of a realm.
+    pub fn key_of(&self, realm: &str) -> String {
+        let body = json!({ "realm": realm, "role": "service" });
+        let answer = self.admin("POST", "/v1/keys", "application/json", body.to_string().as_bytes());
+        answer.json()["key"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+    }
+
+    /// Asserts that each of the log's decisions can be computed again, and answers how many there are.
+    pub fn replays(&self) -> u64 {
+        let governors = Governors::read(&admin_keys_path(&self.dir.path().join("data")), ORIGIN).unwrap();
+        let checkpoint = self.reader.head().checkpoint.clone();
+        let head = (checkpoint.size, checkpoint.root);
+        let report =
+            replay(&mut self.reader.clone(), &governors, head, replay::Options::default(), &mut |_| {}).unwrap();
+        assert_eq!(report.differences, [], "{report:?}");
+        assert_eq!(report.same, report.decisions);
+        report.decisions
     }
 
     pub fn switch(&self, follows: u64, target: &str, power: Power) -> Answer {
@@ -307,4 +362,18 @@ fn start(data: &Path, ram: Option<&Ram>, adjust: &Adjust) -> (Service, Reader) {
     let (ledger, reader) = Ledger::open_in(storage(ram), Options::new(log), now).unwrap();
     let service = Service::start(config, ledger, reader.clone()).unwrap();
     (service, reader)
+}
+
+/// The codes of a denial; none of an allowance.
+pub fn reasons(answer: &Value) -> Vec<&str> {
+    assert_eq!(answer["decision"].as_bool().unwrap(), answer["reasons"] == json!([]), "{answer}");
+    answer["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect()
+}
+
+/// A request with these fields laid over it.
+pub fn with(mut request: Value, fields: Value) -> Value {
+    for (name, value) in fields.as_object().unwrap() {
+        request[name] = value.clone();
+    }
+    request
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use verifier::decision::{
-    Class, Classes, Condition, Decision, Detail, Grant, Named, Outcome, PermitId, Shadow, commitment,
+    Class, Classes, Condition, Counted, Counter, Decision, Detail, Grant, Named, Outcome, PermitId, Shadow, commitment,
 };
 use verifier::hash::Hash;
 use verifier::record::{ExecutionEvent, LeaseEvent, MAX_BODY, MAX_NAME, MAX_NOTE, MAX_RECORD, Record, RecordError};
@@ -96,6 +96,9 @@ pub fn details() -> [Detail; 2] {
         idempotency: None,
         retry_of: None,
         authzen: false,
+        counted: vec![],
+        scopes: vec![],
+        delegates: vec![],
     };
     let many: Vec<String> = (0..50).map(|i| format!("policy-{i:03}")).collect();
     let full = Detail {
@@ -106,6 +109,11 @@ pub fn details() -> [Detail; 2] {
         idempotency: Some([7; 32]),
         retry_of: Some(PermitId([2; 16])),
         authzen: true,
+        counted: [Counter::Rate, Counter::Budget, Counter::Concurrency]
+            .map(|counter| Counted { counter, name: "limit".into(), amount: 3 })
+            .into(),
+        scopes: vec!["mail:read".into()],
+        delegates: vec!["Agent::\"b\"".into()],
         ..small.clone()
     };
     [small, full]

@@ -1,0 +1,112 @@
+//! Why: what the stateful conditions rest on: counters of subjects, and permits that are open, as a fold over decisions and what follows
+//! them.
+//!
+//! Guarantees: it is moved by records alone, at their recorded times, in integers; so the sequencer, a restart and a replay have the same
+//! state before the same record. Memory is bounded: counters exist for registered subjects only, open permits have a limit, and both are
+//! forgotten by recorded time.
+//! Does not: decide; [`crate::settle`] does, by looking only.
+
+pub mod counters;
+pub mod permits;
+
+use std::collections::HashSet;
+
+use verifier::decision::{Counter, Decision, Detail};
+
+use crate::engine::{Scope, Trust};
+use counters::{Counters, Key};
+use permits::{Lease, Permit, Permits};
+
+/// A detail moves a counter that its epoch does not have.
+pub const NO_SUCH_COUNTER: &str = "it moves a counter that its epoch does not have";
+/// A detail holds a scope that is not of the language.
+pub const NO_SCOPE: &str = "it allows a scope that is none";
+
+/// Counters and open permits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What subjects have used of their limits.
+    pub counters: Counters,
+    /// Permits that others depend on.
+    pub permits: Permits,
+    blind: HashSet<String>,
+}
+
+impl State {
+    /// Lets time pass: what ends by `now_ms` gives back what it held. Recorded times only, which never go backwards.
+    pub fn advance(&mut self, now_ms: u64) {
+        for permit in self.permits.end_by(now_ms) {
+            self.give_back(&permit);
+        }
+    }
+
+    /// Whether a decision changes anything here.
+    #[must_use]
+    pub fn concerns(detail: &Detail, lease: bool) -> bool {
+        !detail.counted.is_empty() || detail.parent.is_some() || !detail.delegates.is_empty() || lease
+    }
+
+    /// Follows a decision that stands in the log, under the trust configuration that it was decided under.
+    ///
+    /// # Errors
+    /// What in it does not follow from the epoch. It must not be passed over: a counter that was not moved would allow.
+    pub fn decided(&mut self, trust: &Trust, decision: &Decision, detail: &Detail) -> Result<(), &'static str> {
+        let now = decision.recorded_at;
+        self.advance(now);
+        let lease = decision.grant.and_then(|grant| grant.lease_ends_at);
+        if !Self::concerns(detail, lease.is_some()) {
+            return Ok(());
+        }
+        for counted in &detail.counted {
+            let limit = trust.limit(counted.counter, &counted.name);
+            let limit = limit.ok_or(NO_SUCH_COUNTER)?;
+            let key = Key::new(counted.counter, &counted.name, &decision.realm, &detail.subject);
+            self.counters.add(key, &limit.rule, counted.amount, now);
+        }
+        let Some(grant) = decision.grant else { return Ok(()) };
+        if detail.parent.is_none() && detail.delegates.is_empty() && lease.is_none() {
+            return Ok(());
+        }
+        let scopes: Option<Vec<Scope>> = detail.scopes.iter().map(|text| Scope::parse(text)).collect();
+        let held = detail.counted.iter().filter(|counted| counted.counter == Counter::Concurrency);
+        let (policies, more_policies) = match &detail.policies {
+            Some(named) => (named.shown.clone(), named.count > named.shown.len() as u64),
+            None => (Vec::new(), false),
+        };
+        let permit = Permit {
+            realm: decision.realm.clone(),
+            subject: detail.subject.clone(),
+            action: detail.action.clone(),
+            policies,
+            more_policies,
+            parent: detail.parent,
+            depth: 0,
+            children: 0,
+            delegates: detail.delegates.clone(),
+            scopes: scopes.ok_or(NO_SCOPE)?,
+            holds: held.map(|counted| counted.name.clone()).collect(),
+            expires_at: grant.expires_at,
+            lease: lease.map(|ends_at| Lease { length_ms: ends_at.saturating_sub(now), ends_at }),
+            ended: None,
+        };
+        self.permits.open(decision.permit, permit);
+        Ok(())
+    }
+
+    fn give_back(&mut self, permit: &Permit) {
+        for name in &permit.holds {
+            self.counters.release(&Key::new(Counter::Concurrency, name, &permit.realm, &permit.subject));
+        }
+    }
+
+    /// A decision of this realm cannot be read: what it counted is not known, for whoever recomputes.
+    pub fn lose_sight(&mut self, realm: &str) {
+        self.blind.insert(realm.to_owned());
+    }
+
+    /// Whether all decisions of a realm could be read.
+    #[must_use]
+    pub fn sees(&self, realm: &str) -> bool {
+        !self.blind.contains(realm)
+    }
+}

@@ -1,0 +1,147 @@
+//! A child is held to its parent: named by it, within its scopes and its life, and only while all above it hold.
+
+use serde_json::{Value, json};
+use verifier::act::Power;
+
+use crate::support::{Answer, Site, bearer, erase, read, reasons, with};
+
+const NONE: [&str; 0] = [];
+/// Every agent may hold scopes below `a`, and only alice begins.
+const TRUST: &str = r#"
+[limits]
+max_depth = 2
+max_children = 2
+
+[actions.read]
+require = ["scopes"]
+
+[[grants]]
+subjects = ["Agent"]
+scopes = ["a:**"]
+
+[[grants]]
+subjects = ['Agent::"alice"']
+scopes = ["**"]
+without_parent = true
+"#;
+
+fn asks(subject: &str, fields: Value) -> Value {
+    let mut request = with(with(read("r"), json!({ "scopes": ["a:b"] })), fields);
+    request["subject"]["id"] = subject.into();
+    request
+}
+
+fn agents(names: &[&str]) -> Value {
+    names.iter().map(|name| format!("Agent::\"{name}\"")).collect()
+}
+
+/// A permit of alice that names bob and carol, for ten minutes.
+fn root(site: &Site) -> Value {
+    let fields = json!({ "delegates": agents(&["bob", "carol"]), "scopes": ["a:*", "z"], "ttl_ms": 600_000 });
+    let answer = site.decide(&asks("alice", fields));
+    assert_eq!(reasons(&answer), NONE);
+    answer["permit"].clone()
+}
+
+fn send_as(site: &Site, key: &str, request: &Value) -> Answer {
+    let headers = [("Authorization", &*bearer(key)), ("Content-Type", "application/json")];
+    site.call("POST", "/v1/decisions", &headers, request.to_string().as_bytes())
+}
+
+#[test]
+fn a_child_is_named_by_its_parent_and_holds_no_more_and_no_longer() {
+    let (site, clock) = Site::with_trust(TRUST);
+    let parent = root(&site);
+    for (what, subject, fields, expected) in [
+        ("not named", "dora", json!({}), &["not_delegated"][..]),
+        ("not named, though it is the parent's own subject", "alice", json!({}), &["not_delegated"]),
+        ("a scope that the parent has not", "bob", json!({ "scopes": ["a:b:c"] }), &["scope_exceeded"]),
+        ("a scope wider than the parent's", "bob", json!({ "scopes": ["a:**"] }), &["scope_exceeded"]),
+        ("a scope that it is not granted itself", "bob", json!({ "scopes": ["z"] }), &["scope_not_granted"]),
+        ("it would outlive it", "bob", json!({ "ttl_ms": 600_001 }), &["outlives_parent"]),
+        ("nobody's permit", "bob", json!({ "parent": "0".repeat(32) }), &["parent_unknown"]),
+        ("as long as it", "bob", json!({ "ttl_ms": 600_000 }), &NONE),
+    ] {
+        let answer = site.decide(&asks(subject, with(json!({ "parent": parent }), fields)));
+        assert_eq!(reasons(&answer), expected, "{what}");
+    }
+    // A life that is not asked for gives way to the parent's.
+    clock.advance(599_000);
+    let brief = site.decide(&asks("carol", json!({ "parent": parent })));
+    assert_eq!(reasons(&brief), NONE);
+    let verifier::record::Record::Decision(decision) = site.verify(&brief) else { panic!("no decision") };
+    assert_eq!(decision.grant.unwrap().expires_at, decision.recorded_at + 1_000);
+    clock.advance(1_000);
+    assert_eq!(reasons(&site.decide(&asks("bob", json!({ "parent": parent })))), ["parent_unknown"], "it expired");
+    assert_eq!(site.replays(), 11);
+}
+
+#[test]
+fn a_denial_and_a_permit_that_names_nobody_are_no_parents_and_neither_is_another_realms() {
+    let (site, _) = Site::with_trust(TRUST);
+    let denied = site.decide(&with(erase("r"), json!({ "delegates": agents(&["bob"]) })));
+    assert_eq!(denied["decision"], false);
+    let plain = site.decide(&asks("alice", json!({})));
+    let leased = site.decide(&asks("alice", json!({ "lease_ms": 1_000 })));
+    for answer in [denied, plain, leased] {
+        let child = asks("bob", json!({ "parent": answer["permit"] }));
+        assert_eq!(reasons(&site.decide(&child)), ["parent_unknown"]);
+    }
+    let parent = root(&site);
+    let stranger = send_as(&site, &site.key_of("other"), &asks("bob", json!({ "parent": parent })));
+    assert_eq!(reasons(&stranger.json()), ["parent_unknown"]);
+    assert_eq!(reasons(&site.decide(&asks("bob", json!({ "parent": parent })))), NONE);
+    site.replays();
+}
+
+#[test]
+fn whatever_stops_an_ancestor_stops_what_descends_from_it() {
+    let (mut site, _) = Site::with_trust(TRUST);
+    let parent = root(&site);
+    let child = site.decide(&asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]) })));
+    let below = asks("carol", json!({ "parent": child["permit"] }));
+    assert_eq!(reasons(&site.decide(&below)), NONE);
+    for (version, target) in [(1, "subject Agent::\"alice\""), (3, "subject Agent::\"bob\"")] {
+        assert_eq!(site.switch(version, target, Power::Halt).status, 200);
+        assert_eq!(reasons(&site.decide(&below)), ["parent_halted"], "{target}");
+        site.restart();
+        assert_eq!(reasons(&site.decide(&below)), ["parent_halted"], "{target}");
+        assert_eq!(site.switch(version + 1, target, Power::Run).status, 200);
+    }
+    assert_eq!(reasons(&site.decide(&below)), NONE);
+    site.replays();
+}
+
+#[test]
+fn a_lineage_is_no_deeper_and_no_wider_than_the_epoch_allows() {
+    let (mut site, clock) = Site::with_trust(TRUST);
+    let parent = root(&site);
+    let child = |ttl: u64| asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]), "ttl_ms": ttl }));
+    let second = site.decide(&child(60_000));
+    let third = asks("carol", json!({ "parent": second["permit"], "delegates": agents(&["bob"]) }));
+    let third = site.decide(&third);
+    assert_eq!(reasons(&third), NONE);
+    let fourth = asks("bob", json!({ "parent": third["permit"] }));
+    assert_eq!(reasons(&site.decide(&fourth)), ["depth_exceeded"]);
+    assert_eq!(reasons(&site.decide(&child(1_000))), NONE);
+    assert_eq!(reasons(&site.decide(&child(1_000))), ["fan_out_exceeded"]);
+    site.restart();
+    assert_eq!(reasons(&site.decide(&child(1_000))), ["fan_out_exceeded"]);
+    assert_eq!(reasons(&site.decide(&fourth)), ["depth_exceeded"]);
+    clock.advance(1_000);
+    assert_eq!(reasons(&site.decide(&child(1_000))), NONE, "one of the children is over");
+    assert_eq!(site.replays(), 9);
+}
+
+#[test]
+fn a_lease_that_ran_out_ends_what_descends_from_it() {
+    let (site, clock) = Site::with_trust(TRUST);
+    let fields = json!({ "delegates": agents(&["bob"]), "scopes": ["a:*"], "lease_ms": 5_000, "ttl_ms": 600_000 });
+    let leased = site.decide(&asks("alice", fields));
+    let child = asks("bob", json!({ "parent": leased["permit"] }));
+    clock.advance(4_999);
+    assert_eq!(reasons(&site.decide(&child)), NONE);
+    clock.advance(1);
+    assert_eq!(reasons(&site.decide(&child)), ["parent_closed"]);
+    site.replays();
+}
