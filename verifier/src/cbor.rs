@@ -213,6 +213,15 @@ impl<'a> Decoder<'a> {
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::InvalidUtf8(at))
     }
 
+    /// A text string of which nobody wants more than its length; refuses what [`Decoder::text`] refuses.
+    pub fn skip_text(&mut self) -> Result<usize, CborError> {
+        let len = self.length(TEXT, "a text string")?;
+        let at = self.at;
+        let bytes = self.take(len)?;
+        // Most texts are ASCII, and that is told sooner.
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() { Ok(len) } else { Err(CborError::InvalidUtf8(at)) }
+    }
+
     /// The head of an array: how many items follow, at most one a byte that is left.
     pub fn array(&mut self) -> Result<usize, CborError> {
         self.length(ARRAY, "an array")

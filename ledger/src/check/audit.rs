@@ -21,14 +21,22 @@ use crate::memory::Remembered;
 use crate::storage::disk::Disk;
 use crate::storage::{Files, Storage};
 
-/// What of a leaf the audit keeps until its frame's turn comes.
+/// What of a leaf the audit keeps until its frame's turn comes. Small, since there is one for each entry and few have anything to tell.
 enum Seen {
-    Decision { request: Hash, detail: Hash },
+    Decision(Box<Committed>),
     Erasure { index: u64 },
     Freeze,
     Other,
     NotARecord(String),
 }
+
+/// What a decision commits to.
+struct Committed {
+    request: Hash,
+    detail: Hash,
+}
+
+const _: () = assert!(size_of::<Seen>() <= 24);
 
 /// Checks the log in `dir` against a verification key, with its memory at the default place unless another is named.
 ///
@@ -94,7 +102,7 @@ fn examine(
             for frame in group.frames() {
                 for (index, seen) in (frame.header.first..).zip(frame.made) {
                     match seen {
-                        Seen::Decision { .. } => report.decisions += 1,
+                        Seen::Decision(_) => report.decisions += 1,
                         Seen::Erasure { index } => _ = erased.insert(*index),
                         Seen::Freeze => frozen = frozen.or(Some(index)),
                         Seen::Other => {}
@@ -136,7 +144,9 @@ fn examine(
 
 fn look(leaf: &[u8]) -> Seen {
     match Record::outline(leaf) {
-        Ok(Record::Decision(decision)) => Seen::Decision { request: decision.request, detail: decision.detail },
+        Ok(Record::Decision(decision)) => {
+            Seen::Decision(Box::new(Committed { request: decision.request, detail: decision.detail }))
+        }
         Ok(Record::Erasure { index, .. }) => Seen::Erasure { index },
         Ok(Record::Freeze { .. }) => Seen::Freeze,
         Ok(_) => Seen::Other,
@@ -157,10 +167,10 @@ fn check_signature(log: &Log, key: &VerifierKey, report: &mut Report) {
 fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, Problem)>) {
     let Parts::Followed { found, end } = frame.parts else { return (0, Vec::new()) };
     let judge = |position: usize, seen: &Seen| {
-        let Seen::Decision { request, detail } = seen else { return None };
+        let Seen::Decision(committed) = seen else { return None };
         let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body.bytes(), position));
         Some(match private {
-            Ok(Some(private)) if private.matches(request, detail) => Ok(()),
+            Ok(Some(private)) if private.matches(&committed.request, &committed.detail) => Ok(()),
             Ok(Some(_)) => Err((position, "its private parts are not those that its leaf commits to")),
             Ok(None) => Err((position, "its private parts are lost")),
             Err(()) => Err((position, "its private parts are damaged")),

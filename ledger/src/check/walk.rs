@@ -181,14 +181,21 @@ impl Log {
     ) -> Result<(bool, Vec<u8>), CheckError> {
         let Load { group: Group { mut frames, bytes }, parts, over } = load;
         let body = |frame: &Placed| bytes.get(frame.body.clone()).unwrap_or_default();
-        let bodies: Vec<_> = frames.par_iter().map(|frame| check_body(&frame.header, body(frame))).collect();
+        // Where each leaf stands in the group, worked out with the checksums by all cores; gathering them is a copy.
+        let check = |frame: &Placed| {
+            let mut found = check_body(&frame.header, body(frame))?;
+            for leaf in &mut found {
+                *leaf = leaf.start + frame.body.start..leaf.end + frame.body.start;
+            }
+            Ok(found)
+        };
+        let bodies: Vec<Result<Vec<Range<usize>>, &'static str>> = frames.par_iter().map(check).collect();
         let mut flaw = None;
         let mut leaves = Vec::new();
         for (position, (frame, found)) in frames.iter().zip(bodies).enumerate() {
             match found {
-                Ok(found) => {
-                    leaves.extend(found.iter().map(|leaf| leaf.start + frame.body.start..leaf.end + frame.body.start))
-                }
+                Ok(mut found) if leaves.is_empty() => std::mem::swap(&mut leaves, &mut found),
+                Ok(mut found) => leaves.append(&mut found),
                 Err(why) => {
                     flaw = Some((position, self.first_wrong(frame), why));
                     break;

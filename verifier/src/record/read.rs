@@ -213,11 +213,13 @@ impl<'a> Reading<'a> {
     }
 
     fn bounded(&mut self, key: u64, most: usize) -> Result<String, CborError> {
-        let text = self.d.text()?;
-        if text.len() > most {
-            return Err(CborError::OutOfRange(key));
-        }
-        Ok(if self.keep { text.to_owned() } else { String::new() })
+        let (len, text) = if self.keep {
+            let text = self.d.text()?;
+            (text.len(), text)
+        } else {
+            (self.d.skip_text()?, "")
+        };
+        if len > most { Err(CborError::OutOfRange(key)) } else { Ok(text.to_owned()) }
     }
 
     fn body(&mut self) -> Result<Vec<u8>, CborError> {
