@@ -24,9 +24,6 @@ use verifier::record::Record;
 use crate::random::Random;
 use crate::tiles::{self, Rates};
 
-/// Being encoded, staged, committed, and on the way in between.
-const BATCHES_IN_USE: usize = 4;
-
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,9 +40,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// 256-byte entries in batches of 16,384 (4 MiB), some 330 MB in all, limits and appends taking turns every 32 MiB.
+    /// 256-byte entries in batches of 16,384 (4 MiB), some 330 MB in all, limits and appends taking turns every 80 MiB.
     pub fn new(place: &Path) -> Self {
-        Self { place: place.to_owned(), entry_bytes: 256, batch: 16_384, batches: 8, rounds: 10 }
+        Self { place: place.to_owned(), entry_bytes: 256, batch: 16_384, batches: 20, rounds: 4 }
     }
 }
 
@@ -147,8 +144,9 @@ pub fn run(settings: &Settings) -> Result<Figures, BenchError> {
 
 /// Appends a round: one thread encodes batches, one stages them, one commits them, each while the others have the batches before and behind.
 fn append(ledger: &mut Ledger, work: &mut Work, settings: &Settings) -> Result<Duration, BenchError> {
+    let mut spare = std::mem::take(&mut work.spare);
     let (full, batches) = sync_channel::<Batch>(0);
-    let (empty, emptied) = sync_channel::<Batch>(BATCHES_IN_USE);
+    let (empty, emptied) = sync_channel::<Batch>(settings.batches);
     let (ready, staged) = sync_channel(0);
     let (stager, committer) = ledger.split();
     let refused = |error: &dyn std::error::Error| BenchError::Ledger(error.to_string());
@@ -156,7 +154,7 @@ fn append(ledger: &mut Ledger, work: &mut Work, settings: &Settings) -> Result<D
     std::thread::scope(|scope| {
         let encoder = scope.spawn(move || {
             for _ in 0..settings.batches {
-                let mut batch = emptied.try_recv().unwrap_or_default();
+                let mut batch = spare.pop().or_else(|| emptied.try_recv().ok()).unwrap_or_default();
                 batch.clear();
                 for _ in 0..settings.batch {
                     batch.push(work.next_record(), None).map_err(|error| refused(&error))?;
@@ -165,6 +163,8 @@ fn append(ledger: &mut Ledger, work: &mut Work, settings: &Settings) -> Result<D
                     break;
                 }
             }
+            drop(full);
+            work.spare.extend(spare.into_iter().chain(emptied));
             Ok(())
         });
         let staging = scope.spawn(move || {
@@ -180,9 +180,10 @@ fn append(ledger: &mut Ledger, work: &mut Work, settings: &Settings) -> Result<D
         for (begun, batch) in staged {
             let (_, batch) = committer.commit(batch).map_err(|error| refused(&error))?;
             slowest = slowest.max(begun.elapsed());
-            // Its memory is used again, unless the encoder is done.
-            let _gone = empty.try_send(batch);
+            // Its memory is used again, as in a service that goes on.
+            let _gone = empty.send(batch);
         }
+        drop(empty);
         for thread in [encoder, staging] {
             thread.join().unwrap_or_else(|_| Err(BenchError::Ledger("a thread panicked".to_owned())))?;
         }
@@ -214,6 +215,8 @@ struct Work {
     entry_bytes: usize,
     batches: usize,
     written: u64,
+    /// Batches between two rounds.
+    spare: Vec<Batch>,
 }
 
 impl Work {
@@ -228,8 +231,15 @@ impl Work {
         let body = (8..settings.entry_bytes).find(|len| statement(*len).encode().len() == settings.entry_bytes);
         let record = statement(body.unwrap_or(settings.entry_bytes));
         let entry_bytes = record.encode().len();
-        let mut work =
-            Self { record, number: 0, leaves: Vec::new(), entry_bytes, batches: settings.batches, written: 0 };
+        let mut work = Self {
+            record,
+            number: 0,
+            leaves: Vec::new(),
+            entry_bytes,
+            batches: settings.batches,
+            written: 0,
+            spare: Vec::new(),
+        };
         let mut leaves = Vec::with_capacity(settings.batch * entry_bytes);
         for _ in 0..settings.batch {
             work.next_record().encode_into(&mut leaves);

@@ -22,8 +22,8 @@ use crate::storage::{Files, IoFailure};
 /// Permit ids of so many entries wait at most: 24 MiB, and a look-up that walks over them stays below some milliseconds.
 pub(crate) const MAX_BEHIND: u64 = 1 << 20;
 
-/// While batches are appended, sealing takes a quarter of one core at most. A log that is written faster than that is sealed when it is quiet.
-const REST: u32 = 3;
+/// While batches are appended, sealing takes an eighth of one core at most. A log that is written faster than that is sealed when it is quiet.
+const REST: u32 = 7;
 
 /// The thread and what it is to do.
 #[derive(Debug)]
