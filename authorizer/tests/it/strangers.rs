@@ -161,13 +161,18 @@ fn slow_bodies_of_one_key_leave_room_for_another() {
             }
         });
         thread::sleep(Duration::from_millis(300));
-        for n in 0..23 {
-            let headers = [("Authorization", &*bearer(&other)), ("Content-Type", "application/json")];
-            let answer = call(address, "POST", "/v1/decisions", &headers, read("1").to_string().as_bytes());
-            assert_eq!(answer.status, 200, "decision {n} of the other key: {}", answer.text());
-            thread::sleep(Duration::from_millis(50));
-        }
+        let headers = [("Authorization", &*bearer(&other)), ("Content-Type", "application/json")];
+        let answers: Vec<Answer> = (0..23)
+            .map(|_| {
+                thread::sleep(Duration::from_millis(50));
+                call(address, "POST", "/v1/decisions", &headers, read("1").to_string().as_bytes())
+            })
+            .collect();
+        // First of all: a failure must not leave the other thread running.
         over.store(true, Ordering::Relaxed);
+        for (n, answer) in answers.iter().enumerate() {
+            assert_eq!(answer.status, 200, "decision {n} of the other key: {}", answer.text());
+        }
     });
 }
 

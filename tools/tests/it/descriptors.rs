@@ -1,7 +1,9 @@
 //! Few descriptors and many strangers: the log stays whole, decisions are answered, governance gets through.
 
-use std::net::TcpStream;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::house::{House, Http, Server, ok, refund};
 
@@ -13,8 +15,8 @@ fn limited(house: &House, files: usize) -> Command {
     command
 }
 
-fn address(url: &str) -> &str {
-    url.strip_prefix("http://").unwrap()
+fn address(url: &str) -> SocketAddr {
+    url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 #[test]
@@ -24,8 +26,15 @@ fn strangers_that_hold_every_connection_stop_neither_decisions_nor_governance() 
     let server = Server::begin(limited(&house, 512)).unwrap_or_else(|said| panic!("{said}"));
     let http = Http::new();
     assert_eq!(http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap().1["decision"], true);
-    let flood =
-        |url: &str| -> Vec<TcpStream> { (0..1_000).filter_map(|_| TcpStream::connect(address(url)).ok()).collect() };
+    // Each has had an answer, and the head behind it never ends: no timer of an idle connection or of a first head closes it.
+    let flood = |url: &str| -> Vec<TcpStream> {
+        let connect = |_| {
+            let mut stream = TcpStream::connect_timeout(&address(url), Duration::from_secs(1)).ok()?;
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nX-A: ").ok()?;
+            Some(stream)
+        };
+        (0..1_000).filter_map(connect).collect()
+    };
     let mut held = flood(&server.public);
     held.extend(flood(&server.decisions));
     assert!(held.len() > 1_024, "more connections than the server may have files: {}", held.len());
