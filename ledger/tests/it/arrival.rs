@@ -8,12 +8,7 @@ use crate::transfer::{archive, elsewhere, export, import};
 
 #[test]
 fn a_file_that_is_damaged_anywhere_is_refused_and_nothing_remains() {
-    let rig = Rig::with_segments(700);
-    let (mut ledger, _) = rig.open();
-    for _ in 0..6 {
-        ledger.append(&mixed(ledger.size(), 3), START).unwrap();
-    }
-    drop(ledger);
+    let rig = Rig::rolled(6, |_| 3);
     let (file, _) = export(&rig, true);
     let mut tried = 0;
     for at in (0..file.len()).step_by(7) {
@@ -39,12 +34,7 @@ fn a_file_that_is_damaged_anywhere_is_refused_and_nothing_remains() {
 /// Whoever makes a file with right digests cannot make up a log.
 #[test]
 fn a_file_with_right_digests_and_wrong_content_is_refused_and_nothing_remains() {
-    let rig = Rig::with_segments(700);
-    let (mut ledger, _) = rig.open();
-    for _ in 0..6 {
-        ledger.append(&mixed(ledger.size(), 3), START).unwrap();
-    }
-    drop(ledger);
+    let rig = Rig::rolled(6, |_| 3);
     let (file, taken) = export(&rig, true);
     let members = members(&file);
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
@@ -109,12 +99,7 @@ fn a_file_with_right_digests_and_wrong_content_is_refused_and_nothing_remains() 
 
 #[test]
 fn whatever_operation_of_an_import_fails_nothing_of_it_remains_or_it_is_whole() {
-    let rig = Rig::with_segments(700);
-    let (mut ledger, _) = rig.open();
-    for _ in 0..4 {
-        ledger.append(&mixed(ledger.size(), 3), START).unwrap();
-    }
-    drop(ledger);
+    let rig = Rig::rolled(4, |_| 3);
     let (file, _) = export(&rig, true);
     let mut failures = 0;
     for nth in 0.. {

@@ -1,24 +1,29 @@
 //! Copies that are taken while the log is written: by our command, and by hand in the order that `BACKUP.md` gives.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ledger::{Ledger, OpenError, Options};
+use ledger::{Ledger, OpenError, Options, Reader};
 use verifier::proof::verify_consistency;
 
 use crate::common::*;
 
-/// Under load, with segments that roll and are sealed meanwhile.
-#[test]
-fn a_backup_taken_under_load_is_whole_and_never_signs_beside_the_log() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("log");
-    ledger::create(&dir, ORIGIN, START).unwrap();
-    let options = Options { segment_bytes: 3_000, ..Options::new(&dir) };
+/// Ends the writer, also when a test fails meanwhile.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A new log in `dir` that is written all the time while `meanwhile` looks at it.
+fn while_written(dir: &Path, segment_bytes: u64, meanwhile: impl FnOnce(&Reader)) -> (Ledger, Reader) {
+    ledger::create(dir, ORIGIN, START).unwrap();
+    let options = Options { segment_bytes, ..Options::new(dir) };
     let (mut ledger, reader) = Ledger::open(options, START).unwrap();
-    let key = reader.verifier_key().clone();
     ledger.append(&mixed(0, 5), START).unwrap();
     let over = AtomicBool::new(false);
-    let mut backups = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
@@ -27,22 +32,39 @@ fn a_backup_taken_under_load_is_whole_and_never_signs_beside_the_log() {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
         });
+        let _over = Over(&over);
+        meanwhile(&reader);
+    });
+    (ledger, reader)
+}
+
+fn wait_for(reader: &Reader, size: u64) {
+    while reader.size() < size {
+        std::thread::yield_now();
+    }
+}
+
+/// Under load, with segments that roll and are sealed meanwhile.
+#[test]
+fn a_backup_taken_under_load_is_whole_and_never_signs_beside_the_log() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    let mut backups = Vec::new();
+    let (_ledger, reader) = while_written(&dir, 3_000, |reader| {
         for round in 0..4 {
             let size = reader.size();
-            while reader.size() < size + 200 {
-                std::thread::yield_now();
-            }
+            wait_for(reader, size + 200);
             let target = place.path().join(format!("backup-{round}"));
             let taken = ledger::backup(&dir, None, &target, round % 2 == 0).unwrap();
             assert!(taken.size >= size + 200);
             let mut file = Vec::new();
             ledger::export(&dir, None, true, &mut file).unwrap();
             let imported = place.path().join(format!("import-{round}"));
-            ledger::import(&mut file.as_slice(), &imported, Some(&key)).unwrap();
+            ledger::import(&mut file.as_slice(), &imported, Some(reader.verifier_key())).unwrap();
             backups.push((target, taken));
         }
-        over.store(true, Ordering::Relaxed);
     });
+    let key = reader.verifier_key().clone();
     let real = std::fs::read(ledger::default_memory(&dir)).unwrap();
     assert!(reader.size() > backups[3].1.size);
     let head = reader.head();
@@ -71,32 +93,15 @@ fn a_backup_taken_under_load_is_whole_and_never_signs_beside_the_log() {
 fn a_copy_made_under_load_with_its_memory_copied_first_is_an_older_copy() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("log");
-    ledger::create(&dir, ORIGIN, START).unwrap();
-    let options = Options { segment_bytes: 200_000, ..Options::new(&dir) };
-    let (mut ledger, reader) = Ledger::open(options, START).unwrap();
-    let key = reader.verifier_key().clone();
-    ledger.append(&mixed(0, 5), START).unwrap();
-    let over = AtomicBool::new(false);
     let copy = place.path().join("copy");
     let mut copied = 0;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                ledger.append(&mixed(ledger.size(), 20), START).unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(2));
-            }
-        });
-        while reader.size() < 500 {
-            std::thread::yield_now();
-        }
+    let (_original, reader) = while_written(&dir, 200_000, |reader| {
+        wait_for(reader, 500);
         std::fs::copy(ledger::default_memory(&dir), ledger::default_memory(&copy)).unwrap();
         copied = reader.size();
         for sub in ["journal", "vault", "keys"] {
             // More is written between one directory and the next.
-            let size = reader.size();
-            while reader.size() < size + 100 {
-                std::thread::yield_now();
-            }
+            wait_for(reader, reader.size() + 100);
             std::fs::create_dir_all(copy.join(sub)).unwrap();
             for entry in std::fs::read_dir(dir.join(sub)).unwrap() {
                 let path = entry.unwrap().path();
@@ -104,8 +109,8 @@ fn a_copy_made_under_load_with_its_memory_copied_first_is_an_older_copy() {
             }
         }
         std::fs::copy(dir.join("log.toml"), copy.join("log.toml")).unwrap();
-        over.store(true, Ordering::Relaxed);
     });
+    let key = reader.verifier_key().clone();
     let now = reader.head();
     let size = now.checkpoint.size;
     // As an archive it is what its memory says.

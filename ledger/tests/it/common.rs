@@ -31,6 +31,17 @@ impl Rig {
         rig
     }
 
+    /// A closed log of short segments, of so many batches that have as many entries as `count` says.
+    pub fn rolled(batches: u64, count: impl Fn(u64) -> u64) -> Self {
+        let rig = Self::with_segments(700);
+        let (mut ledger, _) = rig.open();
+        for batch in 0..batches {
+            ledger.append(&mixed(ledger.size(), count(batch)), START + batch).unwrap();
+        }
+        drop(ledger);
+        rig
+    }
+
     pub fn open(&self) -> (Ledger, Reader) {
         self.try_open().unwrap()
     }

@@ -18,11 +18,8 @@ pub(crate) fn elsewhere() -> PathBuf {
 
 /// A log of several segments, some of them sealed.
 fn rig() -> (Rig, u64) {
-    let rig = Rig::with_segments(700);
-    let (mut ledger, _) = rig.open();
-    for round in 0..30 {
-        ledger.append(&mixed(ledger.size(), 1 + round % 5), START + round).unwrap();
-    }
+    let rig = Rig::rolled(30, |batch| 1 + batch % 5);
+    let (ledger, _) = rig.open();
     let size = ledger.size();
     ledger.seal().unwrap();
     drop(ledger);
@@ -268,12 +265,7 @@ fn an_import_becomes_the_log_again_with_its_key_and_the_real_memory_only() {
 
 #[test]
 fn a_log_that_is_damaged_below_its_head_is_not_exported() {
-    let rig = Rig::with_segments(700);
-    let (mut ledger, _) = rig.open();
-    for _ in 0..6 {
-        ledger.append(&mixed(ledger.size(), 3), START).unwrap();
-    }
-    drop(ledger);
+    let rig = Rig::rolled(6, |_| 3);
     let whole = rig.ram.snapshot();
     let last = |room: &str| whole.keys().rfind(|path| path.starts_with(rig.path(room))).unwrap().clone();
     let first = rig.path("journal/00000000000000000000.seg");
