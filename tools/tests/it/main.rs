@@ -1,6 +1,7 @@
 //! The `interlock` command as its users run it: the real binary, real files, real HTTP on loopback.
 #![cfg(test)]
 
+mod agentdojo;
 mod airline;
 mod damage;
 mod descriptors;
