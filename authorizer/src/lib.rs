@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod archive;
+pub mod canary;
 pub mod clock;
 pub mod engine;
 pub mod fold;

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use ledger::Reader;
 
+use crate::canary::Canaries;
 use crate::clock::{Clock, Reading};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
@@ -63,6 +64,8 @@ pub struct Shared {
     pub budget: Budget,
     /// What bodies of administrators may still be read: a flood of decisions must not stand in front of a kill switch.
     pub admin_budget: Budget,
+    /// When a request that must be denied was denied last.
+    pub canaries: Canaries,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -94,6 +97,7 @@ impl Shared {
             queue,
             budget: Budget::default(),
             admin_budget: Budget::default(),
+            canaries: Canaries::default(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),
@@ -112,7 +116,8 @@ impl Shared {
         self.last_ms.store(last_ms, Ordering::Release);
     }
 
-    /// Whether decisions can be made: the log can be written, an epoch is published, the clock can be relied on.
+    /// Whether decisions can be made: the log can be written, an epoch is published, the clock can be relied on, and what must be denied
+    /// was denied lately.
     ///
     /// # Errors
     /// What is missing, in words that anyone may read.
@@ -128,6 +133,9 @@ impl Shared {
         }
         if self.now().trouble.is_some() {
             return Err("the clock cannot be relied on");
+        }
+        if self.canaries.age(self.live.load().epoch).is_none() {
+            return Err("no canary was denied lately");
         }
         if self.stopping.load(Ordering::SeqCst) { Err("the service is stopping") } else { Ok(()) }
     }

@@ -15,6 +15,7 @@ use verifier::hash::Hash;
 use verifier::record::Record;
 use verifier::request::Request;
 
+use crate::canary::Canary;
 use crate::engine::Verdict;
 use crate::keys::Identity;
 use crate::present::Present;
@@ -163,6 +164,8 @@ pub enum Work {
     Decisions(Proposal),
     /// A statement to be kept.
     Statement(Submission),
+    /// A request that must be denied, and is not recorded.
+    Canary(Canary),
 }
 
 impl Work {
@@ -172,6 +175,7 @@ impl Work {
         match self {
             Work::Decisions(proposal) => proposal.load,
             Work::Statement(submission) => submission.load,
+            Work::Canary(_) => Load::default(),
         }
     }
 
@@ -181,6 +185,7 @@ impl Work {
         match self {
             Work::Decisions(proposal) => proposal.items.len().saturating_mul(MAX_DECISION_LEAF),
             Work::Statement(submission) => submission.body.len().saturating_add(MAX_STATEMENT_OVERHEAD),
+            Work::Canary(_) => 0,
         }
     }
 }

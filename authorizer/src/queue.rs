@@ -21,6 +21,8 @@ pub const MAX_BODIES: usize = 4_096;
 pub const MAX_DECISIONS: usize = 65_536;
 /// Bytes of request and detail that may wait: what the process may hold for work that nobody has been promised.
 pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// What may wait beside the bodies of callers: canaries, one for each worker, and those of a time when the log did not answer.
+pub const MAX_BESIDE: usize = 64;
 /// Governance acts that may wait: each is one human decision.
 pub const MAX_ACTS: usize = 64;
 
@@ -78,7 +80,7 @@ impl<P, A> Queue<P, A> {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Queue {
-            proposals: ArrayQueue::new(bounds.bodies.max(1)),
+            proposals: ArrayQueue::new(bounds.bodies.saturating_add(MAX_BESIDE)),
             acts: ArrayQueue::new(MAX_ACTS),
             bodies: AtomicUsize::new(0),
             decisions: AtomicUsize::new(0),
@@ -120,6 +122,18 @@ impl<P, A> Queue<P, A> {
             self.release(load);
             return Err(Refused::Full(back));
         }
+        self.after_push()
+    }
+
+    /// Hands over what takes no room from callers, behind them in the same lane; it is not to be released. At most [`MAX_BESIDE`] wait.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub fn push_beside(&self, proposal: P) -> Result<(), Refused<P>> {
+        if self.is_closed() {
+            return Err(Refused::Closed);
+        }
+        self.proposals.push(proposal).map_err(Refused::Full)?;
         self.after_push()
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use verifier::decision::{Decision, Detail, Outcome};
 use verifier::record::Record;
 
+use crate::canary::{self, Canary};
 use crate::clock::Reading;
 use crate::engine::{Code, RealmMode};
 use crate::fold::Fold;
@@ -46,6 +47,8 @@ enum Fault {
     Batch(#[from] BatchError),
     #[error("a decision does not follow from the fold: {0}")]
     Fold(&'static str),
+    #[error("a request that must be denied was about to be allowed")]
+    Canary,
     #[error("the log gave index {got} where {expected} was next")]
     Index { got: u64, expected: u64 },
 }
@@ -141,6 +144,7 @@ impl Sequencer {
             match work {
                 Work::Decisions(proposal) => self.sequence(proposal)?,
                 Work::Statement(submission) => self.keep(submission)?,
+                Work::Canary(canary) => self.listen(canary)?,
             }
         }
         Ok(())
@@ -150,6 +154,21 @@ impl Sequencer {
         self.batch_load.decisions = self.batch_load.decisions.saturating_add(load.decisions);
         self.batch_load.bytes = self.batch_load.bytes.saturating_add(load.bytes);
         self.waiting.push(waiting);
+    }
+
+    /// Settles a canary as every request is settled. If it stands, nothing is allowed any more.
+    fn listen(&mut self, canary: Canary) -> Result<(), Fault> {
+        let Canary { request, mut verdict, denied } = canary;
+        let stood = verdict.stands();
+        let now = self.shared.clock.read(self.fold.last_ms).at_ms;
+        self.fold.state.advance(now);
+        settle::settle(&mut verdict, &request, &self.fold, canary::REALM, now, None);
+        if stood || verdict.stands() {
+            return Err(Fault::Canary);
+        }
+        // A worker that went away in between asks again, or is gone.
+        let _ = denied.send(());
+        Ok(())
     }
 
     /// Gives a statement its place, sends it back, or refuses it.

@@ -25,6 +25,8 @@ use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
 use crate::sequencer::Sequencer;
 
+/// A start waits so long for the first canary, then goes on without being ready.
+const FIRST_CANARY: Duration = Duration::from_secs(5);
 /// A stop takes at most so long: requests under way get their answers, then connections are closed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// What the sequencer gets of it; a disk that hangs is left behind.
@@ -173,6 +175,7 @@ impl Service {
                 sequencer.run();
             })
             .map_err(StartError::Thread)?;
+        await_canary(&shared);
         Ok(Service { shared, servers: Some(servers), address, public, sequencer_done })
     }
 
@@ -219,6 +222,20 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Whoever asks a service that has just started finds it ready, if it can be: the first canary is on its way.
+fn await_canary(shared: &Shared) {
+    const STEP: Duration = Duration::from_millis(2);
+    let singing = || {
+        let live = shared.live.load();
+        live.engines.is_some() && shared.canaries.age(live.epoch).is_none() && !shared.queue.is_closed()
+    };
+    let mut waited = Duration::ZERO;
+    while singing() && waited < FIRST_CANARY {
+        std::thread::sleep(STEP);
+        waited = waited.saturating_add(STEP);
     }
 }
 

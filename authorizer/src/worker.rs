@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, MutexGuard, oneshot};
 use verifier::json::Json;
 use verifier::request::{Entity, Request};
 
+use crate::canary::{self, Canary};
 use crate::engine::{Code, Engine, Facts, RealmMode};
 use crate::keys::Identity;
 use crate::live::Shared;
@@ -183,6 +184,19 @@ impl Worker {
             Some(RealmMode::Public) => Ok(live.governance),
             Some(RealmMode::Committed) | None => Err(NoAnswer::NotPublic),
         }
+    }
+
+    /// Whether a canary was denied, here and by the sequencer (`canary.rs`).
+    pub(crate) async fn canary(&self) -> bool {
+        let Some(request) = canary::request() else { return false };
+        let live = self.shared.live.load_full();
+        let Some(engine) = live.engines.as_ref().and_then(|engines| engines.get(self.index)) else { return false };
+        let now_ms = self.shared.now().at_ms;
+        let facts = Facts { realm: canary::REALM, key_id: "canary", now_ms, authzen: false };
+        let verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
+        let (denied, answer) = oneshot::channel();
+        self.shared.queue.push_beside(Work::Canary(Canary { request, verdict, denied })).is_ok()
+            && matches!(tokio::time::timeout(ANSWER_DEADLINE, answer).await, Ok(Ok(())))
     }
 
     fn hand_over(&self, work: Work, load: Load) -> Result<(), NoAnswer> {

@@ -21,6 +21,7 @@ use verifier::text::rfc3339;
 use super::body;
 use super::problem::{Code, Problem};
 use super::routes::{admin, respond, unfrozen};
+use crate::canary;
 use crate::engine::{Finding, PublishError, Published, RealmMode};
 use crate::governance::{ActError, Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Shared;
@@ -128,6 +129,8 @@ async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload
     let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;
     let Built { verified, number, epoch, warnings } = built;
     let Recorded { index, governance, head, .. } = record(worker.shared(), verified, Some(epoch)).await?;
+    // Whoever asks now finds the service ready under the new epoch.
+    canary::send(&worker).await;
     Ok(HttpResponse::Ok().json(json!({
         "epoch": number, "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings,
     })))

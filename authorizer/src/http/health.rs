@@ -10,8 +10,7 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(r#"{"status":"ok"}"#)
 }
 
-/// Decisions can be made; see [`crate::live::Shared::ready`]. The canary decision of a later version is not part of it
-/// yet.
+/// Decisions can be made; see [`crate::live::Shared::ready`].
 pub(super) async fn ready(worker: Data<Worker>) -> HttpResponse {
     match worker.shared().ready() {
         Ok(()) => HttpResponse::Ok().content_type("application/json").body(r#"{"status":"ok"}"#),

@@ -16,6 +16,7 @@ use tokio::net::TcpSocket;
 
 use super::descriptors::Room;
 use super::listener;
+use crate::canary;
 use crate::live::Shared;
 use crate::worker::Worker;
 
@@ -156,7 +157,10 @@ fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(
     listener::serve(socket, "decisions", workers, room.private, move |config| {
         // Called once on each worker thread: that worker's engine is its own.
         let index = next.fetch_add(1, Ordering::Relaxed) % workers;
-        super::configure(config, Data::new(Worker::new(shared.clone(), index)));
+        let worker = Data::new(Worker::new(shared.clone(), index));
+        super::configure(config, worker.clone());
+        // Ends with the worker's thread.
+        actix_web::rt::spawn(async move { canary::keep(&worker).await });
     })
 }
 

@@ -4,6 +4,7 @@
 mod authentication;
 mod authzen;
 mod bad_input;
+mod canary;
 mod clock;
 mod decisions;
 mod durability;
