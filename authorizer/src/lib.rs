@@ -10,6 +10,7 @@ pub mod governance;
 pub mod http;
 pub mod keys;
 pub mod live;
+pub mod metrics;
 pub mod present;
 pub mod proposal;
 pub mod queue;

@@ -16,6 +16,7 @@ use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
 use crate::http::Budget;
 use crate::keys::ApiKeys;
+use crate::metrics::{self, Metrics};
 use crate::proposal::Work;
 use crate::queue::Queue;
 
@@ -66,6 +67,8 @@ pub struct Shared {
     pub admin_budget: Budget,
     /// When a request that must be denied was denied last.
     pub canaries: Canaries,
+    /// What is counted.
+    pub metrics: Metrics,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -98,6 +101,7 @@ impl Shared {
             budget: Budget::default(),
             admin_budget: Budget::default(),
             canaries: Canaries::default(),
+            metrics: Metrics::default(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),
@@ -138,6 +142,19 @@ impl Shared {
             return Err("no canary was denied lately");
         }
         if self.stopping.load(Ordering::SeqCst) { Err("the service is stopping") } else { Ok(()) }
+    }
+
+    /// What metrics tell of now.
+    #[must_use]
+    pub fn metrics_now(&self) -> metrics::Now {
+        let head = self.reader.head();
+        metrics::Now {
+            tree_size: head.checkpoint.size,
+            head_ms: head.time_ms,
+            waiting: self.queue.decisions(),
+            ready: self.ready().is_ok(),
+            canary: self.canaries.age(self.live.load().epoch),
+        }
     }
 
     /// Why nothing can be recorded any more, if so.

@@ -165,7 +165,7 @@ pub enum Work {
     /// A statement to be kept.
     Statement(Submission),
     /// A request that must be denied, and is not recorded.
-    Canary(Canary),
+    Canary(Box<Canary>),
 }
 
 impl Work {

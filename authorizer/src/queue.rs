@@ -101,6 +101,12 @@ impl<P, A> Queue<P, A> {
             && !self.is_closed()
     }
 
+    /// Decisions that wait, or are on their way to the disk.
+    #[must_use]
+    pub fn decisions(&self) -> usize {
+        self.decisions.load(Ordering::Relaxed)
+    }
+
     /// Whether the sequencer has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {

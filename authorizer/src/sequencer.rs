@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::{AppendError, Batch, BatchError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
 use tokio::sync::oneshot;
@@ -144,7 +144,7 @@ impl Sequencer {
             match work {
                 Work::Decisions(proposal) => self.sequence(proposal)?,
                 Work::Statement(submission) => self.keep(submission)?,
-                Work::Canary(canary) => self.listen(canary)?,
+                Work::Canary(canary) => self.listen(*canary)?,
             }
         }
         Ok(())
@@ -391,6 +391,7 @@ impl Sequencer {
             match waiting {
                 Waiting::Decisions { items, load, reply } => {
                     self.shared.queue.release(load);
+                    self.shared.metrics.decided(&items);
                     // A caller that went away has no permit; its record stays.
                     let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
                 }
@@ -407,7 +408,9 @@ impl Sequencer {
     /// Appends the batch; returns the index of its first record.
     fn append(&mut self) -> Result<(u64, Arc<Head>), Fault> {
         let expected = self.ledger.size();
+        let begun = Instant::now();
         let appended = self.ledger.append(&self.batch, self.fold.last_ms)?;
+        self.shared.metrics.sequenced(begun.elapsed());
         self.batch.clear();
         if appended.first != expected {
             return Err(Fault::Index { got: appended.first, expected });

@@ -106,6 +106,7 @@ impl Worker {
     /// # Errors
     /// [`NoAnswer`]; with [`Stop::Never`] nothing was recorded then, or its answer came too late.
     pub async fn decide(&self, caller: &Identity, asked: Vec<Asked>, stop: Stop) -> Result<Vec<Durable>, NoAnswer> {
+        let begun = tokio::time::Instant::now();
         let mut asked = VecDeque::from(asked);
         let mut done = Vec::new();
         while !asked.is_empty() {
@@ -120,6 +121,7 @@ impl Worker {
                 break;
             }
         }
+        self.shared.metrics.took(begun.elapsed());
         Ok(done)
     }
 
@@ -195,7 +197,7 @@ impl Worker {
         let facts = Facts { realm: canary::REALM, key_id: "canary", now_ms, authzen: false };
         let verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
         let (denied, answer) = oneshot::channel();
-        self.shared.queue.push_beside(Work::Canary(Canary { request, verdict, denied })).is_ok()
+        self.shared.queue.push_beside(Work::Canary(Box::new(Canary { request, verdict, denied }))).is_ok()
             && matches!(tokio::time::timeout(ANSWER_DEADLINE, answer).await, Ok(Ok(())))
     }
 

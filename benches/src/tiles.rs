@@ -93,6 +93,7 @@ impl Server {
                     reader,
                     epochs: Box::new(|| Arc::new([])),
                     ready: Box::new(|| Ok(())),
+                    metrics: Box::new(|| "# EOF\n".to_owned()),
                     now_ms: Box::new(|| 1),
                 });
                 let constant = Bytes::from(vec![7; TILE_BYTES]);

@@ -40,6 +40,8 @@ pub struct Public {
     pub epochs: Box<dyn Fn() -> Arc<[u64]> + Send + Sync>,
     /// Whether the whole service is ready (DESIGN §7.3); if not, why, in words that anyone may read.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Metrics in OpenMetrics 1.0 text, of closed sets of labels.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// The wall clock in Unix milliseconds: how old the head is on the page.
     pub now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -85,6 +87,7 @@ impl HttpServiceFactory for Api {
             .service(at("/v1/epochs/{epoch}").route(read().to(epochs::content)))
             .service(at("/livez").route(read().to(page::live)))
             .service(at("/readyz").route(read().to(page::ready)))
+            .service(at("/metrics").route(read().to(page::metrics)))
             .default_service(web::to(problem::unknown_path))
             .register(config);
     }

@@ -31,7 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A connection that does not close is dropped after this.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped.
+/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped. `seen` is shown every answer.
 ///
 /// # Errors
 /// What the operating system says about the socket.
@@ -41,6 +41,7 @@ pub fn serve(
     workers: usize,
     caps: Caps,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
 ) -> io::Result<(Server, SocketAddr)> {
     let address = listener.local_addr()?;
     let builder = Server::build();
@@ -51,7 +52,7 @@ pub fn serve(
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals()
         .listen(name, listener, move || {
-            let stopping = stopping.clone();
+            let (stopping, seen) = (stopping.clone(), seen.clone());
             let app = App::new().configure(configure.clone());
             let app = map_config(app.into_factory(), |()| AppConfig::default());
             let http = HttpService::build()
@@ -66,7 +67,7 @@ pub fn serve(
                 .on_connect_ext(|io: &Watched, data| {
                     data.insert(io.connection().clone());
                 })
-                .h1(apply_fn_factory(app, answer));
+                .h1(apply_fn_factory(app, move |request, app: &_| answer(request, app, seen.clone())));
             let connections = Connections::new(caps);
             apply_fn_factory(http, move |io: TcpStream, http: &_| connect(&connections, io, http))
         })?;
@@ -100,15 +101,20 @@ where
 }
 
 /// One request, known to its connection while it is answered.
-fn answer<A>(request: Request, app: &A) -> impl Future<Output = Result<Response<BoxBody>, Error>> + use<A>
+fn answer<A, S>(
+    request: Request,
+    app: &A,
+    seen: S,
+) -> impl Future<Output = Result<Response<BoxBody>, Error>> + use<A, S>
 where
     A: Service<Request, Response = ServiceResponse, Error = Error>,
+    S: Fn(&ServiceResponse),
 {
     let answering = request.conn_data::<Rc<Connection>>().map(Connection::begin);
     let answer = expected(&request).then(|| app.call(request));
     async move {
         let answered = match answer {
-            Some(answer) => answer.await.map(Response::from),
+            Some(answer) => answer.await.inspect(seen).map(Response::from),
             None => Ok(Response::new(StatusCode::EXPECTATION_FAILED)),
         };
         drop(answering);

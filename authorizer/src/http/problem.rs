@@ -232,7 +232,13 @@ impl Problem {
         }
         body.push_str(more);
         body.push('}');
-        self.head().content_type("application/problem+json").body(body)
+        self.coded(self.head().content_type("application/problem+json").body(body))
+    }
+
+    /// Lets whoever counts answers see the code.
+    fn coded(&self, mut response: HttpResponse) -> HttpResponse {
+        response.extensions_mut().insert(self.code);
+        response
     }
 
     /// The answer as AuthZEN has it: the body is an error message string.
@@ -240,7 +246,7 @@ impl Problem {
     pub fn authzen_response(&self) -> HttpResponse {
         let mut body = String::new();
         push_string(&mut body, &self.message());
-        self.head().content_type("application/json").body(body)
+        self.coded(self.head().content_type("application/json").body(body))
     }
 
     /// Code and words in one line.

@@ -34,6 +34,7 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(at("/v1/keys/{id}", "DELETE").route(web::delete().to(keys::revoke)))
         .service(at("/livez", "GET").route(web::get().to(health::live)))
         .service(at("/readyz", "GET").route(web::get().to(health::ready)))
+        .service(at("/metrics", "GET").route(web::get().to(health::metrics)))
         .default_service(web::route().to(unknown_path));
 }
 

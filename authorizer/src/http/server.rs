@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{Server, ServerHandle, ServiceResponse};
 use actix_web::web::Data;
 use ledger::http::Public;
 use tokio::net::TcpSocket;
 
 use super::descriptors::Room;
 use super::listener;
+use super::problem::Code;
 use crate::canary;
 use crate::live::Shared;
 use crate::worker::Worker;
@@ -70,7 +71,7 @@ impl Servers {
     pub fn start_public(listen: SocketAddr, room: Room, public: Arc<Public>) -> Result<Servers, NotListening> {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
-            let (server, address) = read_api(socket(listen).map_err(at)?, room, public).map_err(at)?;
+            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
     }
@@ -152,31 +153,61 @@ fn socket(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
-    let workers = shared.workers;
+    let (workers, metered) = (shared.workers, shared.clone());
     let next = Arc::new(AtomicUsize::new(0));
-    listener::serve(socket, "decisions", workers, room.private, move |config| {
-        // Called once on each worker thread: that worker's engine is its own.
-        let index = next.fetch_add(1, Ordering::Relaxed) % workers;
-        let worker = Data::new(Worker::new(shared.clone(), index));
-        super::configure(config, worker.clone());
-        // Ends with the worker's thread.
-        actix_web::rt::spawn(async move { canary::keep(&worker).await });
-    })
+    listener::serve(
+        socket,
+        "decisions",
+        workers,
+        room.private,
+        move |config| {
+            // Called once on each worker thread: that worker's engine is its own.
+            let index = next.fetch_add(1, Ordering::Relaxed) % workers;
+            let worker = Data::new(Worker::new(shared.clone(), index));
+            super::configure(config, worker.clone());
+            // Ends with the worker's thread.
+            actix_web::rt::spawn(async move { canary::keep(&worker).await });
+        },
+        counted(&metered),
+    )
 }
 
 fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
-    let (epochs, ready) = (shared.clone(), shared.clone());
+    let (epochs, ready, metered, clocked) = (shared.clone(), shared.clone(), shared.clone(), shared.clone());
     let public = Arc::new(Public {
         reader: shared.reader.clone(),
         epochs: Box::new(move || epochs.live.load().epochs.clone()),
         ready: Box::new(move || ready.ready().map_err(str::to_owned)),
-        now_ms: Box::new(move || shared.now().at_ms),
+        metrics: Box::new(move || metered.metrics.public(metered.metrics_now())),
+        now_ms: Box::new(move || clocked.now().at_ms),
     });
-    read_api(socket, room, public)
+    read_api(socket, room, public, counted(&shared))
 }
 
-fn read_api(socket: TcpListener, room: Room, public: Arc<Public>) -> io::Result<(Server, SocketAddr)> {
-    listener::serve(socket, "public", PUBLIC_WORKERS, room.public, move |config| {
-        ledger::http::configure(config, public.clone());
-    })
+/// Counts answers.
+fn counted(shared: &Arc<Shared>) -> impl Fn(&ServiceResponse) + Clone + Send + 'static {
+    let shared = shared.clone();
+    move |answer| {
+        let (status, extensions) = (answer.status().as_u16(), answer.response().extensions());
+        let cause = extensions.get::<Code>().map(|code| code.name()).filter(|_| status == 503);
+        shared.metrics.answered(answer.request().match_pattern(), status, cause);
+    }
+}
+
+fn read_api(
+    socket: TcpListener,
+    room: Room,
+    public: Arc<Public>,
+    seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
+) -> io::Result<(Server, SocketAddr)> {
+    listener::serve(
+        socket,
+        "public",
+        PUBLIC_WORKERS,
+        room.public,
+        move |config| {
+            ledger::http::configure(config, public.clone());
+        },
+        seen,
+    )
 }

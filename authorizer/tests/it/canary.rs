@@ -26,7 +26,7 @@ fn sing(site: &Site, request: Request) -> oneshot::Receiver<()> {
     let facts = Facts { realm: canary::REALM, key_id: "canary", now_ms: shared.now().at_ms, authzen: false };
     let verdict = Published::new(content).unwrap().replica().unwrap().decide(&request, &facts);
     let (denied, answer) = oneshot::channel();
-    shared.queue.push_beside(Work::Canary(Canary { request, verdict, denied })).unwrap();
+    shared.queue.push_beside(Work::Canary(Box::new(Canary { request, verdict, denied }))).unwrap();
     answer
 }
 

@@ -13,6 +13,7 @@ mod freeze;
 mod governance;
 mod idempotency;
 mod lineage;
+mod metrics;
 mod operational;
 mod privacy;
 mod replay;

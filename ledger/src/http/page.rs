@@ -81,6 +81,15 @@ pub(super) async fn ready(request: HttpRequest, public: web::Data<Public>) -> Re
     Ok(plain("ready\n"))
 }
 
+/// What is counted, as OpenMetrics 1.0 §3 has it.
+pub(super) async fn metrics(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body((public.metrics)()))
+}
+
 fn plain(text: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, TEXT))

@@ -90,7 +90,7 @@ fn parameters_have_one_spelling_and_limits() {
         ("/v1/epochs/newest", bad("malformed_parameter")),
         ("/v1", not_found("unknown_path")),
         ("/v2/log", not_found("unknown_path")),
-        ("/metrics", not_found("unknown_path")),
+        ("/metrics/all", not_found("unknown_path")),
         ("/../etc/passwd", not_found("unknown_path")),
     ] {
         assert_eq!(site.refused(path), refusal, "{path}");

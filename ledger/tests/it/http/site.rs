@@ -60,6 +60,7 @@ impl Site {
                 let ready = ready.clone();
                 Box::new(move || ready.lock().unwrap().clone())
             },
+            metrics: Box::new(|| "# EOF\n".to_owned()),
             now_ms: Box::new(|| START + AGE_MS),
         });
         let (send, receive) = mpsc::channel();

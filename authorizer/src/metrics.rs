@@ -1,0 +1,210 @@
+//! Why: whoever runs the service must see from outside what it decides, what it turns away, and how long the log takes.
+//!
+//! OpenMetrics text at `/metrics`, without a key. Decisions and their reasons are told on the decision API's listener only; the public one
+//! tells what everybody can see in the log anyway, and how it is asked.
+//!
+//! Guarantees: every label has a closed set of values, so the size of an answer does not depend on who asks or for what; no realm, subject,
+//! key or address is a label. Does not: remember anything over a restart; the log does.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::proposal::{Item, Place};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
+const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Decided {
+    effect: &'static str,
+    /// The code of the first condition that failed, of the closed list; empty where it is allowed.
+    reason: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shed {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    /// The path's pattern in the table of paths.
+    route: String,
+    code: u16,
+}
+
+#[derive(Clone)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(SECONDS)
+    }
+}
+
+/// What is true now, read when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Entries under the published head.
+    pub tree_size: u64,
+    /// When that head was made, Unix milliseconds.
+    pub head_ms: u64,
+    /// Decisions that wait to be recorded.
+    pub waiting: usize,
+    /// Whether the service is ready.
+    pub ready: bool,
+    /// The age of the last canary that was denied; `None` if there is none or it is too old.
+    pub canary: Option<Duration>,
+}
+
+/// All counters of a process.
+pub struct Metrics {
+    open: Registry,
+    inner: Registry,
+    decisions: Family<Decided, Counter>,
+    decision_seconds: Histogram,
+    shed: Family<Shed, Counter>,
+    requests: Family<Answered, Counter>,
+    sequencing_seconds: Histogram,
+    tree_size: Gauge,
+    checkpoint_timestamp: Gauge<f64, std::sync::atomic::AtomicU64>,
+    pool_entries: Gauge,
+    ready: Gauge,
+    canary_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            open: Registry::default(),
+            inner: Registry::default(),
+            decisions: Family::default(),
+            decision_seconds: Buckets.new_metric(),
+            shed: Family::default(),
+            requests: Family::default(),
+            sequencing_seconds: Buckets.new_metric(),
+            tree_size: Gauge::default(),
+            checkpoint_timestamp: Gauge::default(),
+            pool_entries: Gauge::default(),
+            ready: Gauge::default(),
+            canary_age: Gauge::default(),
+        };
+        let open = &mut metrics.open;
+        open.register("interlock_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        open.register("ledger_tree_size", "Entries under the published head", metrics.tree_size.clone());
+        open.register(
+            "ledger_checkpoint_timestamp_seconds",
+            "When the published head was made, Unix seconds",
+            metrics.checkpoint_timestamp.clone(),
+        );
+        open.register("interlock_ready", "1 if decisions can be made", metrics.ready.clone());
+        open.register("http_requests", "Answers by path and status", metrics.requests.clone());
+        let inner = &mut metrics.inner;
+        inner.register(
+            "authorizer_decisions",
+            "Recorded decisions by outcome and the first condition's code that denied",
+            metrics.decisions.clone(),
+        );
+        inner.register(
+            "authorizer_decision_duration_seconds",
+            "From a body that was read to its durable records",
+            metrics.decision_seconds.clone(),
+        );
+        inner.register("authorizer_shed", "Calls that got 503, by cause: nothing was decided", metrics.shed.clone());
+        inner.register(
+            "authorizer_canary_age_seconds",
+            "Since a request that must be denied was denied; -1 if none was lately",
+            metrics.canary_age.clone(),
+        );
+        inner.register("ledger_pool_entries", "Decisions that wait to be recorded", metrics.pool_entries.clone());
+        inner.register(
+            "ledger_sequencing_duration_seconds",
+            "From a full batch to its published head, all syncs included",
+            metrics.sequencing_seconds.clone(),
+        );
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Items of a body were answered; what was recorded before counts once.
+    pub fn decided(&self, items: &[(Item, Place)]) {
+        let mut allowed = 0;
+        for (item, _) in items.iter().filter(|(_, place)| matches!(place, Place::New { .. })) {
+            match item.verdict.codes().next() {
+                None => allowed += 1,
+                Some((_, code)) => {
+                    self.decisions.get_or_create(&Decided { effect: "deny", reason: code.name() }).inc();
+                }
+            }
+        }
+        if allowed > 0 {
+            self.decisions.get_or_create(&Decided { effect: "allow", reason: "" }).inc_by(allowed);
+        }
+    }
+
+    /// A body was answered by the sequencer.
+    pub fn took(&self, time: Duration) {
+        self.decision_seconds.observe(time.as_secs_f64());
+    }
+
+    /// A batch was published.
+    pub fn sequenced(&self, time: Duration) {
+        self.sequencing_seconds.observe(time.as_secs_f64());
+    }
+
+    /// A request was answered; `shed` is the cause of a 503.
+    pub fn answered(&self, route: Option<String>, code: u16, shed: Option<&'static str>) {
+        let route = route.unwrap_or_else(|| "other".to_owned());
+        self.requests.get_or_create(&Answered { route, code }).inc();
+        if let Some(cause) = shed {
+            self.shed.get_or_create(&Shed { cause }).inc();
+        }
+    }
+
+    /// What anybody may read.
+    #[must_use]
+    pub fn public(&self, now: Now) -> String {
+        self.set(now);
+        encoded(&[&self.open])
+    }
+
+    /// What whoever reaches the decision API's address may read.
+    #[must_use]
+    pub fn all(&self, now: Now) -> String {
+        self.set(now);
+        encoded(&[&self.open, &self.inner])
+    }
+
+    fn set(&self, now: Now) {
+        self.tree_size.set(i64::try_from(now.tree_size).unwrap_or(i64::MAX));
+        self.checkpoint_timestamp.set(Duration::from_millis(now.head_ms).as_secs_f64());
+        self.pool_entries.set(i64::try_from(now.waiting).unwrap_or(i64::MAX));
+        self.ready.set(i64::from(now.ready));
+        self.canary_age.set(now.canary.map_or(-1.0, |age| age.as_secs_f64()));
+    }
+}
+
+/// OpenMetrics text of several registries.
+fn encoded(registries: &[&Registry]) -> String {
+    let mut out = String::new();
+    for registry in registries {
+        // Writing into a String cannot fail.
+        let _ = text::encode_registry(&mut out, registry);
+    }
+    let _ = text::encode_eof(&mut out);
+    out
+}
