@@ -14,7 +14,7 @@ use verifier::json::Json;
 use verifier::request::{Entity, Request};
 
 use crate::canary::{self, Canary};
-use crate::engine::{Code, Engine, Facts, RealmMode};
+use crate::engine::{Catalogue, Code, Engine, Facts, RealmMode, Verdict};
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::proposal::{Durable, Evaluated, Item, MAX_ATTEMPTS, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
@@ -256,33 +256,70 @@ impl Worker {
         Ok(Proposal { caller: caller.clone(), items, governance, evaluated_at, attempt, stop, load, reply })
     }
 
-    fn evaluate(&self, engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> Item {
-        let Asked { request, sent } = asked;
-        let facts = Facts { realm: caller.realm(), key_id: caller.key_id(), now_ms, authzen: sent.is_none() };
-        let mut unreadable = false;
-        let (evaluated, committed, original) = match sent {
-            Some(sent) => (request, sent, None),
-            None => {
-                let tolerated = engine.tolerate(&request);
-                let committed = committed_form(&tolerated);
-                // What is evaluated is what the committed bytes say (`1.0` is `1` there), for whoever reads them later does the same.
-                let evaluated = Request::parse(&committed).unwrap_or_else(|_| {
-                    unreadable = true;
-                    tolerated
-                });
-                (evaluated, Bytes::from(committed), Some(request))
-            }
-        };
-        let mut verdict = engine.decide(&evaluated, &facts);
-        if unreadable {
-            verdict.unknown(Code::EngineError);
-        }
-        if trouble {
-            verdict.doubt(Code::Clock);
-        }
-        let tag = evaluated.idempotency_key.as_deref().map(|key| self.shared.keys.idempotency_tag(caller, key));
-        Item::new(caller, Evaluated { request: evaluated, original, committed }, tag, verdict)
+    /// What the epoch in force knows by name, with its number.
+    ///
+    /// # Errors
+    /// [`NoAnswer::NoEpoch`].
+    pub fn catalogue(&self) -> Result<(u64, Arc<Catalogue>), NoAnswer> {
+        let live = self.shared.live.load();
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((live.epoch, engine.catalogue().clone()))
     }
+
+    /// Whether each of a few AuthZEN requests would be allowed now, as far as that can be told without recording it: neither counted
+    /// amounts nor parents are looked at. Grants nothing.
+    ///
+    /// # Errors
+    /// [`NoAnswer::NoEpoch`], also where another epoch than `epoch` is in force by now.
+    pub fn would_allow(&self, caller: &Identity, epoch: u64, requests: Vec<Request>) -> Result<Vec<bool>, NoAnswer> {
+        let live = self.shared.live.load();
+        let engines = live.engines.as_ref().filter(|_| live.epoch == epoch);
+        let engine = engines.and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = self.shared.now();
+        let would = |request| {
+            let asked = Asked { request, sent: None };
+            let (evaluated, verdict) = judge(&engine, caller, asked, reading.at_ms, reading.trouble.is_some());
+            verdict.stands() && !live.switches.halt_request(caller.realm(), &evaluated.request, &verdict.policies)
+        };
+        Ok(requests.into_iter().map(would).collect())
+    }
+
+    fn evaluate(&self, engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> Item {
+        let (evaluated, verdict) = judge(engine, caller, asked, now_ms, trouble);
+        let key = evaluated.request.idempotency_key.as_deref();
+        let tag = key.map(|key| self.shared.keys.idempotency_tag(caller, key));
+        Item::new(caller, evaluated, tag, verdict)
+    }
+}
+
+/// What is evaluated of what was asked, and what the worker finds.
+fn judge(engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> (Evaluated, Verdict) {
+    let Asked { request, sent } = asked;
+    let facts = Facts { realm: caller.realm(), key_id: caller.key_id(), now_ms, authzen: sent.is_none() };
+    let mut unreadable = false;
+    let (evaluated, committed, original) = match sent {
+        Some(sent) => (request, sent, None),
+        None => {
+            let tolerated = engine.tolerate(&request);
+            let committed = committed_form(&tolerated);
+            // What is evaluated is what the committed bytes say (`1.0` is `1` there), for whoever reads them later does the same.
+            let evaluated = Request::parse(&committed).unwrap_or_else(|_| {
+                unreadable = true;
+                tolerated
+            });
+            (evaluated, Bytes::from(committed), Some(request))
+        }
+    };
+    let mut verdict = engine.decide(&evaluated, &facts);
+    if unreadable {
+        verdict.unknown(Code::EngineError);
+    }
+    if trouble {
+        verdict.doubt(Code::Clock);
+    }
+    (Evaluated { request: evaluated, original, committed }, verdict)
 }
 
 impl From<Item> for Asked {

@@ -9,6 +9,7 @@ use verifier::act::Target;
 use verifier::decision::{Class, Classes, Condition, Counted};
 use verifier::request::Request;
 
+use super::catalogue::Catalogue;
 use super::codes::Code;
 use super::demands::{self, Demands};
 use super::evaluate::{Answer, Evaluate};
@@ -159,11 +160,12 @@ impl Verdict {
 pub struct Engine {
     evaluator: Box<dyn Evaluate>,
     trust: Arc<Trust>,
+    catalogue: Arc<Catalogue>,
 }
 
 impl Engine {
-    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Arc<Trust>) -> Self {
-        Self { evaluator, trust }
+    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Arc<Trust>, catalogue: Arc<Catalogue>) -> Self {
+        Self { evaluator, trust, catalogue }
     }
 
     /// Decides a request. Total: there is an answer to everything, and the answer to doubt is a standing that denies.
@@ -217,6 +219,11 @@ impl Engine {
     /// The trust configuration, which the fold counts by.
     pub(crate) fn trust(&self) -> &Arc<Trust> {
         &self.trust
+    }
+
+    /// What the epoch knows by name.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
     }
 
     /// A realm's mode; `None` if realms are listed and this one is not.

@@ -1,5 +1,6 @@
 //! What is allowed: an epoch's content, checked and published, and the engine that decides requests under it. Pure.
 
+mod catalogue;
 mod codes;
 mod convert;
 mod decide;
@@ -15,6 +16,7 @@ mod trust;
 mod types;
 mod unseen;
 
+pub use catalogue::Catalogue;
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
 pub use demands::Demands;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use cedar_policy::{Entities, Policy, PolicyId, PolicySet, PolicySetError, Schema, ValidationMode, Validator};
 use verifier::epoch::EpochContent;
 
+use super::catalogue::Catalogue;
 use super::decide::Engine;
 use super::depth;
 use super::evaluate::PlainCedar;
@@ -30,6 +31,7 @@ pub const MAX_POLICY_ID: usize = 255;
 pub struct Published {
     content: EpochContent,
     trust: Arc<Trust>,
+    catalogue: Arc<Catalogue>,
     warnings: Vec<Finding>,
 }
 
@@ -64,11 +66,10 @@ impl Published {
             findings.extend(result.validation_errors().map(|error| finding(error.policy_id(), error)));
             warnings.extend(result.validation_warnings().map(|warning| finding(warning.policy_id(), warning)));
         }
-        if let Some(text) = &content.entities
-            && let Err(finding) = entities(text, schema.as_ref())
-        {
-            findings.push(finding);
-        }
+        let registered = content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose();
+        let registered = registered.map_err(|finding| findings.push(finding)).unwrap_or_default().unwrap_or_default();
+        let declared = types.as_ref().map(|types| types.actions.keys().cloned().collect());
+        let catalogue = Arc::new(Catalogue::new(&registered, declared, &policies));
         if let Some(types) = &types {
             let unknown = trust.actions().filter(|name| !types.actions.contains_key(*name));
             findings.extend(unknown.map(|name| {
@@ -85,7 +86,7 @@ impl Published {
             return Err(findings.into());
         }
         warnings.extend(trust.idle());
-        let published = Self { content, trust: Arc::new(trust), warnings };
+        let published = Self { content, trust: Arc::new(trust), catalogue, warnings };
         published.build(|policies| Index::new(policies.policies()))?; // what a worker will do must hold now
         Ok(published)
     }
@@ -116,7 +117,7 @@ impl Published {
         let policies = policies(&self.content)?;
         let entities = self.content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose()?;
         let cedar = PlainCedar::new(&policies, slice, types, schema.as_ref(), entities.unwrap_or_default())?;
-        Ok(Engine::new(Box::new(cedar), self.trust.clone()))
+        Ok(Engine::new(Box::new(cedar), self.trust.clone(), self.catalogue.clone()))
     }
 
     /// The content that was checked.

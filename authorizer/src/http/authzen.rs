@@ -57,7 +57,7 @@ pub(super) async fn metadata(request: HttpRequest) -> HttpResponse {
     respond(&request, Err(Code::NotFound.into()))
 }
 
-fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpResponse {
+pub(super) fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpResponse {
     let mut response = match result {
         Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
         // The bytes of a 401 are the same everywhere.
@@ -70,7 +70,7 @@ fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpRespon
     response
 }
 
-async fn read<'a>(
+pub(super) async fn read<'a>(
     worker: &'a Worker,
     request: &HttpRequest,
     payload: Payload,
@@ -206,7 +206,7 @@ fn push_error(out: &mut String, problem: &Problem) {
 }
 
 /// One evaluation as a request: known fields only; a field of the item replaces the whole default.
-fn evaluated(item: &Json, defaults: Option<&Json>) -> Result<Request, Problem> {
+pub(super) fn evaluated(item: &Json, defaults: Option<&Json>) -> Result<Request, Problem> {
     let Json::Object(_) = item else {
         return Err(Problem::from(Code::WrongType).because("an evaluation must be an object".into()));
     };

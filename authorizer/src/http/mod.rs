@@ -12,6 +12,7 @@ mod listener;
 mod permits;
 mod problem;
 mod routes;
+mod search;
 mod server;
 mod state;
 mod statements;

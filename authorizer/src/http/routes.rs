@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::connection::{Connection, Peer};
 use super::problem::{Code, Problem};
-use super::{authzen, decisions, governance, health, keys, permits, state, statements};
+use super::{authzen, decisions, governance, health, keys, permits, search, state, statements};
 use crate::keys::Identity;
 use crate::worker::Worker;
 
@@ -22,6 +22,9 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(at("/v1/decisions", "POST").route(web::post().to(decisions::decide)))
         .service(authzen_at("/access/v1/evaluation").route(web::post().to(authzen::evaluation)))
         .service(authzen_at("/access/v1/evaluations").route(web::post().to(authzen::evaluations)))
+        .service(authzen_at("/access/v1/search/subject").route(web::post().to(search::subject)))
+        .service(authzen_at("/access/v1/search/resource").route(web::post().to(search::resource)))
+        .service(authzen_at("/access/v1/search/action").route(web::post().to(search::action)))
         .service(web::resource("/.well-known/authzen-configuration").to(authzen::metadata))
         .service(at("/v1/permits/{permit}", "GET").route(web::get().to(permits::show)))
         .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))

@@ -11,7 +11,7 @@ const ONE: &str = "/access/v1/evaluation";
 const MANY: &str = "/access/v1/evaluations";
 
 /// The policies of the certification scenario.
-const SCENARIO: [(&str, &str); 3] = [
+pub const SCENARIO: [(&str, &str); 3] = [
     ("read", r#"@id("read") permit(principal, action == Action::"read", resource);"#),
     (
         "write",

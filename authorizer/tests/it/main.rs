@@ -18,6 +18,7 @@ mod operational;
 mod privacy;
 mod replay;
 mod scopes;
+mod search;
 mod starting;
 mod statements;
 mod strangers;

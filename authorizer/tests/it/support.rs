@@ -186,6 +186,11 @@ impl Site {
             trust: Some(trust.into()),
             ..EpochContent::default()
         };
+        self.publish_content(content, follows, number)
+    }
+
+    /// An epoch of whatever content.
+    pub fn publish_content(&self, content: EpochContent, follows: u64, number: u64) -> Answer {
         let body = self.content_body(content, follows, number);
         self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
     }
