@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ledger::{ReadError, Reader};
 use verifier::act::{Act, Deed, Power, Target};
-use verifier::decision::{Decision, Detail, Named};
+use verifier::decision::{Decision, Detail, Named, PermitId};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
 use verifier::request::Request;
@@ -210,7 +210,9 @@ impl Fold {
             for (index, leaf) in (first..).zip(&entries) {
                 let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
                 let detail = match &record {
-                    Record::Decision(decision) if matters(decision, last_ms) => Some(detail(reader, index)?),
+                    Record::Decision(decision) if matters(decision, last_ms, &fold.trust) => {
+                        Some(detail(reader, index)?)
+                    }
                     _ => None,
                 };
                 if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {
@@ -293,6 +295,23 @@ impl Fold {
                 Arc::make_mut(&mut self.switches).set(target, *power);
                 Ok(None)
             }
+            Record::Revocation { governance, note, .. } => {
+                let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
+                let Deed::Revocation { permit, .. } = act.act().deed else {
+                    return Err(broken("a revocation record with another act"));
+                };
+                self.follow(index, act.act(), *governance)?;
+                self.state.permits.revoke(permit);
+                Ok(None)
+            }
+            Record::Lease { permit, event, ends_at, .. } => {
+                self.state.leased(*permit, *event, *ends_at, recorded_at).map_err(broken)?;
+                Ok(None)
+            }
+            Record::Closure { permit, event, .. } => {
+                self.state.reported(*permit, *event, recorded_at).map_err(broken)?;
+                Ok(None)
+            }
             Record::Freeze { governance, note, .. } => {
                 let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
                 let Deed::Freeze { .. } = &act.act().deed else {
@@ -304,7 +323,7 @@ impl Fold {
             }
             Record::Decision(decision) => {
                 if let Some(detail) = detail {
-                    self.state.decided(&self.trust, decision, detail).map_err(broken)?;
+                    self.state.decided(&self.trust, index, decision, detail).map_err(broken)?;
                 }
                 Ok(None)
             }
@@ -312,12 +331,9 @@ impl Fold {
             Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } | Record::State { .. } => {
                 Ok(None)
             }
-            Record::Closure { .. }
-            | Record::Lease { .. }
-            | Record::Approval { .. }
-            | Record::Revocation { .. }
-            | Record::SystemSwitch { .. }
-            | Record::Erasure { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
+            Record::Approval { .. } | Record::SystemSwitch { .. } | Record::Erasure { .. } => {
+                Err(FoldError::NotImplemented { index, kind: record.kind_name() })
+            }
         }
     }
 
@@ -333,6 +349,12 @@ impl Fold {
     pub fn switch(&mut self, target: &Target, power: Power) {
         self.governance += 1;
         Arc::make_mut(&mut self.switches).set(target, power);
+    }
+
+    /// Notes a revocation that the sequencer records now.
+    pub fn revoke(&mut self, permit: PermitId) {
+        self.governance += 1;
+        self.state.permits.revoke(permit);
     }
 
     /// Notes the freeze that the sequencer records now.
@@ -362,14 +384,13 @@ impl Fold {
     }
 }
 
-/// Whether anything of a decision can still count when the last record was made at `last_ms`: an idempotency key, a counter, an open
-/// permit.
-fn matters(decision: &Decision, last_ms: u64) -> bool {
-    const REMEMBERED_MS: u64 = if IDEMPOTENCY_MS > MAX_WINDOW_MS { IDEMPOTENCY_MS } else { MAX_WINDOW_MS };
-    let lives = |expires_at: u64| expires_at > last_ms;
+/// Whether anything of a decision can still count when the last record was made at `last_ms`: an idempotency key, a counter of its epoch,
+/// an open permit.
+fn matters(decision: &Decision, last_ms: u64, trust: &Trust) -> bool {
     // A window is left a step after its length; twice the length covers it.
-    decision.recorded_at.saturating_add(2 * REMEMBERED_MS) > last_ms
-        || decision.grant.is_some_and(|grant| lives(grant.expires_at) || grant.lease_ends_at.is_some())
+    let remembered_ms = if trust.counts() { 2 * MAX_WINDOW_MS } else { IDEMPOTENCY_MS };
+    decision.recorded_at.saturating_add(remembered_ms) > last_ms
+        || decision.grant.is_some_and(|grant| grant.expires_at > last_ms || grant.lease_ends_at.is_some())
 }
 
 fn detail(reader: &Reader, index: u64) -> Result<Detail, FoldError> {

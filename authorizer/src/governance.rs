@@ -125,6 +125,12 @@ impl Governors {
         Ok(Governors::new(origin, keys))
     }
 
+    /// The log that they govern.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// Checks a signed act.
     ///
     /// # Errors

@@ -193,6 +193,14 @@ impl ApiKeys {
         (same && entry.info.revoked.is_none()).then(|| Identity(entry.info.clone()))
     }
 
+    /// Whether the key of this id is not revoked.
+    #[must_use]
+    pub fn holds(&self, id: &str) -> bool {
+        let raw: Option<[u8; ID_BYTES]> = unhex(id).ok().and_then(|raw| raw.try_into().ok());
+        let snapshot = self.snapshot.load();
+        raw.and_then(|raw| snapshot.entries.get(&raw)).is_some_and(|entry| entry.info.revoked.is_none())
+    }
+
     /// The tag under which an idempotency key stands in the log: HMAC over (realm, key id, idempotency key), so that
     /// no reader of the log can test guesses and no tenant can probe another's.
     #[must_use]

@@ -17,6 +17,7 @@ use crate::governance::{Engines, Governors, Proposed};
 use crate::http::Budget;
 use crate::keys::ApiKeys;
 use crate::metrics::{self, Metrics};
+use crate::notices::Notices;
 use crate::proposal::Work;
 use crate::queue::Queue;
 
@@ -69,6 +70,8 @@ pub struct Shared {
     pub canaries: Canaries,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who is told of what changes.
+    pub notices: Arc<Notices>,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -102,6 +105,7 @@ impl Shared {
             admin_budget: Budget::default(),
             canaries: Canaries::default(),
             metrics: Metrics::default(),
+            notices: Arc::default(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),

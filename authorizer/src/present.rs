@@ -1,12 +1,14 @@
 //! Why: a permit that was issued may be worth nothing now; whoever asks again learns its present state (threat 13).
 //!
-//! Guarantees: a denial stays one; a permit that ran out, that a switch stops, or that is asked for while the clock
-//! cannot be relied on, is void. Pure.
+//! Guarantees: a denial stays one; a permit that ran out, that was revoked or descends from one, whose execution is over, that a switch
+//! stops, or that is asked for while the clock cannot be relied on, is void. Pure.
 
+use tokio::sync::oneshot;
 use verifier::decision::{Decision, Detail};
 
 use crate::engine::Code;
-use crate::fold::Switches;
+use crate::fold::Fold;
+use crate::state::permits::Over;
 
 /// The state of a permit that was issued before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +21,43 @@ pub enum Present {
     Void(&'static str),
 }
 
+/// A permit whose present state is asked of the sequencer, which alone knows.
+#[derive(Debug)]
+pub struct Look {
+    /// Its decision.
+    pub decision: Box<Decision>,
+    /// That decision's detail.
+    pub detail: Box<Detail>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Present>,
+}
+
 /// What a recorded decision is worth at a time: allowed only if it was, has not run out, and nothing is stopped.
 #[must_use]
-pub fn present_state(
-    switches: &Switches,
-    decision: &Decision,
-    detail: &Detail,
-    now: u64,
-    clock_trouble: bool,
-) -> Present {
-    match decision.grant {
-        Some(_) if clock_trouble => Present::Void(Code::Clock.name()),
-        Some(grant) if grant.expires_at <= now => Present::Void("expired"),
-        Some(_) if switches.halt_recorded(&decision.realm, detail) => Present::Void(Code::Halted.name()),
-        Some(_) => Present::Allowed,
-        None => Present::Denied,
+pub fn present_state(fold: &Fold, decision: &Decision, detail: &Detail, now: u64, clock_trouble: bool) -> Present {
+    let permits = &fold.state.permits;
+    let Some(grant) = decision.grant else { return Present::Denied };
+    if clock_trouble {
+        return Present::Void(Code::Clock.name());
+    }
+    if grant.expires_at <= now {
+        return Present::Void("expired");
+    }
+    if permits.is_revoked(&decision.permit) {
+        return Present::Void("revoked");
+    }
+    if fold.switches.halt_recorded(&decision.realm, detail) {
+        return Present::Void(Code::Halted.name());
+    }
+    if grant.lease_ends_at.is_none() && detail.parent.is_none() {
+        return Present::Allowed;
+    }
+    // It has a lease or a parent, so it is kept.
+    match permits.holds(&decision.permit, now, &fold.switches) {
+        Ok(()) => Present::Allowed,
+        Err(Over::Unknown) => Present::Void("expired"),
+        Err(Over::Revoked) => Present::Void("revoked"),
+        Err(Over::Halted) => Present::Void(Code::Halted.name()),
+        Err(Over::Closed) => Present::Void("closed"),
     }
 }

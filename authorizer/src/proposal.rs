@@ -17,8 +17,9 @@ use verifier::request::Request;
 
 use crate::canary::Canary;
 use crate::engine::Verdict;
+use crate::execution::{MAX_EVENT, Report};
 use crate::keys::Identity;
-use crate::present::Present;
+use crate::present::{Look, Present};
 use crate::queue::Load;
 use crate::settle;
 use crate::statement::Submission;
@@ -166,6 +167,10 @@ pub enum Work {
     Statement(Submission),
     /// A request that must be denied, and is not recorded.
     Canary(Box<Canary>),
+    /// An event of an execution.
+    Report(Box<Report>),
+    /// A look at what a permit is worth now; nothing is recorded.
+    Look(Look),
 }
 
 impl Work {
@@ -176,6 +181,8 @@ impl Work {
             Work::Decisions(proposal) => proposal.load,
             Work::Statement(submission) => submission.load,
             Work::Canary(_) => Load::default(),
+            Work::Report(report) => report.load,
+            Work::Look(_) => Load::default(),
         }
     }
 
@@ -186,6 +193,8 @@ impl Work {
             Work::Decisions(proposal) => proposal.items.len().saturating_mul(MAX_DECISION_LEAF),
             Work::Statement(submission) => submission.body.len().saturating_add(MAX_STATEMENT_OVERHEAD),
             Work::Canary(_) => 0,
+            Work::Report(_) => MAX_EVENT + MAX_STATEMENT_OVERHEAD,
+            Work::Look(_) => 0,
         }
     }
 }

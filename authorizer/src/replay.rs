@@ -9,6 +9,8 @@
 //! two only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
 //! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
 
+mod executions;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,9 +90,13 @@ pub struct Report {
     pub decisions: u64,
     /// Decisions whose record and detail came out byte for byte.
     pub same: u64,
-    /// Of these, by input fact that had to be taken as given: `api_key`, `clock`, `governance_race`.
+    /// Renewals, halts and reports of executions.
+    pub executions: u64,
+    /// Of these, those that came out byte for byte, with their signatures.
+    pub executions_same: u64,
+    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `clock`, `governance_race`, `key_revoked`.
     pub given: BTreeMap<&'static str, u64>,
-    /// Decisions without their private parts, by outcome: erased, withheld or lost.
+    /// Decisions without their private parts, by outcome, and executions under such: erased, withheld or lost.
     pub not_recomputable: BTreeMap<&'static str, u64>,
     /// How many differences there are.
     pub difference_count: u64,
@@ -168,7 +174,7 @@ pub fn replay<S: Source>(
         }
         let hashes: Vec<Hash> = stored.par_iter().map(|stored| leaf_hash(&stored.leaf)).collect();
         hashes.into_iter().for_each(|hash| tree.push(hash));
-        state.follow(governors, first, &stored)?;
+        state.follow(source, governors, first, &stored)?;
         first += wanted;
         progress(first);
     }
@@ -198,6 +204,8 @@ struct Task<'a> {
 enum Came {
     Same(&'static [&'static str]),
     NotRecomputable(Outcome),
+    /// Of an execution whose permit cannot be read.
+    Withheld,
     Differs(String),
 }
 
@@ -212,7 +220,13 @@ struct Evaluated {
 impl State {
     /// Follows a run of entries. Decisions between two acts of governance are evaluated together, on all cores; then they are given what
     /// the fold says at their place, one after the other; then they are compared, on all cores.
-    fn follow<E>(&mut self, governors: &Governors, first: u64, stored: &[Stored]) -> Result<(), ReplayError<E>> {
+    fn follow<S: Source>(
+        &mut self,
+        source: &mut S,
+        governors: &Governors,
+        first: u64,
+        stored: &[Stored],
+    ) -> Result<(), ReplayError<S::Error>> {
         let mut tasks = Vec::new();
         for (index, stored) in (first..).zip(stored) {
             let record = Record::decode(&stored.leaf).map_err(|source| FoldError::Record { index, source })?;
@@ -222,6 +236,11 @@ impl State {
                 continue;
             }
             self.decide(governors, std::mem::take(&mut tasks))?;
+            let came = self.execution(source, governors, &stored.leaf, &record).map_err(ReplayError::Source)?;
+            if let Some(came) = came {
+                self.report.executions += 1;
+                self.count(index, came, |report| &mut report.executions_same);
+            }
             if let Some(content) = self.fold.apply(governors, index, &record, None)? {
                 let engines = self.engines_of(content);
                 self.engines = Some(engines.map_err(|source| ReplayError::Epoch { index, source })?);
@@ -255,24 +274,29 @@ impl State {
             .collect();
         for (index, came) in came {
             self.report.decisions += 1;
-            match came {
-                Came::Same(given) => {
-                    self.report.same += 1;
-                    given.iter().for_each(|fact| *self.report.given.entry(fact).or_default() += 1);
-                }
-                Came::NotRecomputable(outcome) => {
-                    let name = if outcome == Outcome::Deny { "deny" } else { "allow" };
-                    *self.report.not_recomputable.entry(name).or_default() += 1;
-                }
-                Came::Differs(what) => {
-                    self.report.difference_count += 1;
-                    if self.report.differences.len() < MAX_DIFFERENCES {
-                        self.report.differences.push(Difference { index, what });
-                    }
+            self.count(index, came, |report| &mut report.same);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, index: u64, came: Came, same: impl FnOnce(&mut Report) -> &mut u64) {
+        match came {
+            Came::Same(given) => {
+                *same(&mut self.report) += 1;
+                given.iter().for_each(|fact| *self.report.given.entry(fact).or_default() += 1);
+            }
+            Came::NotRecomputable(outcome) => {
+                let name = if outcome == Outcome::Deny { "deny" } else { "allow" };
+                *self.report.not_recomputable.entry(name).or_default() += 1;
+            }
+            Came::Withheld => *self.report.not_recomputable.entry("execution").or_default() += 1,
+            Came::Differs(what) => {
+                self.report.difference_count += 1;
+                if self.report.differences.len() < MAX_DIFFERENCES {
+                    self.report.differences.push(Difference { index, what });
                 }
             }
         }
-        Ok(())
     }
 
     /// Gives an evaluated decision what the fold says at its place, and lets the fold follow what the record says.

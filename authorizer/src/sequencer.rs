@@ -7,6 +7,7 @@
 //! Does not: check what workers check; wait for a timer (a batch is whatever waits, up to named limits).
 
 mod acts;
+mod events;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,9 +23,11 @@ use verifier::record::Record;
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
 use crate::engine::{Code, RealmMode};
+use crate::execution::{self, Followed};
 use crate::fold::Fold;
 use crate::keys::Identity;
 use crate::live::Shared;
+use crate::notices::Notice;
 use crate::present::{Present, present_state};
 use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::Load;
@@ -63,13 +66,35 @@ pub struct Sequencer {
     batch_load: Load,
     waiting: Vec<Waiting>,
     held: Option<Work>,
+    lapsed: Vec<Notice>,
 }
 
 /// What is in the batch and not yet answered.
 #[derive(Debug)]
 enum Waiting {
-    Decisions { items: Vec<(Item, Place)>, load: Load, reply: oneshot::Sender<Reply> },
-    Statement { index: u64, record: Record, load: Load, reply: oneshot::Sender<Answer> },
+    Decisions {
+        items: Vec<(Item, Place)>,
+        load: Load,
+        reply: oneshot::Sender<Reply>,
+    },
+    Statement {
+        index: u64,
+        record: Record,
+        load: Load,
+        reply: oneshot::Sender<Answer>,
+    },
+    Event {
+        index: u64,
+        record: Record,
+        codes: Vec<&'static str>,
+        realm: String,
+        load: Load,
+        reply: oneshot::Sender<execution::Answer>,
+    },
+    Look {
+        present: Present,
+        reply: oneshot::Sender<Present>,
+    },
 }
 
 /// What stands under an item's idempotency key.
@@ -100,7 +125,7 @@ impl Sequencer {
     #[must_use]
     pub fn new(ledger: Ledger, fold: Fold, shared: Arc<Shared>) -> Self {
         let (batch, batch_load) = (Batch::default(), Load::default());
-        Sequencer { ledger, fold, shared, batch, batch_load, waiting: Vec::new(), held: None }
+        Sequencer { ledger, fold, shared, batch, batch_load, waiting: Vec::new(), held: None, lapsed: Vec::new() }
     }
 
     /// Runs until the service stops and nothing waits, or the log cannot be written any more.
@@ -117,8 +142,9 @@ impl Sequencer {
             while let Some(act) = self.shared.queue.pop_act() {
                 self.govern(act)?;
             }
+            self.lapse()?;
             self.fill()?;
-            if !self.waiting.is_empty() {
+            if !self.waiting.is_empty() || !self.batch.is_empty() {
                 self.commit()?;
             } else if self.held.is_none() {
                 if self.shared.stopping.load(Ordering::SeqCst) {
@@ -137,7 +163,7 @@ impl Sequencer {
                 || bytes.saturating_add(load.bytes) > BATCH_BYTES
                 || self.batch.bytes().saturating_add(work.leaf_bytes()) > MAX_BATCH_BYTES;
             // Any one body fits into an empty batch: its limits are below those of the ledger.
-            if full && !self.waiting.is_empty() {
+            if full && !(self.waiting.is_empty() && self.batch.is_empty()) {
                 self.held = Some(work);
                 return Ok(());
             }
@@ -145,6 +171,8 @@ impl Sequencer {
                 Work::Decisions(proposal) => self.sequence(proposal)?,
                 Work::Statement(submission) => self.keep(submission)?,
                 Work::Canary(canary) => self.listen(*canary)?,
+                Work::Report(report) => self.report(*report)?,
+                Work::Look(look) => self.look(look),
             }
         }
         Ok(())
@@ -325,7 +353,7 @@ impl Sequencer {
         else {
             return Err(Refusal::Erased { item: n });
         };
-        Ok(present_state(&self.fold.switches, &decision, &detail, now, trouble))
+        Ok(present_state(&self.fold, &decision, &detail, now, trouble))
     }
 
     /// Decides one item for good and records it.
@@ -367,7 +395,7 @@ impl Sequencer {
         });
         if settle::opens(&item.request) || !item.verdict.counted.is_empty() {
             let detail = item.detail_of(caller);
-            self.fold.state.decided(&self.fold.trust, &decision, &detail).map_err(Fault::Fold)?;
+            self.fold.state.decided(&self.fold.trust, index, &decision, &detail).map_err(Fault::Fold)?;
         }
         let record = Record::Decision(decision);
         let private = Private {
@@ -399,8 +427,18 @@ impl Sequencer {
                     self.shared.queue.release(load);
                     let _ = reply.send(Answer::Durable(Stated::new(index, record, head.clone())));
                 }
+                Waiting::Event { index, record, codes, realm, load, reply } => {
+                    self.shared.queue.release(load);
+                    self.shared.notices.tell_of(realm, &record);
+                    let followed = Followed::new(index, record, codes, head.clone());
+                    let _ = reply.send(execution::Answer::Durable(followed));
+                }
+                Waiting::Look { present, reply } => {
+                    let _ = reply.send(present);
+                }
             }
         }
+        self.lapsed.drain(..).for_each(|notice| self.shared.notices.tell(notice));
         self.batch_load = Load::default();
         Ok(())
     }

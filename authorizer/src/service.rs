@@ -211,6 +211,8 @@ impl Service {
 
     fn end(&mut self) -> bool {
         let Some(servers) = self.servers.take() else { return true };
+        // Streams would be waited for.
+        self.shared.notices.close();
         let stopped = servers.stop();
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();

@@ -4,7 +4,7 @@
 //! cannot drift apart. Guarantees: a verdict is only ever lowered; a decision counts for a rate only once its identity is known, for a
 //! budget or a lease only if it allows. Does not: make an outcome, nor move a counter; the sequencer and the fold do.
 
-use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named};
+use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named, PermitId};
 use verifier::request::Request;
 
 use crate::engine::{Code, Scope, Standing, Verdict};
@@ -47,14 +47,7 @@ fn lineage(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str, n
         // Whoever is not named learns no more of it.
         return verdict.fail(Code::NotDelegated);
     }
-    if let Err(over) = permits.holds(&id, now_ms, &fold.switches) {
-        verdict.fail(match over {
-            Over::Unknown => Code::ParentUnknown,
-            Over::Revoked => Code::ParentRevoked,
-            Over::Halted => Code::ParentHalted,
-            Over::Closed => Code::ParentClosed,
-        });
-    }
+    ancestors(verdict, &id, fold, now_ms);
     let held: Vec<&Scope> = parent.scopes.iter().collect();
     if !verdict.demands.scopes.iter().all(|scope| held.iter().any(|held| held.covers(scope))) {
         verdict.fail(Code::ScopeExceeded);
@@ -71,6 +64,52 @@ fn lineage(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str, n
     if parent.children >= verdict.demands.max_children {
         verdict.fail(Code::FanOutExceeded);
     }
+}
+
+/// The parent and all above it must hold.
+fn ancestors(verdict: &mut Verdict, parent: &PermitId, fold: &Fold, now_ms: u64) {
+    if let Err(over) = fold.state.permits.holds(parent, now_ms, &fold.switches) {
+        verdict.fail(match over {
+            Over::Unknown => Code::ParentUnknown,
+            Over::Revoked => Code::ParentRevoked,
+            Over::Halted => Code::ParentHalted,
+            Over::Closed => Code::ParentClosed,
+        });
+    }
+}
+
+/// As [`settle`], for an execution that wants to go on under its permit: nothing is counted again, and everything that could stop it is
+/// asked again, for the permit as it was decided and for its request as it is evaluated now.
+pub fn renew(verdict: &mut Verdict, request: &Request, fold: &Fold, id: &PermitId, realm: &str, now_ms: u64) {
+    verdict.counted.clear();
+    if fold.switches.halt_request(realm, request, &verdict.policies) {
+        verdict.fail(Code::Halted);
+    }
+    if request.deadline.is_some_and(|deadline| deadline <= now_ms) {
+        verdict.fail(Code::Deadline);
+    }
+    match fold.state.permits.running(id, now_ms) {
+        Ok((permit, _)) => {
+            let subject = (permit.subject.0.as_str(), permit.subject.1.as_str());
+            if fold.switches.halt(&permit.realm, subject, &permit.action, &permit.policies, permit.more_policies) {
+                verdict.fail(Code::Halted);
+            }
+        }
+        // Never: the sequencer asks for what is under way. Doubt denies.
+        Err(_) => verdict.unknown(Code::Halted),
+    }
+    if fold.state.permits.is_revoked(id) {
+        verdict.fail(Code::Revoked);
+    }
+    if let Some(parent) = &request.parent {
+        ancestors(verdict, parent, fold, now_ms);
+    }
+}
+
+/// The cause of a halt as it stands in the leaf: the conditions that failed. Their codes are not for everybody.
+#[must_use]
+pub fn cause(verdict: &Verdict) -> String {
+    verdict.codes().map(|(condition, _)| condition.name()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a permit for this request would be one that others depend on.

@@ -11,16 +11,19 @@ pub mod permits;
 
 use std::collections::HashSet;
 
-use verifier::decision::{Counter, Decision, Detail};
+use verifier::decision::{Counter, Decision, Detail, PermitId};
+use verifier::record::{ExecutionEvent, LeaseEvent};
 
 use crate::engine::{Scope, Trust};
 use counters::{Counters, Key};
-use permits::{Lease, Permit, Permits};
+use permits::{Ended, Lease, Over, Permit, Permits};
 
 /// A detail moves a counter that its epoch does not have.
 pub const NO_SUCH_COUNTER: &str = "it moves a counter that its epoch does not have";
 /// A detail holds a scope that is not of the language.
 pub const NO_SCOPE: &str = "it allows a scope that is none";
+/// A record about an execution that is not under way at its place.
+pub const NO_SUCH_LEASE: &str = "it is about an execution that is not under way there";
 
 /// Counters and open permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +53,13 @@ impl State {
     ///
     /// # Errors
     /// What in it does not follow from the epoch. It must not be passed over: a counter that was not moved would allow.
-    pub fn decided(&mut self, trust: &Trust, decision: &Decision, detail: &Detail) -> Result<(), &'static str> {
+    pub fn decided(
+        &mut self,
+        trust: &Trust,
+        index: u64,
+        decision: &Decision,
+        detail: &Detail,
+    ) -> Result<(), &'static str> {
         let now = decision.recorded_at;
         self.advance(now);
         let lease = decision.grant.and_then(|grant| grant.lease_ends_at);
@@ -74,6 +83,7 @@ impl State {
             None => (Vec::new(), false),
         };
         let permit = Permit {
+            index,
             realm: decision.realm.clone(),
             subject: detail.subject.clone(),
             action: detail.action.clone(),
@@ -87,10 +97,69 @@ impl State {
             holds: held.map(|counted| counted.name.clone()).collect(),
             expires_at: grant.expires_at,
             lease: lease.map(|ends_at| Lease { length_ms: ends_at.saturating_sub(now), ends_at }),
+            started: false,
             ended: None,
         };
         self.permits.open(decision.permit, permit);
         Ok(())
+    }
+
+    /// Follows a step of a lease.
+    ///
+    /// # Errors
+    /// It does not follow: there is no such lease, or it is over, or not yet.
+    pub fn leased(
+        &mut self,
+        id: PermitId,
+        event: LeaseEvent,
+        ends_at: Option<u64>,
+        recorded_at: u64,
+    ) -> Result<(), &'static str> {
+        self.advance(recorded_at);
+        if self.permits.lease(&id).is_none() && !self.blind.is_empty() {
+            return Ok(()); // whoever recomputes was not shown the permit
+        }
+        match (event, self.permits.running(&id, recorded_at), ends_at) {
+            (LeaseEvent::Renewed, Ok((_, lease)), Some(ends_at)) if ends_at >= lease.ends_at => {
+                self.permits.renew(&id, ends_at);
+                Ok(())
+            }
+            (LeaseEvent::Halted, Ok(_), Some(_)) => {
+                self.ended(&id, Ended::Halted);
+                Ok(())
+            }
+            (LeaseEvent::Expired, Err(Over::Closed), None) if self.permits.lapsed_by(&id, recorded_at) => {
+                self.ended(&id, Ended::Expired);
+                Ok(())
+            }
+            (LeaseEvent::Renewed | LeaseEvent::Halted | LeaseEvent::Expired, _, _) => Err(NO_SUCH_LEASE),
+        }
+    }
+
+    /// Follows what was reported about an execution.
+    ///
+    /// # Errors
+    /// As [`State::leased`]; also a second beginning.
+    pub fn reported(&mut self, id: PermitId, event: ExecutionEvent, recorded_at: u64) -> Result<(), &'static str> {
+        self.advance(recorded_at);
+        if self.permits.lease(&id).is_none() && !self.blind.is_empty() {
+            return Ok(()); // whoever recomputes was not shown the permit
+        }
+        let (permit, _) = self.permits.running(&id, recorded_at).map_err(|_| NO_SUCH_LEASE)?;
+        match event {
+            ExecutionEvent::Started if !permit.started => self.permits.start(&id),
+            ExecutionEvent::Completed | ExecutionEvent::Failed | ExecutionEvent::Aborted => {
+                self.ended(&id, Ended::Closed);
+            }
+            ExecutionEvent::Started | ExecutionEvent::Missing => return Err(NO_SUCH_LEASE),
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, id: &PermitId, how: Ended) {
+        if let Some(permit) = self.permits.end(id, how) {
+            self.give_back(&permit);
+        }
     }
 
     fn give_back(&mut self, permit: &Permit) {

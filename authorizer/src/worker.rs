@@ -10,15 +10,20 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
+use verifier::decision::{Decision, Detail};
+use verifier::event::Step;
 use verifier::json::Json;
+use verifier::note::VerifierKey;
 use verifier::request::{Entity, Request};
 
 use crate::canary::{self, Canary};
 use crate::engine::{Catalogue, Code, Engine, Facts, RealmMode, Verdict};
+use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
 use crate::live::Shared;
+use crate::present::{Look, Present};
 use crate::proposal::{Durable, Evaluated, Item, MAX_ATTEMPTS, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
-use crate::queue::{Load, Refused};
+use crate::queue::{self, Load};
 use crate::statement::{Answer, Stated, Submission};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
@@ -62,6 +67,21 @@ pub enum NoAnswer {
     Refused(Refusal),
     /// The realm is not public, and a statement would be.
     NotPublic,
+}
+
+/// Why an event of an execution is not taken. Nothing goes on by any of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFollowed {
+    /// There is no answer at all.
+    NoAnswer(NoAnswer),
+    /// It does not fit the execution.
+    Refused(Refused),
+}
+
+impl From<NoAnswer> for NotFollowed {
+    fn from(none: NoAnswer) -> Self {
+        NotFollowed::NoAnswer(none)
+    }
 }
 
 /// One worker of the HTTP server.
@@ -174,6 +194,81 @@ impl Worker {
         Err(NoAnswer::Full)
     }
 
+    /// What a permit is worth now.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: nobody can say.
+    pub async fn look(&self, decision: Decision, detail: Detail) -> Result<Present, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let look = Look { decision: Box::new(decision), detail: Box::new(detail), reply };
+        self.hand_over(Work::Look(look), Load::default())?;
+        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+            Ok(Ok(present)) => Ok(present),
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
+        }
+    }
+
+    /// The keys of the enforcement points behind an audience, in the epoch in force.
+    ///
+    /// # Errors
+    /// [`NoAnswer::NoEpoch`].
+    pub fn audience_keys(&self, audience: Option<&str>) -> Result<Vec<VerifierKey>, NoAnswer> {
+        let live = self.shared.live.load();
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(audience.map_or(Vec::new(), |audience| engine.trust().audience(audience).to_vec()))
+    }
+
+    /// Follows an execution: evaluates every condition of its permit again, and records the step.
+    ///
+    /// # Errors
+    /// [`NotFollowed`]; nothing was recorded then, or its answer came too late.
+    pub async fn follow(
+        &self,
+        decision: &Decision,
+        detail: &Detail,
+        request: &Request,
+        step: Step,
+        note: Option<String>,
+    ) -> Result<Followed, NotFollowed> {
+        for _ in 0..=MAX_ATTEMPTS {
+            let live = self.shared.live.load_full();
+            let engines = live.engines.as_ref().ok_or(NoAnswer::NoEpoch)?;
+            let engine = engines.get(self.index).ok_or(NoAnswer::NoEpoch)?;
+            let reading = self.shared.now();
+            if reading.trouble.is_some() {
+                return Err(NotFollowed::Refused(Refused::Clock));
+            }
+            let (realm, key_id) = (decision.realm.as_str(), detail.key_id.as_str());
+            let facts = Facts { realm, key_id, now_ms: reading.at_ms, authzen: detail.authzen };
+            let mut verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(request, &facts);
+            if !self.shared.keys.holds(key_id) {
+                verdict.fail(Code::KeyRevoked);
+            }
+            let load = Load { decisions: 1, bytes: note.as_ref().map_or(0, String::len) };
+            let (reply, answer) = oneshot::channel();
+            let report = Report {
+                decision: Box::new(decision.clone()),
+                request: Box::new(request.clone()),
+                step,
+                note: note.clone(),
+                verdict: Box::new(verdict),
+                governance: live.governance,
+                evaluated_at: reading.at_ms,
+                load,
+                reply,
+            };
+            self.hand_over(Work::Report(Box::new(report)), load)?;
+            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+                Ok(Ok(execution::Answer::Durable(followed))) => return Ok(followed),
+                Ok(Ok(execution::Answer::Refused(refused))) => return Err(NotFollowed::Refused(refused)),
+                Ok(Ok(execution::Answer::Stale)) => {}
+                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unavailable.into()),
+            }
+        }
+        Err(NoAnswer::Full.into())
+    }
+
     /// The governance version under which what a realm submits may be shown to everybody.
     fn public_under(&self, realm: &str) -> Result<u64, NoAnswer> {
         let live = self.shared.live.load();
@@ -203,8 +298,8 @@ impl Worker {
 
     fn hand_over(&self, work: Work, load: Load) -> Result<(), NoAnswer> {
         self.shared.queue.push(work, load).map_err(|refused| match refused {
-            Refused::Full(_) => NoAnswer::Full,
-            Refused::Closed => NoAnswer::Unavailable,
+            queue::Refused::Full(_) => NoAnswer::Full,
+            queue::Refused::Closed => NoAnswer::Unavailable,
         })
     }
 

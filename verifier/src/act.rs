@@ -11,10 +11,17 @@
 //! <epoch number>                <target>                 <successor's verification key|none>
 //! <base64 SHA-256 of content>   <halt|run>               <reason>
 //!                               <reason>
+//!
+//! interlock/revocation/v1
+//! <origin>
+//! <governance version>
+//! permit <id>
+//! <reason>
 //! ```
 
 use thiserror::Error;
 
+use crate::decision::PermitId;
 use crate::hash::Hash;
 use crate::note::VerifierKey;
 use crate::text::decimal;
@@ -94,6 +101,13 @@ pub enum Deed {
         /// Why, one line.
         reason: String,
     },
+    /// Take a permit back, and with it what descends from it.
+    Revocation {
+        /// Which.
+        permit: PermitId,
+        /// Why, one line.
+        reason: String,
+    },
     /// End the log: nothing is ever appended behind it.
     Freeze {
         /// The key of the log that goes on in its place, if any.
@@ -132,6 +146,9 @@ pub enum ActError {
     /// The fifth line is neither `halt` nor `run`.
     #[error("a switch is thrown to `halt` or to `run`")]
     Power,
+    /// What is revoked is not a permit.
+    #[error("what is revoked is not `permit` and its id")]
+    Permit,
     /// The successor is neither a verification key in its one spelling nor `none`.
     #[error("the successor is neither a verification key nor `none`")]
     Successor,
@@ -157,6 +174,9 @@ impl Act {
                 };
                 format!("interlock/switch/v1\n{origin}\n{follows}\n{}\n{power}\n{reason}\n", target.text())
             }
+            Deed::Revocation { permit, reason } => {
+                format!("interlock/revocation/v1\n{origin}\n{follows}\npermit {permit}\n{reason}\n")
+            }
             Deed::Freeze { successor, reason } => {
                 let successor = successor.as_ref().map_or(NO_SUCCESSOR.to_owned(), VerifierKey::to_string);
                 format!("interlock/freeze/v1\n{origin}\n{follows}\n{successor}\n{reason}\n")
@@ -180,6 +200,10 @@ impl Act {
                     _ => return Err(ActError::Power),
                 };
                 (origin, follows, Deed::Switch { target: Target::parse(target)?, power, reason: (*reason).to_owned() })
+            }
+            ["interlock/revocation/v1", origin, follows, target, reason] => {
+                let permit = target.strip_prefix("permit ").and_then(|id| id.parse().ok()).ok_or(ActError::Permit)?;
+                (origin, follows, Deed::Revocation { permit, reason: (*reason).to_owned() })
             }
             ["interlock/freeze/v1", origin, follows, successor, reason] => {
                 (origin, follows, Deed::Freeze { successor: parse_successor(successor)?, reason: (*reason).to_owned() })
@@ -227,6 +251,9 @@ mod tests {
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
             assert_eq!(Act::parse(&act.text()), Ok(act));
         }
+        let deed = Deed::Revocation { permit: PermitId([0xa5; 16]), reason: "it was stolen".to_owned() };
+        let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
+        assert_eq!(Act::parse(&act.text()), Ok(act));
         let deed = Deed::Epoch { number: 1, content: Hash([7; 32]) };
         let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
         assert_eq!(Act::parse(&act.text()), Ok(act));
@@ -238,6 +265,8 @@ mod tests {
         assert_eq!(Act::parse("interlock/switch/v1\no\n01\nglobal\nhalt\nwhy\n"), Err(ActError::Number));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobally\nhalt\nwhy\n"), Err(ActError::Target));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobal\nstop\nwhy\n"), Err(ActError::Power));
+        assert_eq!(Act::parse("interlock/revocation/v1\no\n1\npermit 01\nwhy\n"), Err(ActError::Permit));
+        assert_eq!(Act::parse("interlock/revocation/v1\no\n1\nkey 01\nwhy\n"), Err(ActError::Permit));
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nnone\nwhy\nmore\n"), Err(ActError::Unknown));
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\n\nwhy\n"), Err(ActError::Successor));
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nother+00000000+AAAA\nwhy\n"), Err(ActError::Successor));

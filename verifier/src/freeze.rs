@@ -66,7 +66,9 @@ impl Freeze {
             Deed::Freeze { successor, .. } if act.origin == head.origin => {
                 Ok(Self { head: verified.signed_head().clone(), recorded_at: *recorded_at, successor })
             }
-            Deed::Freeze { .. } | Deed::Epoch { .. } | Deed::Switch { .. } => Err(FreezeError::OtherAct),
+            Deed::Freeze { .. } | Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } => {
+                Err(FreezeError::OtherAct)
+            }
         }
     }
 

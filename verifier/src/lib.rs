@@ -10,6 +10,7 @@ pub mod cose;
 pub mod decision;
 pub mod detail;
 pub mod epoch;
+pub mod event;
 pub mod freeze;
 pub mod guard;
 pub mod hash;

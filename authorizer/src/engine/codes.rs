@@ -66,6 +66,9 @@ codes! {
         TooManyEntities = "too_many_entities",
         /// The policy engine refused its own input; never seen, and it denies.
         EngineError = "engine_error",
+    Identity:
+        /// The key that asked for the permit was revoked since. Only of a renewal.
+        KeyRevoked = "key_revoked",
     Runtime:
         /// The request's deadline has passed.
         Deadline = "deadline",
@@ -126,6 +129,10 @@ codes! {
     Permissions:
         /// The lease asked for is longer than the epoch allows.
         LeaseExceeded = "lease_exceeded",
+        /// A lease is asked for, and the epoch names no key for the audience: nobody could renew it.
+        AudienceUnknown = "audience_unknown",
+        /// The permit was revoked. Only of a renewal.
+        Revoked = "revoked",
         /// The lifetime asked for is zero or longer than the epoch allows.
         TtlExceeded = "ttl_exceeded",
         /// The number of uses asked for is zero or more than the epoch allows.

@@ -209,6 +209,10 @@ impl Engine {
         if verdict.lease_ms.is_some_and(|lease| lease > limits.max_lease_ms) {
             verdict.fail(Code::LeaseExceeded);
         }
+        let keys = request.audience.as_deref().map_or(&[][..], |audience| self.trust.audience(audience));
+        if verdict.lease_ms.is_some() && keys.is_empty() {
+            verdict.fail(Code::AudienceUnknown);
+        }
         demands::scopes(&mut verdict, &self.trust, request);
         demands::operational(&mut verdict, &self.trust, &*self.evaluator, request);
         // As if all of it were granted, so that the largest detail is measured before the sequencer has it.

@@ -7,6 +7,11 @@
 //! main = "public"
 //! clinic = "committed"
 //!
+//! # The keys (C2SP signed-note) of the enforcement points behind an audience: who may renew and close an execution. A permit has a
+//! # lease only if its audience stands here.
+//! [audiences]
+//! gate = ["gate.example/executor+c0d1b05b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"]
+//!
 //! [limits]
 //! max_ttl_ms = 3_600_000   # longest lifetime of a permit
 //! max_uses = 1             # most uses of a permit
@@ -62,6 +67,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use verifier::decision::{Condition, Counter};
+use verifier::note::VerifierKey;
 use verifier::request::Entity;
 
 use super::findings::{Finding, FindingCode, Part, Position};
@@ -87,6 +93,8 @@ pub const DEFAULT_MAX_CHILDREN: u32 = 64;
 pub const MOST_MAX_CHILDREN: u32 = 65_536;
 /// An epoch has at most so many grants: each is looked at for each request with scopes.
 pub const MAX_GRANTS: usize = 4_096;
+/// An audience has at most so many keys: each may be tried for an event.
+pub const MAX_AUDIENCE_KEYS: usize = 64;
 /// The conditions that are evaluated for every action and cannot be switched off.
 pub const ALWAYS: [Condition; 4] = [Condition::Policy, Condition::Identity, Condition::Runtime, Condition::Permissions];
 /// The conditions that an action may require beside them.
@@ -134,6 +142,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
     realms: Option<BTreeMap<String, RealmMode>>,
+    audiences: BTreeMap<String, Vec<VerifierKey>>,
     limits: Limits,
     actions: BTreeMap<String, Action>,
     grants: Vec<Grant>,
@@ -146,6 +155,8 @@ pub struct Trust {
 #[serde(deny_unknown_fields)]
 struct File {
     realms: Option<BTreeMap<String, RealmMode>>,
+    #[serde(default)]
+    audiences: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -188,8 +199,8 @@ impl Trust {
                 None => finding,
             }]
         })?;
-        let trust = Self::from(file);
-        let mut findings = trust.out_of_range();
+        let (trust, mut findings) = Self::of(file);
+        findings.extend(trust.out_of_range());
         findings.extend(trust.unmet());
         if findings.is_empty() { Ok(trust) } else { Err(findings) }
     }
@@ -309,9 +320,19 @@ impl Trust {
         (!theirs.is_empty()).then(|| theirs.into_iter().flat_map(|grant| &grant.scopes).collect())
     }
 
+    /// The keys of the enforcement points behind an audience; none if it is not named.
+    pub(crate) fn audience(&self, name: &str) -> &[VerifierKey] {
+        self.audiences.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// All limits, in the order of the file: rates, budgets, concurrency.
     pub(super) fn counted(&self) -> &[Arc<Limit>] {
         &self.counted
+    }
+
+    /// Whether anything is counted at all.
+    pub(crate) fn counts(&self) -> bool {
+        !self.counted.is_empty()
     }
 
     /// The limit of that kind and name.
@@ -355,9 +376,9 @@ impl Action {
     }
 }
 
-impl From<File> for Trust {
-    fn from(file: File) -> Self {
-        let File { realms, limits, actions, grants, rates, budgets, concurrency } = file;
+impl Trust {
+    fn of(file: File) -> (Self, Vec<Finding>) {
+        let File { realms, audiences: texts, limits, actions, grants, rates, budgets, concurrency } = file;
         let rates = rates.into_iter().map(Limit::from);
         let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
         let counted: Vec<Arc<Limit>> = counted.map(Arc::new).collect();
@@ -368,7 +389,17 @@ impl From<File> for Trust {
             Selector::Type(_) => None,
         });
         let named = named.collect();
-        Self { realms, limits, actions, grants, counted, named }
+        let (mut audiences, mut findings) = (BTreeMap::new(), Vec::new());
+        for (audience, keys) in texts {
+            let read: Vec<VerifierKey> = keys.iter().filter_map(|key| key.parse().ok()).collect();
+            if read.is_empty() || read.len() != keys.len() || read.len() > MAX_AUDIENCE_KEYS {
+                let message =
+                    format!("audience `{audience}` has 1 to {MAX_AUDIENCE_KEYS} verification keys, and no other text");
+                findings.push(invalid(message));
+            }
+            audiences.insert(audience, read);
+        }
+        (Self { realms, audiences, limits, actions, grants, counted, named }, findings)
     }
 }
 
@@ -445,6 +476,8 @@ mod tests {
             ("[[budgets]]\nname = \"b\"\namount = \"n\"\ncap = 1\nwindow_ms = 60\n", true),
             ("[[concurrency]]\nname = \"c\"\nmax = 0\n", true),
             ("[[concurrency]]\nname = \"c\"\nmax = 1\n[[concurrency]]\nname = \"c\"\nmax = 2\n", true),
+            ("[audiences]\ngate = []\n", true),
+            ("[audiences]\ngate = [\"gate\"]\n", true),
             ("[limits]\nmax_depth = 33\n", true),
             ("[limits]\nmax_children = 0\n", true),
             ("[limits]\nmax_lease_ms = 0\n", true),

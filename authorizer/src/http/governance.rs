@@ -1,4 +1,4 @@
-//! `POST /v1/epochs`, `/v1/switches` and `/v1/freeze`: acts of administrators, signed by them and answered when durable.
+//! `POST /v1/epochs`, `/v1/switches`, `/v1/revocations` and `/v1/freeze`: acts of administrators, signed by them and answered when durable.
 //!
 //! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
 //! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
@@ -67,6 +67,23 @@ async fn try_switch(worker: &Worker, request: &HttpRequest, payload: Payload) ->
         .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
 }
 
+pub(super) async fn revocation(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(try_revocation(&worker, &request, payload).await)
+}
+
+async fn try_revocation(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let verified = note(worker, request, payload).await?;
+    let Deed::Revocation { permit, .. } = verified.act().deed else {
+        return Err(Problem::from(Code::InvalidAct).because("not a revocation".into()));
+    };
+    // An administrator who mistyped an id must learn that nothing was revoked.
+    if worker.shared().reader.permit(&permit).map_err(|_| Code::Unavailable)?.is_none() {
+        return Err(Problem::from(Code::NotFound).because("there is no such permit".into()));
+    }
+    let Recorded { index, governance, head, .. } = record(worker.shared(), verified, None).await?;
+    Ok(HttpResponse::Ok().json(json!({ "index": index, "governance": governance, "checkpoint": head.note })))
+}
+
 pub(super) async fn freeze(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     respond(try_freeze(&worker, &request, payload).await)
 }
@@ -79,7 +96,7 @@ async fn try_freeze(worker: &Worker, request: &HttpRequest, payload: Payload) ->
             return invalid("a log does not succeed itself");
         }
         Deed::Freeze { .. } => {}
-        Deed::Epoch { .. } | Deed::Switch { .. } => return invalid("not a freeze"),
+        Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } => return invalid("not a freeze"),
     }
     let Recorded { index, recorded_at, governance, head } = record(worker.shared(), verified, None).await?;
     Ok(HttpResponse::Ok().json(json!({

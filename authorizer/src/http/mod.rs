@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod decisions;
 mod descriptors;
+mod executions;
 mod governance;
 mod health;
 mod keys;

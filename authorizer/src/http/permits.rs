@@ -11,21 +11,20 @@ use super::problem::{Code, Problem};
 use super::routes::{caller, respond};
 use crate::answer::{Receipts, Writer};
 use crate::keys::Identity;
-use crate::present::{Present, present_state};
-
+use crate::present::Present;
 use crate::worker::Worker;
 
 pub(super) async fn show(worker: Data<Worker>, request: HttpRequest, permit: Path<String>) -> HttpResponse {
-    respond(answer(&worker, &request, &permit))
+    respond(answer(&worker, &request, &permit).await)
 }
 
-fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<HttpResponse, Problem> {
+async fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<HttpResponse, Problem> {
     let caller = caller(worker, request)?;
     let style = style(request.query_string())?;
     let reader = &worker.shared().reader;
     let permit: PermitId = permit.parse().map_err(|_| Code::NotFound)?;
     let index = reader.permit(&permit).map_err(|_| Code::Unavailable)?.ok_or(Code::NotFound)?;
-    let present = present(worker, &caller, index)?;
+    let present = present(worker, &caller, index).await?;
     // The size is taken once and covers the record: its permit was found below it.
     let head = reader.head();
     let mut out = String::new();
@@ -37,7 +36,7 @@ fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<HttpRe
 }
 
 /// The state of a permit of this caller; to anyone else there is no such permit.
-fn present(worker: &Worker, caller: &Identity, index: u64) -> Result<Present, Problem> {
+async fn present(worker: &Worker, caller: &Identity, index: u64) -> Result<Present, Problem> {
     let shared = worker.shared();
     let (Ok(leaf), Ok(private)) = (shared.reader.entry(index), shared.reader.private(index)) else {
         return Err(Code::NotFound.into());
@@ -48,11 +47,6 @@ fn present(worker: &Worker, caller: &Identity, index: u64) -> Result<Present, Pr
     if detail.key_id != caller.key_id() || decision.realm != caller.realm() {
         return Err(Code::NotFound.into());
     }
-    let now = shared.now();
-    let live = shared.live.load();
     // Without a sequencer nobody can say what was stopped since; doubt denies.
-    if shared.queue.is_closed() {
-        return Err(Code::Unavailable.into());
-    }
-    Ok(present_state(&live.switches, &decision, &detail, now.at_ms, now.trouble.is_some()))
+    Ok(worker.look(*decision, detail).await?)
 }

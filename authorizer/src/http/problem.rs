@@ -104,6 +104,18 @@ codes! {
     InvalidSignature = 403 "invalid_signature" "the act is not signed by an admin key of this log",
     /// An act is for another log.
     WrongOrigin = 400 "wrong_origin" "the act is for another log",
+    /// An event is signed by no key of the permit's audience, and the key that asks is not the permit's own.
+    NotTheAudience = 403 "not_the_audience" "the event is not signed by the permit's audience",
+    /// An execution event is malformed, or about another permit.
+    InvalidEvent = 400 "invalid_event" "the event is malformed",
+    /// The permit has no lease: there is no execution to follow.
+    NoLease = 409 "no_lease" "the permit has no lease",
+    /// The execution is over: it must have stopped.
+    ExecutionOver = 409 "execution_over" "the execution is over",
+    /// The execution was reported to have begun before.
+    AlreadyStarted = 409 "already_started" "the execution was reported to have begun before",
+    /// The lease ends at another time than the one that is renewed.
+    LeaseChanged = 409 "lease_changed" "the lease ends at another time than the one that is renewed",
     /// An act follows another governance version than the one in force.
     GovernanceConflict = 409 "governance_conflict" "the act does not follow the governance version in force",
     /// The act names another content than was sent with it.

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::connection::{Connection, Peer};
 use super::problem::{Code, Problem};
-use super::{authzen, decisions, governance, health, keys, permits, search, state, statements};
+use super::{authzen, decisions, executions, governance, health, keys, permits, search, state, statements};
 use crate::keys::Identity;
 use crate::worker::Worker;
 
@@ -27,9 +27,12 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(authzen_at("/access/v1/search/action").route(web::post().to(search::action)))
         .service(web::resource("/.well-known/authzen-configuration").to(authzen::metadata))
         .service(at("/v1/permits/{permit}", "GET").route(web::get().to(permits::show)))
+        .service(at("/v1/executions/{permit}/events", "POST").route(web::post().to(executions::report)))
+        .service(at("/v1/events", "GET").route(web::get().to(executions::stream)))
         .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))
         .service(at("/v1/governance", "GET").route(web::get().to(state::show)))
         .service(at("/v1/switches", "POST").route(web::post().to(governance::switch)))
+        .service(at("/v1/revocations", "POST").route(web::post().to(governance::revocation)))
         .service(at("/v1/freeze", "POST").route(web::post().to(governance::freeze)))
         .service(at("/v1/statements", "POST").route(web::post().to(statements::submit)))
         .service(at("/add", "POST").route(web::post().to(statements::add)))

@@ -14,6 +14,7 @@ use super::{Fault, Sequencer};
 use crate::engine::Trust;
 use crate::governance::{Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Live;
+use crate::notices::Notice;
 
 /// The trust configuration that an epoch's engines decide by.
 fn trust_of(engines: &Engines) -> Option<Arc<Trust>> {
@@ -60,6 +61,13 @@ impl Sequencer {
                 self.fold.switch(target, *power);
                 (index, head, self.shared.live.load().engines.clone())
             }
+            (Deed::Revocation { permit, .. }, None) if self.fold.epoch > 0 => {
+                self.fold.last_ms = recorded_at;
+                self.batch.push(&Record::Revocation { recorded_at, governance, note }, None)?;
+                let (index, head) = self.append()?;
+                self.fold.revoke(*permit);
+                (index, head, self.shared.live.load().engines.clone())
+            }
             (Deed::Freeze { .. }, None) if self.fold.epoch > 0 => {
                 self.fold.last_ms = recorded_at;
                 self.batch.push(&Record::Freeze { recorded_at, governance, note }, None)?;
@@ -68,12 +76,19 @@ impl Sequencer {
                 self.fold.freeze();
                 (index, head, None)
             }
-            (Deed::Switch { .. } | Deed::Epoch { .. } | Deed::Freeze { .. }, _) => {
+            (Deed::Switch { .. } | Deed::Epoch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }, _) => {
                 return Ok(Err(NotRecorded::NoEpoch));
             }
         };
         // Durable: from the next body on, workers decide under it; what they decided before is sent back.
         self.shared.live.store(Arc::new(Live::of(&self.fold, engines)));
+        let (act, target) = match &verified.act().deed {
+            Deed::Epoch { .. } => ("epoch", None),
+            Deed::Switch { target, .. } => ("switch", Some(target.text())),
+            Deed::Revocation { permit, .. } => ("revocation", Some(format!("permit {permit}"))),
+            Deed::Freeze { .. } => ("freeze", None),
+        };
+        self.shared.notices.tell(Notice::Governance { version: governance, act, target });
         Ok(Ok(Recorded { index, recorded_at, governance, head }))
     }
 

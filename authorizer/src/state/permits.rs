@@ -3,7 +3,7 @@
 //! Guarantees: whether a permit holds is answered by looking upward, at most as many steps as a lineage is deep; a permit is over at its
 //! recorded end, whether or not a record says so; what is over gives its places back once. Bounded by [`MAX_OPEN`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use verifier::decision::PermitId;
 
@@ -36,6 +36,8 @@ pub enum Ended {
 /// One permit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
+    /// The index of its decision.
+    pub index: u64,
     /// Its realm: nobody else sees it.
     pub realm: String,
     /// Type and id.
@@ -62,13 +64,16 @@ pub struct Permit {
     pub expires_at: u64,
     /// Its lease, if it has one.
     pub lease: Option<Lease>,
+    /// Whether its execution was reported to have begun.
+    pub started: bool,
     /// How it ended.
     pub ended: Option<Ended>,
 }
 
 impl Permit {
-    /// When it ends unless something happens.
-    fn ends_at(&self) -> u64 {
+    /// When it ends unless something happens: its lease, and never after it is void.
+    #[must_use]
+    pub fn ends_at(&self) -> u64 {
         self.lease.map_or(self.expires_at, |lease| lease.ends_at.min(self.expires_at))
     }
 }
@@ -92,8 +97,12 @@ pub struct Permits {
     open: HashMap<PermitId, Permit>,
     /// When each one that still holds its places ends.
     ends: BTreeSet<(u64, PermitId)>,
-    /// When each can be forgotten.
-    forgotten: BTreeSet<(u64, PermitId)>,
+    /// When each is void, as long as it is not.
+    voids: BTreeSet<(u64, PermitId)>,
+    /// When each lease ends whose end no record tells yet.
+    lapses: BTreeSet<(u64, PermitId)>,
+    /// Every permit that was taken back: each by an act of an administrator, so there are few.
+    revoked: HashSet<PermitId>,
 }
 
 impl Permits {
@@ -101,6 +110,52 @@ impl Permits {
     #[must_use]
     pub fn get(&self, id: &PermitId, now_ms: u64) -> Option<&Permit> {
         self.open.get(id).filter(|permit| permit.expires_at > now_ms)
+    }
+
+    /// A permit under whose lease execution may go on, as far as the permit itself says.
+    ///
+    /// # Errors
+    /// [`Over`]: there is no such lease, or it ended.
+    pub fn running(&self, id: &PermitId, now_ms: u64) -> Result<(&Permit, Lease), Over> {
+        let permit = self.open.get(id).ok_or(Over::Unknown)?;
+        let lease = permit.lease.ok_or(Over::Unknown)?;
+        match permit.ended {
+            Some(Ended::Halted) => Err(Over::Halted),
+            Some(Ended::Closed | Ended::Expired) => Err(Over::Closed),
+            None if permit.ends_at() <= now_ms => Err(Over::Closed),
+            None => Ok((permit, lease)),
+        }
+    }
+
+    /// The index of the decision of a permit that is kept.
+    #[must_use]
+    pub fn index(&self, id: &PermitId) -> Option<u64> {
+        self.open.get(id).map(|permit| permit.index)
+    }
+
+    /// The lease of a permit that is kept, whether over or not.
+    #[must_use]
+    pub fn lease(&self, id: &PermitId) -> Option<Lease> {
+        self.open.get(id)?.lease
+    }
+
+    /// Whether a lease ended by a time and no record says so yet.
+    #[must_use]
+    pub fn lapsed_by(&self, id: &PermitId, now_ms: u64) -> bool {
+        self.open
+            .get(id)
+            .is_some_and(|permit| permit.lease.is_some() && permit.ended.is_none() && permit.ends_at() <= now_ms)
+    }
+
+    /// Whether a permit itself was taken back.
+    #[must_use]
+    pub fn is_revoked(&self, id: &PermitId) -> bool {
+        self.revoked.contains(id)
+    }
+
+    /// Takes a permit back. What descends from it is looked up, not touched.
+    pub fn revoke(&mut self, id: PermitId) {
+        self.revoked.insert(id);
     }
 
     /// Whether one more would be too many.
@@ -117,6 +172,9 @@ impl Permits {
         let mut next = Some(*id);
         for _ in 0..=MOST_MAX_DEPTH {
             let Some(id) = next else { return Ok(()) };
+            if self.is_revoked(&id) {
+                return Err(Over::Revoked);
+            }
             let permit = self.get(&id, now_ms).ok_or(Over::Unknown)?;
             match permit.ended {
                 Some(Ended::Halted) => return Err(Over::Halted),
@@ -140,23 +198,83 @@ impl Permits {
             parent.children = parent.children.saturating_add(1);
             permit.depth = parent.depth.saturating_add(1);
         }
-        self.ends.insert((permit.ends_at(), id));
-        self.forgotten.insert((permit.expires_at, id));
+        let ends = (permit.ends_at(), id);
+        self.ends.insert(ends);
+        self.voids.insert((permit.expires_at, id));
+        if permit.lease.is_some() {
+            self.lapses.insert(ends);
+        }
         self.open.insert(id, permit);
     }
 
-    /// Ends what is over by a time, and forgets what is expired. Answers the permits that now give back what they held.
+    /// Ends what is over by a time, and forgets what is void. Answers the permits that now give back what they held.
     pub fn end_by(&mut self, now_ms: u64) -> Vec<Permit> {
         let mut ended = Vec::new();
         while let Some(&(at, id)) = self.ends.first().filter(|(at, _)| *at <= now_ms) {
             self.ends.remove(&(at, id));
             ended.extend(self.leave(&id));
         }
-        while let Some(&(at, id)) = self.forgotten.first().filter(|(at, _)| *at <= now_ms) {
-            self.forgotten.remove(&(at, id));
-            self.open.remove(&id);
+        while let Some(&(at, id)) = self.voids.first().filter(|(at, _)| *at <= now_ms) {
+            self.voids.remove(&(at, id));
+            // A lease that ran out is remembered until a record says so.
+            if self.open.get(&id).is_some_and(|permit| permit.lease.is_none() || permit.ended.is_some()) {
+                self.open.remove(&id);
+            }
         }
         ended
+    }
+
+    /// Leases that ended by a time without a record, the earliest first, at most so many.
+    #[must_use]
+    pub fn lapsed(&self, now_ms: u64, most: usize) -> Vec<PermitId> {
+        let due = self.lapses.iter().take_while(|(at, _)| *at <= now_ms);
+        due.take(most).map(|(_, id)| *id).collect()
+    }
+
+    /// Whether any lease is open or waits for the record of its end.
+    #[must_use]
+    pub fn has_leases(&self) -> bool {
+        !self.lapses.is_empty()
+    }
+
+    /// The realm of a permit that is kept.
+    #[must_use]
+    pub fn realm(&self, id: &PermitId) -> &str {
+        self.open.get(id).map_or("", |permit| &permit.realm)
+    }
+
+    /// A lease goes on until another time.
+    pub fn renew(&mut self, id: &PermitId, ends_at: u64) {
+        let Some(permit) = self.open.get_mut(id) else { return };
+        let before = (permit.ends_at(), *id);
+        if let Some(lease) = &mut permit.lease {
+            lease.ends_at = ends_at;
+        }
+        let after = (permit.ends_at(), *id);
+        for times in [&mut self.ends, &mut self.lapses] {
+            times.remove(&before);
+            times.insert(after);
+        }
+    }
+
+    /// Execution began.
+    pub fn start(&mut self, id: &PermitId) {
+        if let Some(permit) = self.open.get_mut(id) {
+            permit.started = true;
+        }
+    }
+
+    /// An execution ended, by record. Answers the permit if it still held its places.
+    pub fn end(&mut self, id: &PermitId, how: Ended) -> Option<Permit> {
+        let permit = self.open.get_mut(id)?;
+        permit.ended = Some(how);
+        let (ends, voids) = ((permit.ends_at(), *id), (permit.expires_at, *id));
+        self.lapses.remove(&ends);
+        let left = if self.ends.remove(&ends) { self.leave(id) } else { None };
+        if !self.voids.contains(&voids) {
+            self.open.remove(id);
+        }
+        left
     }
 
     /// Takes a permit out of its parent's count.

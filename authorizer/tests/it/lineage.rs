@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use verifier::act::Power;
 
-use crate::support::{Answer, Site, bearer, erase, read, reasons, with};
+use crate::support::{Answer, Site, bearer, erase, read, reasons, with, with_gate};
 
 const NONE: [&str; 0] = [];
 /// Every agent may hold scopes below `a`, and only alice begins.
@@ -50,7 +50,7 @@ fn send_as(site: &Site, key: &str, request: &Value) -> Answer {
 
 #[test]
 fn a_child_is_named_by_its_parent_and_holds_no_more_and_no_longer() {
-    let (site, clock) = Site::with_trust(TRUST);
+    let (site, clock) = Site::with_trust(&with_gate(TRUST));
     let parent = root(&site);
     for (what, subject, fields, expected) in [
         ("not named", "dora", json!({}), &["not_delegated"][..]),
@@ -78,11 +78,11 @@ fn a_child_is_named_by_its_parent_and_holds_no_more_and_no_longer() {
 
 #[test]
 fn a_denial_and_a_permit_that_names_nobody_are_no_parents_and_neither_is_another_realms() {
-    let (site, _) = Site::with_trust(TRUST);
+    let (site, _) = Site::with_trust(&with_gate(TRUST));
     let denied = site.decide(&with(erase("r"), json!({ "delegates": agents(&["bob"]) })));
     assert_eq!(denied["decision"], false);
     let plain = site.decide(&asks("alice", json!({})));
-    let leased = site.decide(&asks("alice", json!({ "lease_ms": 1_000 })));
+    let leased = site.decide(&asks("alice", json!({ "lease_ms": 1_000, "audience": "gate" })));
     for answer in [denied, plain, leased] {
         let child = asks("bob", json!({ "parent": answer["permit"] }));
         assert_eq!(reasons(&site.decide(&child)), ["parent_unknown"]);
@@ -96,7 +96,7 @@ fn a_denial_and_a_permit_that_names_nobody_are_no_parents_and_neither_is_another
 
 #[test]
 fn whatever_stops_an_ancestor_stops_what_descends_from_it() {
-    let (mut site, _) = Site::with_trust(TRUST);
+    let (mut site, _) = Site::with_trust(&with_gate(TRUST));
     let parent = root(&site);
     let child = site.decide(&asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]) })));
     let below = asks("carol", json!({ "parent": child["permit"] }));
@@ -114,7 +114,7 @@ fn whatever_stops_an_ancestor_stops_what_descends_from_it() {
 
 #[test]
 fn a_lineage_is_no_deeper_and_no_wider_than_the_epoch_allows() {
-    let (mut site, clock) = Site::with_trust(TRUST);
+    let (mut site, clock) = Site::with_trust(&with_gate(TRUST));
     let parent = root(&site);
     let child = |ttl: u64| asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]), "ttl_ms": ttl }));
     let second = site.decide(&child(60_000));
@@ -135,13 +135,56 @@ fn a_lineage_is_no_deeper_and_no_wider_than_the_epoch_allows() {
 
 #[test]
 fn a_lease_that_ran_out_ends_what_descends_from_it() {
-    let (site, clock) = Site::with_trust(TRUST);
+    let (site, clock) = Site::with_trust(&with_gate(TRUST));
     let fields = json!({ "delegates": agents(&["bob"]), "scopes": ["a:*"], "lease_ms": 5_000, "ttl_ms": 600_000 });
+    let fields = with(fields, json!({ "audience": "gate" }));
     let leased = site.decide(&asks("alice", fields));
     let child = asks("bob", json!({ "parent": leased["permit"] }));
     clock.advance(4_999);
     assert_eq!(reasons(&site.decide(&child)), NONE);
     clock.advance(1);
     assert_eq!(reasons(&site.decide(&child)), ["parent_closed"]);
+    site.replays();
+}
+
+#[test]
+fn revoking_a_permit_revokes_what_descends_from_it() {
+    let (mut site, _) = Site::with_trust(&with_gate(TRUST));
+    let parent = root(&site);
+    let keyed = asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]), "idempotency_key": "k" }));
+    let child = site.decide(&keyed);
+    let below = asks("carol", json!({ "parent": child["permit"] }));
+    let grandchild = site.decide(&below);
+    assert_eq!(reasons(&grandchild), NONE);
+    let path = |answer: &Value| format!("/v1/permits/{}", answer["permit"].as_str().unwrap());
+    assert_eq!(site.get(&path(&grandchild)).json()["decision"], true);
+    assert_eq!(site.revoke(0, &parent).code(), "governance_conflict");
+    assert_eq!(site.revoke(1, &json!("0".repeat(32))).code(), "not_found");
+    assert_eq!(site.revoke(1, &parent).status, 200);
+    for _ in 0..2 {
+        assert_eq!(reasons(&site.decide(&below)), ["parent_revoked"]);
+        assert_eq!(reasons(&site.decide(&asks("bob", json!({ "parent": parent })))), ["parent_revoked"]);
+        for answer in [&child, &grandchild] {
+            let now = site.get(&path(answer)).json();
+            assert_eq!((&now["decision"], &now["reasons"]), (&json!(false), &json!(["revoked"])));
+        }
+        // The same key, the same permit, and it is worth nothing now (threat 13).
+        let again = site.decide(&keyed);
+        assert_eq!((&again["permit"], reasons(&again)), (&child["permit"], vec!["revoked"]));
+        site.restart();
+    }
+    site.replays();
+}
+
+#[test]
+fn a_plain_permit_that_is_revoked_is_worth_nothing() {
+    let mut site = Site::new();
+    let answer = site.decide(&read("r"));
+    let path = format!("/v1/permits/{}", answer["permit"].as_str().unwrap());
+    assert_eq!(site.get(&path).json()["decision"], true);
+    assert_eq!(site.revoke(1, &answer["permit"]).status, 200);
+    assert_eq!(site.get(&path).json()["reasons"], json!(["revoked"]));
+    site.restart();
+    assert_eq!(site.get(&path).json()["decision"], false);
     site.replays();
 }

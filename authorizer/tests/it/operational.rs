@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use verifier::act::Power;
 use verifier::decision::{Counted, Counter, Detail};
 
-use crate::support::{Site, bearer, erase, read, reasons, with};
+use crate::support::{Site, bearer, erase, read, reasons, with, with_gate};
 
 const RATE: &str = "[[rates]]\nname = \"calls\"\nsubjects = [\"Agent\"]\ncount = 3\nper_ms = 60_000\n";
 const BUDGET: &str =
@@ -177,8 +177,8 @@ fn a_limit_that_an_epoch_changes_goes_on_from_where_it_was() {
 
 #[test]
 fn so_many_leases_are_open_at_a_time_and_one_that_ran_out_makes_room() {
-    let (mut site, clock) = Site::with_trust(LEASES);
-    let leased = with(read("r"), json!({ "lease_ms": 10_000 }));
+    let (mut site, clock) = Site::with_trust(&with_gate(LEASES));
+    let leased = with(read("r"), json!({ "lease_ms": 10_000, "audience": "gate" }));
     assert_eq!(reasons(&site.decide(&read("r"))), ["lease_required"]);
     assert_eq!(reasons(&site.decide(&leased)), NONE);
     clock.advance(5_000);
@@ -192,7 +192,7 @@ fn so_many_leases_are_open_at_a_time_and_one_that_ran_out_makes_room() {
     clock.advance(1);
     assert_eq!(reasons(&site.decide(&leased)), NONE);
     assert_eq!(reasons(&site.decide(&leased)), ["concurrency_exceeded"]);
-    let long = with(read("r"), json!({ "lease_ms": 60_001 }));
+    let long = with(read("r"), json!({ "lease_ms": 60_001, "audience": "gate" }));
     assert_eq!(reasons(&site.decide(&long)), ["concurrency_exceeded", "lease_exceeded"]);
     site.replays();
 }

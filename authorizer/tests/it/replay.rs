@@ -2,16 +2,18 @@
 
 use std::convert::Infallible;
 
+use authorizer::clock::Source as _;
 use authorizer::governance::Governors;
 use authorizer::replay::{Options, ReplayError, Report, Source, Stored, replay};
 use authorizer::service::admin_keys_path;
 use serde_json::{Value, json};
 use verifier::act::Power;
 use verifier::decision::{Class, Classes, Condition, Decision, Detail, Grant, Named, Outcome, commitment};
+use verifier::event::Step;
 use verifier::hash::{Hash, leaf_hash, root_of};
-use verifier::record::Record;
+use verifier::record::{ExecutionEvent, LeaseEvent, Record};
 
-use crate::support::{ORIGIN, POLICIES, Site, read, with};
+use crate::support::{ORIGIN, POLICIES, Site, read, with, with_gate};
 
 /// A log whose keeper holds the key: any entries, under the root that they have.
 struct Entries(Vec<Stored>);
@@ -231,6 +233,72 @@ fn what_rests_on_a_decision_that_is_not_there_is_not_guessed() {
     let report = entries.replay(&site, Options::default()).unwrap();
     assert_eq!((report.same, report.difference_count), (1, 0), "{report:?}");
     assert_eq!(report.not_recomputable, [("allow", 1), ("deny", 1)].into());
+}
+
+#[test]
+fn a_step_of_an_execution_cannot_be_told_otherwise() {
+    let (site, clock) = Site::with_trust(&with_gate(""));
+    let leased = with(read("r"), json!({ "lease_ms": 10_000, "ttl_ms": 600_000, "audience": "gate" }));
+    let at = |answer: &Value| usize::try_from(answer["index"].as_u64().unwrap()).unwrap();
+    let permits: Vec<Value> = (0..2).map(|_| site.decide(&leased)["permit"].clone()).collect();
+    let ends_at = clock.wall_ms() + 10_000;
+    clock.advance(1_000);
+    let renewed = at(&site.event(&permits[0], Step::Renew { ends_at }).json());
+    let failed = at(&site.event(&permits[0], Step::Failed { executed: None }).json());
+    assert_eq!(site.switch(1, "global", Power::Halt).status, 200);
+    let halted = at(&site.event(&permits[1], Step::Renew { ends_at }).json());
+    let report = Entries::of(&site).replay(&site, Options::default()).unwrap();
+    assert_eq!((report.executions, report.executions_same, report.difference_count), (3, 3, 0), "{report:?}");
+    type Forgery = (&'static str, usize, fn(&mut Record));
+    let forgeries: [Forgery; 7] = [
+        ("it goes on longer", renewed, |record| {
+            if let Record::Lease { ends_at, .. } = record {
+                *ends_at = ends_at.map(|at| at + 1);
+            }
+        }),
+        ("it was halted", renewed, |record| {
+            if let Record::Lease { event, ends_at, cause, recorded_at, .. } = record {
+                (*event, *ends_at, *cause) = (LeaseEvent::Halted, Some(*recorded_at), Some("runtime".to_owned()));
+            }
+        }),
+        ("it was not halted", halted, |record| {
+            if let Record::Lease { event, ends_at, cause, recorded_at, .. } = record {
+                (*event, *ends_at, *cause) = (LeaseEvent::Renewed, Some(*recorded_at + 10_000), None);
+            }
+        }),
+        ("another condition failed", halted, |record| {
+            if let Record::Lease { cause, .. } = record {
+                *cause = Some("policy".to_owned());
+            }
+        }),
+        ("it was completed", failed, |record| {
+            if let Record::Closure { event, .. } = record {
+                *event = ExecutionEvent::Completed;
+            }
+        }),
+        ("something was executed", failed, |record| {
+            if let Record::Closure { executed, .. } = record {
+                *executed = Some(Hash([7; 32]));
+            }
+        }),
+        ("nobody signed", failed, |record| {
+            if let Record::Closure { note, .. } = record {
+                *note = None;
+            }
+        }),
+    ];
+    for (what, index, forge) in forgeries {
+        let mut entries = Entries::of(&site);
+        let mut record = Record::decode(&entries.0[index].leaf).unwrap();
+        forge(&mut record);
+        entries.0[index].leaf = record.encode();
+        match entries.replay(&site, Options::default()) {
+            Ok(report) => assert!(report.differences.iter().any(|one| one.index == index as u64), "{what}: {report:?}"),
+            // What stands behind it no longer follows at all: a halted execution is not closed.
+            Err(ReplayError::Fold(_)) => assert_eq!(what, "it was halted"),
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
 }
 
 fn passing() -> Classes {

@@ -20,6 +20,7 @@ use ledger::{Ledger, Options, Reader, Signer, create_in, default_memory};
 use serde_json::{Value, json};
 use verifier::act::{Act, Deed, Power, Target};
 use verifier::epoch::EpochContent;
+use verifier::event::{Event, Step};
 use verifier::receipt::Receipt;
 use verifier::record::Record;
 use verifier::text::unb64;
@@ -107,7 +108,7 @@ impl Site {
         self.open();
     }
 
-    fn open(&mut self) {
+    pub fn open(&mut self) {
         let (service, reader) = start(&self.dir.path().join("data"), self.ram.as_ref(), &self.adjust);
         (self.service, self.reader) = (Some(service), reader);
     }
@@ -205,6 +206,25 @@ impl Site {
         (site, clock)
     }
 
+    /// Takes a permit back.
+    pub fn revoke(&self, follows: u64, permit: &Value) -> Answer {
+        let permit = permit.as_str().unwrap().parse().unwrap();
+        let deed = Deed::Revocation { permit, reason: "drill".into() };
+        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
+        self.admin("POST", "/v1/revocations", "text/plain", note.as_bytes())
+    }
+
+    /// An event that the gate signs.
+    pub fn event(&self, permit: &Value, step: Step) -> Answer {
+        let event = Event { origin: ORIGIN.into(), permit: permit.as_str().unwrap().parse().unwrap(), step };
+        self.send_event(permit, &gate().sign_note(&event.text()))
+    }
+
+    pub fn send_event(&self, permit: &Value, note: &str) -> Answer {
+        let path = format!("/v1/executions/{}/events", permit.as_str().unwrap());
+        self.send(&path, "text/plain", note.as_bytes())
+    }
+
     /// Another service key, of a realm.
     pub fn key_of(&self, realm: &str) -> String {
         let body = json!({ "realm": realm, "role": "service" });
@@ -228,6 +248,10 @@ impl Site {
         let deed = Deed::Switch { target: Target::parse(target).unwrap(), power, reason: "drill".into() };
         let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
         self.admin("POST", "/v1/switches", "text/plain", note.as_bytes())
+    }
+
+    pub fn sign_text(&self, text: &str) -> String {
+        self.admin.sign_note(text)
     }
 
     pub fn sign(&self, act: &Act) -> String {
@@ -367,6 +391,16 @@ fn start(data: &Path, ram: Option<&Ram>, adjust: &Adjust) -> (Service, Reader) {
     let (ledger, reader) = Ledger::open_in(storage(ram), Options::new(log), now).unwrap();
     let service = Service::start(config, ledger, reader.clone()).unwrap();
     (service, reader)
+}
+
+/// The enforcement point behind the audience `gate`.
+pub fn gate() -> Signer {
+    Signer::from_seed("gate.example/executor", &[7; 32]).unwrap()
+}
+
+/// A trust configuration with that audience in front.
+pub fn with_gate(trust: &str) -> String {
+    format!("[audiences]\ngate = [\"{}\"]\n{trust}", gate().verifier_key())
 }
 
 /// The codes of a denial; none of an allowance.

@@ -125,7 +125,9 @@ fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Pro
             let recorded_at = rfc3339(recorded_at);
             Ok(EpochView { epoch, index, governance, recorded_at, content, first_part, parts, note, predecessor })
         }
-        Some(Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Freeze { .. }) | None => Err(damaged()),
+        Some(Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }) | None => {
+            Err(damaged())
+        }
     }
 }
 

@@ -216,8 +216,12 @@ fn parts(json: &Value) -> Option<PrivateOwned> {
 }
 
 fn as_text(report: &Report) -> String {
-    let Report { entries, decisions, same, given, not_recomputable, difference_count, differences } = report;
+    let Report { entries, decisions, same, executions, executions_same, .. } = report;
+    let Report { given, not_recomputable, difference_count, differences, .. } = report;
     let mut out = format!("{entries} entries, {decisions} decisions: {same} came out byte for byte\n");
+    if *executions > 0 {
+        out.push_str(&format!("  {executions} steps of executions: {executions_same} came out byte for byte\n"));
+    }
     for (fact, count) in given {
         out.push_str(&format!("  taken as given: {fact} in {count}\n"));
     }
@@ -243,6 +247,7 @@ fn as_json(report: &Report) -> Value {
     let differences = report.differences.iter().map(|one| json!({"index": one.index, "what": one.what}));
     json!({
         "schema": "interlock/replay/v1", "entries": report.entries, "decisions": report.decisions, "same": report.same,
+        "executions": report.executions, "executions_same": report.executions_same,
         "given": report.given, "not_recomputable": report.not_recomputable,
         "difference_count": report.difference_count, "differences": differences.collect::<Vec<_>>(),
     })
