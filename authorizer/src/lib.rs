@@ -10,6 +10,7 @@ pub mod fold;
 pub mod governance;
 pub mod http;
 pub mod keys;
+pub mod lineage;
 pub mod live;
 pub mod metrics;
 pub mod notices;

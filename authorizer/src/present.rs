@@ -4,7 +4,7 @@
 //! stops, or that is asked for while the clock cannot be relied on, is void. Pure.
 
 use tokio::sync::oneshot;
-use verifier::decision::{Decision, Detail};
+use verifier::decision::{Decision, Detail, PermitId};
 
 use crate::engine::Code;
 use crate::fold::Fold;
@@ -30,6 +30,37 @@ pub struct Look {
     pub detail: Box<Detail>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Present>,
+}
+
+/// Permits whose present states are asked of the sequencer: each with the time at which it is void, none for a denial.
+#[derive(Debug)]
+pub struct Survey {
+    /// Which.
+    pub permits: Vec<(PermitId, Option<u64>)>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Vec<&'static str>>,
+}
+
+/// What the log tells of a permit at a time: `denied`, `open`, `closed`, `halted`, `expired` or `revoked`. What is void is `expired`, however
+/// its execution ended before.
+#[must_use]
+pub fn state_of(fold: &Fold, permit: &PermitId, expires_at: Option<u64>, now: u64) -> &'static str {
+    let permits = &fold.state.permits;
+    match expires_at {
+        None => "denied",
+        Some(_) if permits.is_revoked(permit) => "revoked",
+        Some(expires_at) if expires_at <= now => "expired",
+        // Nothing depends on it, so nothing more is known of it.
+        Some(_) if permits.get(permit, now).is_none() => "open",
+        Some(_) => match permits.holds(permit, now, &fold.switches) {
+            Ok(()) => "open",
+            Err(Over::Revoked) => "revoked",
+            Err(Over::Halted) => "halted",
+            Err(Over::Unknown) => "expired",
+            Err(Over::Closed) if permits.lapsed_by(permit, now) || permits.expired(permit) => "expired",
+            Err(Over::Closed) => "closed",
+        },
+    }
 }
 
 /// What a recorded decision is worth at a time: allowed only if it was, has not run out, and nothing is stopped.

@@ -19,7 +19,7 @@ use crate::canary::Canary;
 use crate::engine::Verdict;
 use crate::execution::{MAX_EVENT, Report};
 use crate::keys::Identity;
-use crate::present::{Look, Present};
+use crate::present::{Look, Present, Survey};
 use crate::queue::Load;
 use crate::settle;
 use crate::statement::Submission;
@@ -171,6 +171,8 @@ pub enum Work {
     Report(Box<Report>),
     /// A look at what a permit is worth now; nothing is recorded.
     Look(Look),
+    /// A look at the states of many permits; nothing is recorded.
+    Survey(Survey),
 }
 
 impl Work {
@@ -182,7 +184,7 @@ impl Work {
             Work::Statement(submission) => submission.load,
             Work::Canary(_) => Load::default(),
             Work::Report(report) => report.load,
-            Work::Look(_) => Load::default(),
+            Work::Look(_) | Work::Survey(_) => Load::default(),
         }
     }
 
@@ -194,7 +196,7 @@ impl Work {
             Work::Statement(submission) => submission.body.len().saturating_add(MAX_STATEMENT_OVERHEAD),
             Work::Canary(_) => 0,
             Work::Report(_) => MAX_EVENT + MAX_STATEMENT_OVERHEAD,
-            Work::Look(_) => 0,
+            Work::Look(_) | Work::Survey(_) => 0,
         }
     }
 }

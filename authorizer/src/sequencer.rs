@@ -95,6 +95,10 @@ enum Waiting {
         present: Present,
         reply: oneshot::Sender<Present>,
     },
+    Survey {
+        states: Vec<&'static str>,
+        reply: oneshot::Sender<Vec<&'static str>>,
+    },
 }
 
 /// What stands under an item's idempotency key.
@@ -173,6 +177,7 @@ impl Sequencer {
                 Work::Canary(canary) => self.listen(*canary)?,
                 Work::Report(report) => self.report(*report)?,
                 Work::Look(look) => self.look(look),
+                Work::Survey(survey) => self.survey(survey),
             }
         }
         Ok(())
@@ -435,6 +440,9 @@ impl Sequencer {
                 }
                 Waiting::Look { present, reply } => {
                     let _ = reply.send(present);
+                }
+                Waiting::Survey { states, reply } => {
+                    let _ = reply.send(states);
                 }
             }
         }

@@ -9,6 +9,7 @@ mod executions;
 mod governance;
 mod health;
 mod keys;
+mod lineage;
 mod listener;
 mod permits;
 mod problem;

@@ -10,13 +10,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use actix_web::dev::{Server, ServerHandle, ServiceResponse};
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use ledger::http::Public;
 use tokio::net::TcpSocket;
 
 use super::descriptors::Room;
-use super::listener;
 use super::problem::Code;
+use super::{lineage, listener};
 use crate::canary;
 use crate::live::Shared;
 use crate::worker::Worker;
@@ -71,7 +71,7 @@ impl Servers {
     pub fn start_public(listen: SocketAddr, room: Room, public: Arc<Public>) -> Result<Servers, NotListening> {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
-            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, |_| {}).map_err(at)?;
+            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, |_| {}, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
     }
@@ -181,7 +181,9 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         metrics: Box::new(move || metered.metrics.public(metered.metrics_now())),
         now_ms: Box::new(move || clocked.now().at_ms),
     });
-    read_api(socket, room, public, counted(&shared))
+    let looked = shared.clone();
+    let more = move |config: &mut ServiceConfig| lineage::configure(config, looked.clone());
+    read_api(socket, room, public, more, counted(&shared))
 }
 
 /// Counts answers.
@@ -198,6 +200,7 @@ fn read_api(
     socket: TcpListener,
     room: Room,
     public: Arc<Public>,
+    more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
 ) -> io::Result<(Server, SocketAddr)> {
     listener::serve(
@@ -206,6 +209,7 @@ fn read_api(
         PUBLIC_WORKERS,
         room.public,
         move |config| {
+            more(config);
             ledger::http::configure(config, public.clone());
         },
         seen,

@@ -10,7 +10,7 @@ use super::{Fault, Sequencer, Waiting};
 use crate::clock::Reading;
 use crate::execution::{Answer, Refused, Report};
 use crate::notices::Notice;
-use crate::present::{Look, present_state};
+use crate::present::{Look, Survey, present_state, state_of};
 use crate::proposal::MAX_AGE_MS;
 use crate::settle;
 
@@ -136,5 +136,13 @@ impl Sequencer {
         let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
         let present = present_state(&self.fold, &look.decision, &look.detail, at_ms, trouble.is_some());
         self.waiting.push(Waiting::Look { present, reply: look.reply });
+    }
+
+    /// Looks what the log tells of permits now; answered as [`Sequencer::look`] is.
+    pub(super) fn survey(&mut self, survey: Survey) {
+        let now = self.shared.clock.read(self.fold.last_ms).at_ms;
+        let states = survey.permits.iter().map(|(permit, expires_at)| state_of(&self.fold, permit, *expires_at, now));
+        let states = states.collect();
+        self.waiting.push(Waiting::Survey { states, reply: survey.reply });
     }
 }

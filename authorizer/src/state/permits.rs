@@ -147,6 +147,12 @@ impl Permits {
             .is_some_and(|permit| permit.lease.is_some() && permit.ended.is_none() && permit.ends_at() <= now_ms)
     }
 
+    /// Whether a record says that its lease ran out.
+    #[must_use]
+    pub fn expired(&self, id: &PermitId) -> bool {
+        self.open.get(id).is_some_and(|permit| permit.ended == Some(Ended::Expired))
+    }
+
     /// Whether a permit itself was taken back.
     #[must_use]
     pub fn is_revoked(&self, id: &PermitId) -> bool {

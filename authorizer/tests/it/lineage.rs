@@ -188,3 +188,93 @@ fn a_plain_permit_that_is_revoked_is_worth_nothing() {
     assert_eq!(site.get(&path).json()["decision"], false);
     site.replays();
 }
+
+fn permits(nodes: &Value) -> Vec<(&str, &str)> {
+    nodes.as_array().unwrap().iter().map(|n| (n["permit"].as_str().unwrap(), n["state"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_stranger_sees_what_a_permit_descends_from_and_what_descends_from_it() {
+    let (mut site, clock) = Site::with_trust(&with_gate(TRUST));
+    let parent = root(&site);
+    let child =
+        site.decide(&asks("bob", json!({ "parent": parent, "delegates": agents(&["carol"]) })))["permit"].clone();
+    site.decide(&asks("alice", json!({})));
+    let below = asks("carol", json!({ "parent": child }));
+    let leaf = site.decide(&below);
+    assert_eq!(site.decide(&asks("dora", json!({ "parent": parent })))["decision"], false);
+    let graph = site.lineage(&child, "");
+    assert_eq!((graph.status, graph.header("access-control-allow-origin")), (200, Some("*")), "{}", graph.text());
+    let graph = graph.json();
+    assert_eq!(permits(&graph["ancestors"]), [(parent.as_str().unwrap(), "open")]);
+    assert_eq!(permits(&graph["descendants"]), [(leaf["permit"].as_str().unwrap(), "open")]);
+    let node = &graph["node"];
+    assert_eq!((&node["parent"], &node["subject"]["id"], &node["state"]), (&parent, &json!("bob"), &json!("open")));
+    assert_eq!(node["proof"], format!("/v1/receipts/{}", node["index"]));
+    // All of it from the root, and from where it was left.
+    let graph = site.lineage(&parent, "").json();
+    assert_eq!((permits(&graph["descendants"]).len(), &graph["next"]), (2, &Value::Null));
+    let rest = site.lineage(&parent, &format!("?from={}", leaf["index"])).json();
+    assert_eq!(permits(&rest["descendants"]), [(leaf["permit"].as_str().unwrap(), "open")]);
+    assert_eq!(site.lineage(&parent, "?from=01").code(), "invalid_query");
+    assert_eq!(site.lineage(&json!("0".repeat(32)), "").code(), "not_found");
+    // States follow, and a restart changes nothing.
+    assert_eq!(site.revoke(1, &child).status, 200);
+    for _ in 0..2 {
+        let graph = site.lineage(&parent, "").json();
+        assert_eq!(graph["node"]["state"], "open");
+        assert_eq!(
+            permits(&graph["descendants"]).into_iter().map(|(_, state)| state).collect::<Vec<_>>(),
+            ["revoked", "revoked"]
+        );
+        site.restart();
+    }
+    clock.advance(600_000);
+    assert_eq!(site.lineage(&parent, "").json()["node"]["state"], "expired");
+}
+
+#[test]
+fn a_lineage_shows_how_executions_stand() {
+    let (site, clock) = Site::with_trust(&with_gate(""));
+    let leased = with(read("r"), json!({ "lease_ms": 10_000, "ttl_ms": 60_000, "audience": "gate" }));
+    let [closed, halted, expired] = [0; 3].map(|_| site.decide(&leased)["permit"].clone());
+    let step = verifier::event::Step::Failed { executed: None };
+    assert_eq!(site.event(&closed, step).status, 200);
+    assert_eq!(site.switch(1, "global", Power::Halt).status, 200);
+    let state = |permit: &Value| site.lineage(permit, "").json()["node"]["state"].clone();
+    assert_eq!((state(&closed), state(&halted)), (json!("closed"), json!("halted")));
+    assert_eq!(site.switch(2, "global", Power::Run).status, 200);
+    clock.advance(10_000);
+    assert_eq!((state(&closed), state(&expired)), (json!("closed"), json!("expired")));
+    assert_eq!(state(&site.decide(&erase("r"))["permit"]), "denied");
+}
+
+/// Threat 26.
+#[test]
+fn of_a_committed_realm_a_lineage_shows_commitments_only() {
+    let (site, _) = Site::with_trust(&with_gate(&format!("{TRUST}[realms]\nmain = \"committed\"\n")));
+    let parent = root(&site);
+    let child = site.decide(&asks("bob", json!({ "parent": parent })));
+    assert_eq!(reasons(&child), NONE);
+    for permit in [&parent, &child["permit"]] {
+        let graph = site.lineage(permit, "");
+        let text = graph.text();
+        assert!(!["alice", "bob", "read", "a:"].iter().any(|word| text.contains(word)), "{text}");
+        let graph = graph.json();
+        assert_eq!((&graph["ancestors"], &graph["descendants"]), (&json!([]), &json!([])));
+        assert_eq!((&graph["node"]["committed"], &graph["node"]["state"]), (&json!(true), &json!("open")));
+    }
+}
+
+#[test]
+fn a_look_at_a_long_log_ends_and_says_where_to_go_on() {
+    let (site, _) = Site::with_trust(&with_gate(TRUST));
+    let parent = root(&site);
+    let plain: Vec<Value> = (0..1_100).map(|_| asks("alice", json!({}))).collect();
+    assert_eq!(site.post("/v1/decisions?receipt=none&answer=brief", &Value::Array(plain)).status, 200);
+    let child = site.decide(&asks("bob", json!({ "parent": parent })))["permit"].clone();
+    let first = site.lineage(&parent, "").json();
+    assert_eq!(first["descendants"], json!([]));
+    let rest = site.lineage(&parent, &format!("?from={}", first["next"])).json();
+    assert_eq!((permits(&rest["descendants"]), &rest["next"]), (vec![(child.as_str().unwrap(), "open")], &Value::Null));
+}

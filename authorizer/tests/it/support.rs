@@ -200,7 +200,10 @@ impl Site {
     pub fn with_trust(trust: &str) -> (Site, Arc<Manual>) {
         let clock = Arc::new(Manual::at(now_ms()));
         let given = clock.clone();
-        let site = Site::without_epoch(None, move |config| config.clock = given.clone());
+        let site = Site::without_epoch(None, move |config| {
+            config.clock = given.clone();
+            config.public = Some("127.0.0.1:0".parse().unwrap());
+        });
         let answer = site.publish_trust(trust, 0, 1);
         assert_eq!(answer.status, 200, "{}", answer.text());
         (site, clock)
@@ -223,6 +226,13 @@ impl Site {
     pub fn send_event(&self, permit: &Value, note: &str) -> Answer {
         let path = format!("/v1/executions/{}/events", permit.as_str().unwrap());
         self.send(&path, "text/plain", note.as_bytes())
+    }
+
+    /// A stranger's look at a permit's lineage.
+    pub fn lineage(&self, permit: &Value, query: &str) -> Answer {
+        let address = self.service.as_ref().unwrap().public_address().unwrap();
+        let path = format!("/v1/lineage/{}{query}", permit.as_str().unwrap());
+        (0..100).map(|_| call(address, "GET", &path, &[], b"")).find(|answer| answer.status != 503).unwrap()
     }
 
     /// Another service key, of a realm.
