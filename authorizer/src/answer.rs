@@ -1,6 +1,6 @@
 //! Why: the native answer is what a caller keeps as its permit; it is written once, straight into one buffer.
 //!
-//! Guarantees: exactly the fields of DESIGN §7.1, in its order; proofs are those of the head that made the records
+//! Guarantees: exactly the fields of DESIGN §7.1, in its order, and of them only those that speak of identity where that failed; proofs are those of the head that made the records
 //! durable; `decision: true` is written only for a [`Place`] that is allowed.
 //! Does not: decide. Proofs are made here, by the HTTP worker, not by the sequencer.
 
@@ -165,7 +165,11 @@ impl Writer<'_> {
         head: Option<&Head>,
         receipt: &mut String,
     ) -> Result<(), ReadError> {
-        let Shown { decision, codes, .. } = shown;
+        let Shown { decision, .. } = shown;
+        // A caller whose identity failed learns that, and nothing of policies and counters (threat 34).
+        let known = matches!(decision.classes.of(Condition::Identity), Class::Pass | Class::NotRequired);
+        let told: Vec<_> = shown.codes.iter().filter(|(of, _)| known || *of == Condition::Identity).copied().collect();
+        let codes = told.as_slice();
         out.push_str(if shown.present == Present::Allowed {
             r#"{"decision":true,"permit":""#
         } else {
@@ -182,10 +186,10 @@ impl Writer<'_> {
         push_list(out, codes.iter().map(|(_, code)| *code).chain(void));
         out.push(']');
         if !self.style.brief {
-            push_conditions(out, decision, codes);
+            push_conditions(out, decision, codes, known);
         }
         out.push_str(r#","policies":["#);
-        push_list(out, shown.policies.iter().map(String::as_str));
+        push_list(out, shown.policies.iter().map(String::as_str).filter(|_| known));
         out.push_str(r#"],"expires_at":"#);
         match decision.grant {
             Some(grant) => {
@@ -202,11 +206,14 @@ impl Writer<'_> {
         if !self.style.brief {
             out.push_str(r#"","record":""#);
             push_b64(out, shown.leaf);
-            out.push_str(r#"","detail":{"salt":""#);
-            push_b64(out, shown.detail_salt);
-            out.push_str(r#"","bytes":""#);
-            push_b64(out, shown.detail);
-            out.push_str(r#""}"#);
+            out.push('"');
+            if known {
+                out.push_str(r#","detail":{"salt":""#);
+                push_b64(out, shown.detail_salt);
+                out.push_str(r#"","bytes":""#);
+                push_b64(out, shown.detail);
+                out.push_str(r#""}"#);
+            }
         } else {
             out.push('"');
         }
@@ -263,10 +270,11 @@ struct Scratch {
     receipt: String,
 }
 
-fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &str)]) {
+fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &str)], all: bool) {
     out.push_str(r#","conditions":{"#);
-    for (condition, class) in decision.classes.iter() {
-        out.push_str(if condition == Condition::Policy { "\"" } else { ",\"" });
+    let told = decision.classes.iter().filter(|(condition, _)| all || *condition == Condition::Identity);
+    for (n, (condition, class)) in told.enumerate() {
+        out.push_str(if n == 0 { "\"" } else { ",\"" });
         out.push_str(condition.name());
         out.push_str("\":\"");
         out.push_str(class.name());

@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use ledger::Head;
 use rand::Rng;
 use tokio::sync::oneshot;
-use verifier::decision::{Detail, Outcome, PermitId, commitment};
+use verifier::decision::{Detail, Outcome, PermitId, Signed, commitment};
 use verifier::hash::Hash;
 use verifier::record::Record;
 use verifier::request::Request;
@@ -58,6 +58,8 @@ pub struct Item {
     pub original: Option<Request>,
     /// The bytes that the leaf commits to.
     pub committed: Bytes,
+    /// The signature of its body.
+    pub signed: Option<Signed>,
     /// The idempotency key as it stands in the log.
     pub tag: Option<[u8; 32]>,
     /// What the worker found.
@@ -81,6 +83,8 @@ pub struct Evaluated {
     pub original: Option<Request>,
     /// The bytes that the leaf commits to.
     pub committed: Bytes,
+    /// The signature of its body.
+    pub signed: Option<Signed>,
 }
 
 /// A detail in the bytes that the leaf commits to.
@@ -98,7 +102,7 @@ impl Item {
     /// Prepares a request for the log.
     #[must_use]
     pub fn new(caller: &Identity, asked: Evaluated, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
-        let Evaluated { request, original, committed } = asked;
+        let Evaluated { request, original, committed, signed } = asked;
         let (mut permit, mut request_salt, mut salt) = ([0; 16], [0; 16], [0; 16]);
         // Seeded by the operating system and reseeded; the three share nothing.
         let mut random = rand::rng();
@@ -110,6 +114,7 @@ impl Item {
             request,
             original,
             committed,
+            signed,
             tag,
             verdict,
             permit: PermitId(permit),
@@ -133,7 +138,8 @@ impl Item {
     #[must_use]
     pub fn detail_of(&self, caller: &Identity) -> Detail {
         // What was left out of an AuthZEN request is kept beside it, of a native one nothing is.
-        settle::detail(&self.request, &self.verdict, caller.key_id(), self.tag, self.original.is_some())
+        let (authzen, signed) = (self.original.is_some(), self.signed.clone());
+        settle::detail(&self.request, &self.verdict, caller.key_id(), self.tag, authzen, signed)
     }
 }
 

@@ -5,7 +5,7 @@
 //! detail's own bytes. A decision that was altered does not come out, whoever signed the tree above it.
 //!
 //! Guarantees: a decision counts as the same only if every byte of its leaf and of its detail follows from what stands before it and from
-//! its input facts, which are counted: the caller's key was valid, the operator's clock was in doubt, a governance race denied. The last
+//! its input facts, which are counted: the caller's key was valid, a signed body had its digest, the operator's clock was in doubt, a governance race denied. The last
 //! two only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
 //! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
 
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::{MAX_ENTRIES, PrivateOwned, ReadError, Reader};
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use verifier::decision::{Condition, Decision, Detail, Outcome, commitment};
 use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 use verifier::record::Record;
@@ -94,7 +95,8 @@ pub struct Report {
     pub executions: u64,
     /// Of these, those that came out byte for byte, with their signatures.
     pub executions_same: u64,
-    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `clock`, `governance_race`, `key_revoked`.
+    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `body_digest`, `clock`,
+    /// `governance_race`, `key_revoked`.
     pub given: BTreeMap<&'static str, u64>,
     /// Decisions without their private parts, by outcome, and executions under such: erased, withheld or lost.
     pub not_recomputable: BTreeMap<&'static str, u64>,
@@ -259,7 +261,8 @@ impl State {
 
     fn decide<E>(&mut self, governors: &Governors, tasks: Vec<Task<'_>>) -> Result<(), ReplayError<E>> {
         let Self { engines, .. } = &*self;
-        let evaluated: Vec<_> = tasks.into_par_iter().map(|task| evaluate(task, engines.as_ref())).collect();
+        let evaluated: Vec<_> =
+            tasks.into_par_iter().map(|task| evaluate(task, engines.as_ref(), governors.origin())).collect();
         let mut placed = Vec::with_capacity(evaluated.len());
         for (task, evaluated) in evaluated {
             let evaluated = self.place(governors, &task, evaluated)?;
@@ -312,7 +315,8 @@ impl State {
         if let Ok(Evaluated { request, verdict, doubt, .. }) = &mut evaluated {
             let rests_on_others = settle::opens(request) || !verdict.demands.limits.is_empty();
             settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
-            if rests_on_others && !self.fold.state.sees(&recorded.realm) {
+            let nonce = verdict.demands.nonce.is_some();
+            if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
                 evaluated = Err(Came::NotRecomputable(recorded.outcome));
             }
         }
@@ -335,12 +339,12 @@ impl State {
 }
 
 /// Evaluates one decision again, under its epoch alone.
-fn evaluate<'a>(task: Task<'a>, engines: Option<&Engines>) -> (Task<'a>, Result<Evaluated, Came>) {
-    let evaluated = evaluated(&task, engines);
+fn evaluate<'a>(task: Task<'a>, engines: Option<&Engines>, origin: &str) -> (Task<'a>, Result<Evaluated, Came>) {
+    let evaluated = evaluated(&task, engines, origin);
     (task, evaluated)
 }
 
-fn evaluated(task: &Task<'_>, engines: Option<&Engines>) -> Result<Evaluated, Came> {
+fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result<Evaluated, Came> {
     let Record::Decision(recorded) = &task.record else { return Err(Came::Differs("it is no decision".to_owned())) };
     let Some(private) = &task.stored.private else { return Err(Came::NotRecomputable(recorded.outcome)) };
     let differs = |what: &str| Err(Came::Differs(what.to_owned()));
@@ -368,13 +372,19 @@ fn evaluated(task: &Task<'_>, engines: Option<&Engines>) -> Result<Evaluated, Ca
     if age.is_none_or(|age| age > MAX_AGE_MS) {
         return differs("it was evaluated after it was recorded, or too long before");
     }
+    let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = recorded.evaluated_at;
+    let checked = detail.signed.as_ref().map(|signed| engine.check(&signed.signature, origin, now_ms));
     let facts = Facts {
         realm: &recorded.realm,
         key_id: &detail.key_id,
-        now_ms: recorded.evaluated_at,
+        now_ms,
         authzen: detail.authzen,
+        origin,
+        signed: checked.as_ref().zip(detail.signed.as_ref()),
     };
-    let verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
+    let verdict = engine.decide(&request, &facts);
+    drop(engine);
     Ok(Evaluated { request, detail, verdict, doubt })
 }
 
@@ -386,7 +396,8 @@ fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
         return differs("it is no decision");
     };
     let recorded = &**recorded;
-    let expected = settle::detail(&request, &verdict, &detail.key_id, detail.idempotency, detail.authzen);
+    let expected =
+        settle::detail(&request, &verdict, &detail.key_id, detail.idempotency, detail.authzen, detail.signed.clone());
     if request.idempotency_key.is_some() != detail.idempotency.is_some() {
         return differs("its detail has an idempotency key and its request has none, or the other way round");
     }
@@ -413,7 +424,15 @@ fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
     if Record::Decision(Box::new(expected)).encode() != task.stored.leaf {
         return differs("its leaf is not the one encoding of what it says");
     }
-    Came::Same(if doubt.is_some() { &["api_key", "clock"] } else { &["api_key"] })
+    // Whoever holds a body of one request sees that it is what was signed; the digest of any other body is the operator's word.
+    let digest = Hash(Sha256::digest(&private.request).into());
+    let unseen = detail.signed.as_ref().is_some_and(|signed| signed.signature.digest != digest);
+    Came::Same(match (doubt.is_some(), unseen) {
+        (false, false) => &["api_key"],
+        (true, false) => &["api_key", "clock"],
+        (false, true) => &["api_key", "body_digest"],
+        (true, true) => &["api_key", "body_digest", "clock"],
+    })
 }
 
 /// The engine of the core that runs this.

@@ -398,7 +398,7 @@ impl Sequencer {
             audience: item.request.audience.clone(),
             shadow: None,
         });
-        if settle::opens(&item.request) || !item.verdict.counted.is_empty() {
+        if settle::opens(&item.request) || !item.verdict.counted.is_empty() || item.signed.is_some() {
             let detail = item.detail_of(caller);
             self.fold.state.decided(&self.fold.trust, index, &decision, &detail).map_err(Fault::Fold)?;
         }

@@ -4,13 +4,14 @@
 //! cannot drift apart. Guarantees: a verdict is only ever lowered; a decision counts for a rate only once its identity is known, for a
 //! budget or a lease only if it allows. Does not: make an outcome, nor move a counter; the sequencer and the fold do.
 
-use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named, PermitId};
+use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named, PermitId, Signed};
 use verifier::request::Request;
 
 use crate::engine::{Code, Scope, Standing, Verdict};
 use crate::fold::Fold;
 use crate::state::State;
 use crate::state::counters::Key;
+use crate::state::nonces::Unusable;
 use crate::state::permits::Over;
 
 /// Applies what is known only at the record's place: a doubt of the operator's own, kill switches, a deadline that passed meanwhile, the
@@ -19,6 +20,7 @@ pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str
     if let Some(code) = doubt {
         verdict.doubt(code);
     }
+    nonce(verdict, &fold.state, now_ms);
     if fold.switches.halt_request(realm, request, &verdict.policies) {
         verdict.fail(Code::Halted);
     }
@@ -30,6 +32,17 @@ pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str
     if let Standing::Unknown(Code::Clock | Code::GovernanceRace) = verdict.standing(Condition::Runtime) {
         // What is in doubt is denied, and whoever computes it again cannot tell what it would have used.
         verdict.counted.clear();
+    }
+}
+
+/// The nonce of a signature that holds is used once, and not after the signature.
+fn nonce(verdict: &mut Verdict, state: &State, now_ms: u64) {
+    let Some(nonce) = verdict.demands.nonce else { return };
+    match state.nonces.admits(&nonce, now_ms) {
+        Ok(()) => {}
+        Err(Unusable::Used) => verdict.fail(Code::NonceUsed),
+        Err(Unusable::Expired) => verdict.fail(Code::SignatureExpired),
+        Err(Unusable::Full) => verdict.fail(Code::TooManyNonces),
     }
 }
 
@@ -158,7 +171,8 @@ pub fn grant(verdict: &Verdict, now_ms: u64) -> Grant {
     Grant { expires_at, uses: verdict.uses, lease_ends_at }
 }
 
-/// The private detail of a decision. `key_id`, `idempotency` (an HMAC) and `authzen` are input facts.
+/// The private detail of a decision. `key_id`, `idempotency` (an HMAC) and `authzen` are input facts, and so is that the signed body had
+/// its digest.
 #[must_use]
 pub fn detail(
     request: &Request,
@@ -166,6 +180,7 @@ pub fn detail(
     key_id: &str,
     idempotency: Option<[u8; 32]>,
     authzen: bool,
+    signed: Option<Signed>,
 ) -> Detail {
     let named = |names: &[String]| (!names.is_empty()).then(|| Named::new(names));
     Detail {
@@ -183,5 +198,6 @@ pub fn detail(
         counted: verdict.counted.clone(),
         scopes: request.scopes.clone(),
         delegates: request.delegates.clone(),
+        signed,
     }
 }

@@ -7,15 +7,17 @@
 //! Does not: decide; [`crate::settle`] does, by looking only.
 
 pub mod counters;
+pub mod nonces;
 pub mod permits;
 
 use std::collections::HashSet;
 
-use verifier::decision::{Counter, Decision, Detail, PermitId};
+use verifier::decision::{Condition, Counter, Decision, Detail, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
-use crate::engine::{Scope, Trust};
+use crate::engine::{Nonce, Scope, Trust};
 use counters::{Counters, Key};
+use nonces::Nonces;
 use permits::{Ended, Lease, Over, Permit, Permits};
 
 /// A detail moves a counter that its epoch does not have.
@@ -32,12 +34,15 @@ pub struct State {
     pub counters: Counters,
     /// Permits that others depend on.
     pub permits: Permits,
+    /// Nonces of signed requests.
+    pub nonces: Nonces,
     blind: HashSet<String>,
 }
 
 impl State {
     /// Lets time pass: what ends by `now_ms` gives back what it held. Recorded times only, which never go backwards.
     pub fn advance(&mut self, now_ms: u64) {
+        self.nonces.forget(now_ms);
         for permit in self.permits.end_by(now_ms) {
             self.give_back(&permit);
         }
@@ -62,6 +67,13 @@ impl State {
     ) -> Result<(), &'static str> {
         let now = decision.recorded_at;
         self.advance(now);
+        // A signature that does not hold uses up nothing.
+        if let Some(signed) = &detail.signed
+            && detail.codes.iter().all(|(condition, _)| *condition != Condition::Identity)
+            && let Some(nonce) = Nonce::of(signed)
+        {
+            self.nonces.consume(&nonce);
+        }
         let lease = decision.grant.and_then(|grant| grant.lease_ends_at);
         if !Self::concerns(detail, lease.is_some()) {
             return Ok(());
@@ -171,6 +183,12 @@ impl State {
     /// A decision of this realm cannot be read: what it counted is not known, for whoever recomputes.
     pub fn lose_sight(&mut self, realm: &str) {
         self.blind.insert(realm.to_owned());
+    }
+
+    /// Whether all decisions of all realms could be read: nonces hold across realms.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.blind.is_empty()
     }
 
     /// Whether all decisions of a realm could be read.

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
-use verifier::decision::{Decision, Detail};
+use verifier::decision::{Decision, Detail, Signed};
 use verifier::event::Step;
 use verifier::json::Json;
 use verifier::note::VerifierKey;
 use verifier::request::{Entity, Request};
 
 use crate::canary::{self, Canary};
-use crate::engine::{Catalogue, Code, Engine, Facts, RealmMode, Verdict};
+use crate::clock::Reading;
+use crate::engine::{Catalogue, Checked, Code, Engine, Facts, RealmMode, Verdict};
 use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
 use crate::live::Shared;
@@ -50,6 +51,8 @@ pub struct Asked {
     pub request: Request,
     /// The exact bytes as sent; `None` for AuthZEN, whose committed form follows from what was evaluated.
     pub sent: Option<Bytes>,
+    /// The signature of its body.
+    pub signed: Option<Signed>,
 }
 
 /// Why there is no decision. Nothing is allowed by any of these.
@@ -240,8 +243,11 @@ impl Worker {
                 return Err(NotFollowed::Refused(Refused::Clock));
             }
             let (realm, key_id) = (decision.realm.as_str(), detail.key_id.as_str());
-            let facts = Facts { realm, key_id, now_ms: reading.at_ms, authzen: detail.authzen };
-            let mut verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(request, &facts);
+            let origin = self.shared.reader.origin();
+            let mut verdict = {
+                let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+                engine.decide_again(request, detail, realm, origin, reading.at_ms)
+            };
             if !self.shared.keys.holds(key_id) {
                 verdict.fail(Code::KeyRevoked);
             }
@@ -289,7 +295,7 @@ impl Worker {
         let live = self.shared.live.load_full();
         let Some(engine) = live.engines.as_ref().and_then(|engines| engines.get(self.index)) else { return false };
         let now_ms = self.shared.now().at_ms;
-        let facts = Facts { realm: canary::REALM, key_id: "canary", now_ms, authzen: false };
+        let facts = Facts::unsigned(canary::REALM, "canary", now_ms);
         let verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
         let (denied, answer) = oneshot::channel();
         self.shared.queue.push_beside(Work::Canary(Box::new(Canary { request, verdict, denied }))).is_ok()
@@ -319,6 +325,12 @@ impl Worker {
         }
         let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let reading = self.shared.now();
+        // One signature covers the whole body: one asymmetric check, whatever the number of requests.
+        let signature = asked.front().and_then(|first| first.signed.as_ref()).map(|signed| signed.signature.clone());
+        let checked = signature.map(|signature| {
+            let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            engine.check(&signature, self.shared.reader.origin(), reading.at_ms)
+        });
         let mut items = Vec::with_capacity(asked.len());
         let mut bytes = 0_usize;
         let mut ended = false;
@@ -329,7 +341,7 @@ impl Worker {
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
             for _ in 0..SLICE {
                 let Some(next) = asked.pop_front() else { break };
-                let item = self.evaluate(&engine, caller, next, reading.at_ms, reading.trouble.is_some());
+                let item = self.evaluate(&engine, caller, next, &reading, checked.as_ref());
                 bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
                 let stands = item.verdict.stands();
                 items.push(item);
@@ -374,15 +386,23 @@ impl Worker {
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = self.shared.now();
         let would = |request| {
-            let asked = Asked { request, sent: None };
-            let (evaluated, verdict) = judge(&engine, caller, asked, reading.at_ms, reading.trouble.is_some());
+            let asked = Asked { request, sent: None, signed: None };
+            let origin = self.shared.reader.origin();
+            let (evaluated, verdict) = judge(&engine, caller, asked, &reading, None, origin);
             verdict.stands() && !live.switches.halt_request(caller.realm(), &evaluated.request, &verdict.policies)
         };
         Ok(requests.into_iter().map(would).collect())
     }
 
-    fn evaluate(&self, engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> Item {
-        let (evaluated, verdict) = judge(engine, caller, asked, now_ms, trouble);
+    fn evaluate(
+        &self,
+        engine: &Engine,
+        caller: &Identity,
+        asked: Asked,
+        reading: &Reading,
+        checked: Option<&Checked>,
+    ) -> Item {
+        let (evaluated, verdict) = judge(engine, caller, asked, reading, checked, self.shared.reader.origin());
         let key = evaluated.request.idempotency_key.as_deref();
         let tag = key.map(|key| self.shared.keys.idempotency_tag(caller, key));
         Item::new(caller, evaluated, tag, verdict)
@@ -390,9 +410,21 @@ impl Worker {
 }
 
 /// What is evaluated of what was asked, and what the worker finds.
-fn judge(engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble: bool) -> (Evaluated, Verdict) {
-    let Asked { request, sent } = asked;
-    let facts = Facts { realm: caller.realm(), key_id: caller.key_id(), now_ms, authzen: sent.is_none() };
+fn judge(
+    engine: &Engine,
+    caller: &Identity,
+    asked: Asked,
+    reading: &Reading,
+    checked: Option<&Checked>,
+    origin: &str,
+) -> (Evaluated, Verdict) {
+    let Asked { request, sent, signed } = asked;
+    let facts = Facts {
+        authzen: sent.is_none(),
+        origin,
+        signed: checked.zip(signed.as_ref()),
+        ..Facts::unsigned(caller.realm(), caller.key_id(), reading.at_ms)
+    };
     let mut unreadable = false;
     let (evaluated, committed, original) = match sent {
         Some(sent) => (request, sent, None),
@@ -411,17 +443,18 @@ fn judge(engine: &Engine, caller: &Identity, asked: Asked, now_ms: u64, trouble:
     if unreadable {
         verdict.unknown(Code::EngineError);
     }
-    if trouble {
+    if reading.trouble.is_some() {
         verdict.doubt(Code::Clock);
     }
-    (Evaluated { request: evaluated, original, committed }, verdict)
+    (Evaluated { request: evaluated, original, committed, signed }, verdict)
 }
 
 impl From<Item> for Asked {
     fn from(item: Item) -> Self {
-        match item.original {
-            Some(request) => Asked { request, sent: None },
-            None => Asked { request: item.request, sent: Some(item.committed) },
+        let Item { request, original, committed, signed, .. } = item;
+        match original {
+            Some(request) => Asked { request, sent: None, signed },
+            None => Asked { request, sent: Some(committed), signed },
         }
     }
 }

@@ -189,7 +189,7 @@ impl Workload {
 
     /// Asks the engine one of the requests, in turn; whether it stood.
     pub fn decide(&self, turn: usize) -> bool {
-        let facts = Facts { realm: "main", key_id: "0a0b0c0d0e0f", now_ms: 1_778_000_000_000, authzen: false };
+        let facts = Facts::unsigned("main", "0a0b0c0d0e0f", 1_778_000_000_000);
         let request = self.requests.get(turn % REQUESTS);
         request.is_some_and(|request| self.engine.decide(black_box(request), &facts).stands())
     }

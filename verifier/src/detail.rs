@@ -3,11 +3,14 @@
 //! It stands in the vault, never in the journal; the leaf has a salted commitment to it. The fold reads it; anybody may, where the realm is
 //! public.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::cbor::{CborError, Decoder, Encoder};
 use crate::decision::{Condition, PermitId};
 use crate::hash::Hash;
+use crate::http_signature::HttpSignature;
 use crate::request::MAX_LIST;
 
 /// The private part of a decision that says what it rested on. Read by the fold, shown where the realm is public.
@@ -41,6 +44,19 @@ pub struct Detail {
     pub scopes: Vec<String>,
     /// The subjects that may name this permit as their parent, at most [`MAX_LIST`].
     pub delegates: Vec<String>,
+    /// The signature over the body that the request came in.
+    pub signed: Option<Signed>,
+}
+
+/// The requester's signature over a body, and which of its requests this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The signature; it proves itself under the epoch's key, all but that the body had its digest.
+    pub signature: Arc<HttpSignature>,
+    /// Random for each body that was sent: the same signature in another body is a replay.
+    pub body: [u8; 16],
+    /// Which request of the body, from 0.
+    pub item: u64,
 }
 
 /// A detail names at most so many counters: an epoch has no more limits.
@@ -96,6 +112,7 @@ impl Detail {
             !self.counted.is_empty(),
             !self.scopes.is_empty(),
             !self.delegates.is_empty(),
+            self.signed.is_some(),
         ];
         e.map(6 + optional.into_iter().filter(|present| *present).count());
         e.uint(0);
@@ -158,6 +175,16 @@ impl Detail {
                 list.iter().for_each(|text| e.text(text));
             }
         }
+        if let Some(Signed { signature, body, item }) = &self.signed {
+            e.uint(15);
+            e.array(6);
+            e.text(&signature.path);
+            e.text(&signature.params);
+            e.bytes(&signature.digest.0);
+            e.bytes(&signature.signature);
+            e.bytes(body);
+            e.uint(*item);
+        }
     }
 
     /// Reads the bytes back; refuses all but the one encoding.
@@ -190,6 +217,7 @@ impl Detail {
         let counted = if map.optional(d, 12)? { counted(d)? } else { Vec::new() };
         let scopes = if map.optional(d, 13)? { some_texts(d, 13)? } else { Vec::new() };
         let delegates = if map.optional(d, 14)? { some_texts(d, 14)? } else { Vec::new() };
+        let signed = map.optional(d, 15)?.then(|| signed(d)).transpose()?;
         map.finish(d)?;
         d.clone().finish()?;
         Ok(Self {
@@ -207,6 +235,7 @@ impl Detail {
             counted,
             scopes,
             delegates,
+            signed,
         })
     }
 }
@@ -290,6 +319,16 @@ fn counted(d: &mut Decoder<'_>) -> Result<Vec<Counted>, CborError> {
         Ok(Counted { counter, name: d.text()?.to_owned(), amount: d.uint()? })
     };
     (0..len).map(one).collect()
+}
+
+/// A signature that is none of the closed form could not be checked by anybody.
+fn signed(d: &mut Decoder<'_>) -> Result<Signed, CborError> {
+    d.array_of(6)?;
+    let path = d.text()?.to_owned();
+    let params = d.text()?.to_owned();
+    let signature = HttpSignature { path, params, digest: Hash(d.bytes_of()?), signature: d.bytes_of()? };
+    signature.params().map_err(|_| CborError::OutOfRange(15))?;
+    Ok(Signed { signature: Arc::new(signature), body: d.bytes_of()?, item: d.uint()? })
 }
 
 fn pair(d: &mut Decoder<'_>) -> Result<(String, String), CborError> {

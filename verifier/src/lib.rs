@@ -14,6 +14,7 @@ pub mod event;
 pub mod freeze;
 pub mod guard;
 pub mod hash;
+pub mod http_signature;
 pub mod json;
 pub mod note;
 pub mod proof;

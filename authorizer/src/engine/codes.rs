@@ -69,6 +69,26 @@ codes! {
     Identity:
         /// The key that asked for the permit was revoked since. Only of a renewal.
         KeyRevoked = "key_revoked",
+        /// The epoch requires that requests for the action, or of the subject, are signed, and this one is not.
+        SignatureMissing = "signature_missing",
+        /// The signature names a key that is no agent key of the epoch.
+        SignatureKeyUnknown = "signature_key_unknown",
+        /// The signature is for another log: its `tag` is not this origin.
+        SignatureOrigin = "signature_origin",
+        /// The signature holds for no time, or for longer than 300 s.
+        SignatureWindow = "signature_window",
+        /// The signature was made in the future.
+        SignatureNotYet = "signature_not_yet",
+        /// The signature has run out.
+        SignatureExpired = "signature_expired",
+        /// The signature is not that key's over this request.
+        SignatureInvalid = "signature_invalid",
+        /// The key may not speak for the subject.
+        SignatureSubject = "signature_subject",
+        /// The nonce was used by another body.
+        NonceUsed = "nonce_used",
+        /// As many nonces as are kept are in use.
+        TooManyNonces = "too_many_nonces",
     Runtime:
         /// The request's deadline has passed.
         Deadline = "deadline",

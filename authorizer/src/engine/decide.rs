@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use verifier::act::Target;
-use verifier::decision::{Class, Classes, Condition, Counted};
+use verifier::decision::{Class, Classes, Condition, Counted, Detail, Signed};
+use verifier::http_signature::HttpSignature;
 use verifier::request::Request;
 
 use super::catalogue::Catalogue;
 use super::codes::Code;
 use super::demands::{self, Demands};
 use super::evaluate::{Answer, Evaluate};
+use super::signatures::{self, Checked};
 use super::trust::{DEFAULT_TTL_MS, RealmMode, Trust};
 
 /// What is known beside the request; all of it stands in the record.
@@ -26,6 +28,18 @@ pub struct Facts<'a> {
     pub now_ms: u64,
     /// Whether the request came by AuthZEN, whose committed form is RFC 8785 with its limits on numbers.
     pub authzen: bool,
+    /// The origin of the log: what is signed for another one does not count.
+    pub origin: &'a str,
+    /// The signature of the request's body, as checked by [`Engine::check`] at `now_ms`.
+    pub signed: Option<(&'a Checked, &'a Signed)>,
+}
+
+impl<'a> Facts<'a> {
+    /// A native request that is not signed.
+    #[must_use]
+    pub const fn unsigned(realm: &'a str, key_id: &'a str, now_ms: u64) -> Self {
+        Self { realm, key_id, now_ms, authzen: false, origin: "", signed: None }
+    }
 }
 
 /// How one condition stands.
@@ -213,11 +227,31 @@ impl Engine {
         if verdict.lease_ms.is_some() && keys.is_empty() {
             verdict.fail(Code::AudienceUnknown);
         }
+        signatures::identity(&mut verdict, &self.trust, request, facts.signed);
         demands::scopes(&mut verdict, &self.trust, request);
         demands::operational(&mut verdict, &self.trust, &*self.evaluator, request);
         // As if all of it were granted, so that the largest detail is measured before the sequencer has it.
         verdict.counted = verdict.demands.counted();
         verdict
+    }
+
+    /// Decides the request of a permit again, for its renewal. What the permit rested on once only is not asked for again: that its
+    /// signature holds now.
+    pub fn decide_again(&self, request: &Request, detail: &Detail, realm: &str, origin: &str, now_ms: u64) -> Verdict {
+        let signed = detail.signed.as_ref();
+        let checked = signed.map(|signed| signatures::check_again(&self.trust, &signed.signature, origin));
+        let facts = Facts {
+            authzen: detail.authzen,
+            origin,
+            signed: checked.as_ref().zip(signed),
+            ..Facts::unsigned(realm, &detail.key_id, now_ms)
+        };
+        self.decide(request, &facts)
+    }
+
+    /// Checks the signature over a body, once for all of its requests.
+    pub fn check(&self, signature: &HttpSignature, origin: &str, now_ms: u64) -> Checked {
+        signatures::check(&self.trust, signature, origin, now_ms)
     }
 
     /// The trust configuration, which the fold counts by.

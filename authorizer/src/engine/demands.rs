@@ -12,6 +12,7 @@ use verifier::request::Request;
 use super::codes::Code;
 use super::decide::Verdict;
 use super::evaluate::Evaluate;
+use super::signatures::Nonce;
 use super::trust::Trust;
 use super::trust::limits::{Amount, Limit, Rule};
 use super::trust::scope::{Scope, all_covered};
@@ -28,6 +29,8 @@ pub struct Demands {
     pub max_depth: u32,
     /// Most open children of a permit.
     pub max_children: u32,
+    /// The nonce of its signature.
+    pub nonce: Option<Nonce>,
 }
 
 impl Demands {

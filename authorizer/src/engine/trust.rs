@@ -48,6 +48,17 @@
 //! cap = 100_000
 //! window_ms = 86_400_000
 //!
+//! # Keys that agents sign requests with (RFC 9421), and for whom each may speak; and which requests must be signed. Whoever signs
+//! # without being asked is held to it too.
+//! [[agents]]
+//! id = "planner-1"         # `keyid` of the signature
+//! key = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="   # Ed25519, base64 of 32 bytes
+//! subjects = ['Bot::"planner"']
+//!
+//! [signatures]
+//! actions = ["transfer_funds"]
+//! subjects = ["Bot"]
+//!
 //! [[concurrency]]          # at most so many open leases
 //! name = "at-work"
 //! subjects = ["Agent"]
@@ -58,6 +69,7 @@
 //! recorded as if it had been asked and answered. What can never be met (an action that requires a scope which no grant covers) refuses
 //! it too; what has no effect is warned of.
 
+pub(super) mod agents;
 pub(super) mod limits;
 pub(super) mod scope;
 pub(super) mod subjects;
@@ -71,6 +83,7 @@ use verifier::note::VerifierKey;
 use verifier::request::Entity;
 
 use super::findings::{Finding, FindingCode, Part, Position};
+use agents::{AgentKey, Agents, Signatures};
 use limits::Limit;
 use scope::Scope;
 use subjects::Selector;
@@ -148,6 +161,7 @@ pub struct Trust {
     grants: Vec<Grant>,
     counted: Vec<Arc<Limit>>,
     named: HashSet<(String, String)>,
+    agents: Agents,
 }
 
 /// The file, field by field.
@@ -169,6 +183,9 @@ struct File {
     budgets: Vec<limits::BudgetEntry>,
     #[serde(default)]
     concurrency: Vec<limits::ConcurrencyEntry>,
+    #[serde(default)]
+    agents: Vec<AgentKey>,
+    signatures: Option<Signatures>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -219,6 +236,7 @@ impl Trust {
             .map(|(name, value, most)| invalid(format!("limits.{name} is {value}, outside 1..={most}")))
             .collect();
         findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
+        findings.extend(self.agents.faults().into_iter().map(invalid));
         if self.grants.len() > MAX_GRANTS {
             findings.push(invalid(format!("there are {} grants, more than {MAX_GRANTS}", self.grants.len())));
         }
@@ -230,7 +248,8 @@ impl Trust {
 
     /// What an action requires and can never have.
     fn unmet(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
+        let impossible = |what: String| Finding::new(FindingCode::TrustImpossible, Part::Trust, what);
+        let mut findings: Vec<_> = self.agents.impossible().into_iter().map(impossible).collect();
         for (name, action) in &self.actions {
             let mut find = |code, message: String| findings.push(Finding::new(code, Part::Trust, message));
             for required in &action.require {
@@ -271,7 +290,8 @@ impl Trust {
     /// What has no effect.
     pub(super) fn idle(&self) -> Vec<Finding> {
         let required = |condition| self.actions.values().any(|action| action.requires(condition));
-        let mut findings = Vec::new();
+        let unused = |what: String| Finding::new(FindingCode::TrustUnused, Part::Trust, what);
+        let mut findings: Vec<_> = self.agents.idle().into_iter().map(unused).collect();
         if !self.grants.is_empty() && !required(Condition::Scopes) {
             let message =
                 "there are grants, and no action requires `scopes`: only requests that claim some are held to them";
@@ -294,13 +314,16 @@ impl Trust {
     /// The actions that the configuration names.
     pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
         let limited = self.counted.iter().flat_map(|limit| limit.reach.actions.iter().flatten());
-        self.actions.keys().chain(limited).map(String::as_str)
+        let signed = self.agents.required.iter().flat_map(|required| &required.actions);
+        self.actions.keys().chain(limited).chain(signed).map(String::as_str)
     }
 
     /// The types of subjects that the configuration names.
     pub(super) fn subject_types(&self) -> impl Iterator<Item = &str> {
         let limited = self.counted.iter().flat_map(|limit| limit.reach.subjects.iter().flatten());
-        self.grants.iter().flat_map(|grant| &grant.subjects).chain(limited).map(Selector::kind)
+        let signed = self.agents.required.iter().flat_map(|required| &required.subjects);
+        let granted = self.grants.iter().flat_map(|grant| &grant.subjects);
+        granted.chain(limited).chain(signed).chain(self.agents.speakers()).map(Selector::kind)
     }
 
     /// Whether an action requires a condition beyond those that always hold.
@@ -323,6 +346,11 @@ impl Trust {
     /// The keys of the enforcement points behind an audience; none if it is not named.
     pub(crate) fn audience(&self, name: &str) -> &[VerifierKey] {
         self.audiences.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who signs requests, and who must.
+    pub(super) fn agents(&self) -> &Agents {
+        &self.agents
     }
 
     /// All limits, in the order of the file: rates, budgets, concurrency.
@@ -378,7 +406,8 @@ impl Action {
 
 impl Trust {
     fn of(file: File) -> (Self, Vec<Finding>) {
-        let File { realms, audiences: texts, limits, actions, grants, rates, budgets, concurrency } = file;
+        let File { realms, audiences: texts, limits, actions, grants, rates, budgets, concurrency, agents, signatures } =
+            file;
         let rates = rates.into_iter().map(Limit::from);
         let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
         let counted: Vec<Arc<Limit>> = counted.map(Arc::new).collect();
@@ -399,7 +428,8 @@ impl Trust {
             }
             audiences.insert(audience, read);
         }
-        (Self { realms, audiences, limits, actions, grants, counted, named }, findings)
+        let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
+        (Self { realms, audiences, limits, actions, grants, counted, named, agents }, findings)
     }
 }
 

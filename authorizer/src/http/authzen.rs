@@ -15,6 +15,7 @@ use verifier::text::push_b64;
 use super::body::{self, MAX_BODY, MAX_ITEMS};
 use super::problem::{Code, Problem};
 use super::routes::{caller, not_allowed, room};
+use super::signature::SignedBody;
 use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
@@ -34,7 +35,7 @@ type Pairs = Vec<(String, Json)>;
 
 pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = match read(&worker, &request, payload, MAX_REQUEST).await {
-        Ok((caller, json, _share)) => one(&worker, &request, &caller, &json).await,
+        Ok((caller, json, signed, _share)) => one(&worker, &request, &caller, &json, signed.as_ref()).await,
         Err(problem) => Err(problem),
     };
     respond(&request, result)
@@ -42,7 +43,7 @@ pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, paylo
 
 pub(super) async fn evaluations(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = match read(&worker, &request, payload, MAX_BODY).await {
-        Ok((caller, json, _share)) => many(&worker, &request, &caller, &json).await,
+        Ok((caller, json, signed, _share)) => many(&worker, &request, &caller, &json, signed.as_ref()).await,
         Err(problem) => Err(problem),
     };
     respond(&request, result)
@@ -75,7 +76,7 @@ pub(super) async fn read<'a>(
     request: &HttpRequest,
     payload: Payload,
     limit: usize,
-) -> Result<(Identity, Json, body::Share<'a>), Problem> {
+) -> Result<(Identity, Json, Option<SignedBody>, body::Share<'a>), Problem> {
     let caller = caller(worker, request)?;
     room(worker)?;
     if !body::content_is(request, "application/json") {
@@ -86,16 +87,24 @@ pub(super) async fn read<'a>(
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }
+    let signed = SignedBody::of(request, &body)?;
     match Json::parse(&body)? {
-        json @ Json::Object(_) => Ok((caller, json, share)),
+        json @ Json::Object(_) => Ok((caller, json, signed, share)),
         other => {
             Err(Problem::from(Code::WrongType).because(format!("the body must be an object, not {}", other.kind())))
         }
     }
 }
 
-async fn one(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &Json) -> Result<String, Problem> {
-    let asked = vec![Asked { request: evaluated(json, None)?, sent: None }];
+async fn one(
+    worker: &Worker,
+    request: &HttpRequest,
+    caller: &Identity,
+    json: &Json,
+    signed: Option<&SignedBody>,
+) -> Result<String, Problem> {
+    let signed = signed.map(|signed| signed.item(0));
+    let asked = vec![Asked { request: evaluated(json, None)?, sent: None, signed }];
     let durable = worker.decide(caller, asked, Stop::Never).await?;
     let mut out = String::new();
     let durable = durable.first().ok_or(Code::Unavailable)?;
@@ -103,11 +112,17 @@ async fn one(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &J
     Ok(out)
 }
 
-async fn many(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &Json) -> Result<String, Problem> {
+async fn many(
+    worker: &Worker,
+    request: &HttpRequest,
+    caller: &Identity,
+    json: &Json,
+    signed: Option<&SignedBody>,
+) -> Result<String, Problem> {
     let wrong = |what: &str| Problem::from(Code::WrongType).because(what.into());
     let items = match json.get("evaluations") {
-        None => return one(worker, request, caller, json).await,
-        Some(Json::Array(items)) if items.is_empty() => return one(worker, request, caller, json).await,
+        None => return one(worker, request, caller, json, signed).await,
+        Some(Json::Array(items)) if items.is_empty() => return one(worker, request, caller, json, signed).await,
         Some(Json::Array(items)) if items.len() > MAX_ITEMS => return Err(Code::TooManyItems.into()),
         Some(Json::Array(items)) => items,
         Some(_) => return Err(wrong("`/evaluations` must be an array")),
@@ -141,8 +156,9 @@ async fn many(worker: &Worker, request: &HttpRequest, caller: &Identity, json: &
     }
     let asked = entries
         .iter()
-        .filter_map(|entry| entry.as_ref().ok())
-        .map(|request| Asked { request: request.clone(), sent: None })
+        .enumerate()
+        .filter_map(|(n, entry)| Some((n, entry.as_ref().ok()?)))
+        .map(|(n, request)| Asked { request: request.clone(), sent: None, signed: signed.map(|signed| signed.item(n)) })
         .collect();
     drop(turn);
     let durables = worker.decide(caller, asked, stop).await?;

@@ -7,6 +7,7 @@ use verifier::request::Request;
 use super::body::{self, Shape};
 use super::problem::{Code, Problem};
 use super::routes::{caller, respond, room};
+use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
 use crate::proposal::{Durable, Stop};
 use crate::worker::{Asked, Worker, pause};
@@ -31,6 +32,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     };
     let budget = &worker.shared().budget;
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
+    let signed = SignedBody::of(request, &body)?;
     let (shape, items) = body::split(&body, lines)?;
     let mut asked = Vec::with_capacity(items.len());
     let turn = worker.turn_in_time(items.len()).await?;
@@ -41,7 +43,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
             .map_err(Problem::from)
             .and_then(refuse_unbuilt)
             .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
-        asked.push(Asked { request, sent: Some(sent) });
+        asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
     }
     drop(turn);
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {

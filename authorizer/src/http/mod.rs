@@ -16,6 +16,7 @@ mod problem;
 mod routes;
 mod search;
 mod server;
+mod signature;
 mod state;
 mod statements;
 

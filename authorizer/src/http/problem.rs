@@ -96,6 +96,10 @@ codes! {
     IdempotencyKeyReused = 422 "idempotency_key_reused" "the idempotency key was used for another request",
     /// A request under the same idempotency key is not answered yet.
     IdempotencyInFlight = 409 "idempotency_in_flight" "a request under this idempotency key is in flight",
+    /// The signature over the body is not of the one form that is taken.
+    SignatureMalformed = 400 "signature_malformed" "the signature is not of the form that is taken here",
+    /// The body has another digest than was signed.
+    ContentDigest = 400 "content_digest" "the body does not have the digest that was signed",
     /// What was recorded under the idempotency key is erased.
     Erased = 409 "erased" "what was recorded under this idempotency key is erased",
     /// An act of governance is malformed.

@@ -46,7 +46,7 @@ pub(super) async fn action(worker: Data<Worker>, request: HttpRequest, payload: 
 }
 
 async fn search(worker: &Worker, request: &HttpRequest, payload: Payload, wanted: Wanted) -> Result<String, Problem> {
-    let (caller, json, _share) = read(worker, request, payload, MAX_REQUEST).await?;
+    let (caller, json, _, _share) = read(worker, request, payload, MAX_REQUEST).await?;
     let template = wanted.template(&json)?;
     let (epoch, catalogue) = worker.catalogue()?;
     let page = Page::read(&json, wanted, epoch)?;

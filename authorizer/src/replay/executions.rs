@@ -13,7 +13,7 @@ use verifier::record::{ExecutionEvent, LeaseEvent, Record};
 use verifier::request::Request;
 
 use super::{Came, Source, State, Stored, own_engine};
-use crate::engine::{Code, Facts};
+use crate::engine::{Code, Standing};
 use crate::governance::Governors;
 use crate::proposal::MAX_AGE_MS;
 use crate::settle;
@@ -43,11 +43,11 @@ impl State {
             Record::Closure { event, executed, note, .. } => {
                 self.report(governors, &decision, *event, *executed, note.as_deref())
             }
-            _ => self.lease(&decision, stored, leaf, record),
+            _ => self.lease(governors.origin(), &decision, stored, leaf, record),
         }))
     }
 
-    fn lease(&self, decision: &Decision, stored: &Stored, leaf: &[u8], record: &Record) -> Came {
+    fn lease(&self, origin: &str, decision: &Decision, stored: &Stored, leaf: &[u8], record: &Record) -> Came {
         let differs = |what: &str| Came::Differs(what.to_owned());
         let Some(private) = &stored.private else { return Came::Withheld };
         if !private.matches(&decision.request, &decision.detail) {
@@ -71,10 +71,12 @@ impl State {
         let Some(engine) = own_engine(self.engines.as_ref()) else {
             return differs("no epoch was published before it");
         };
-        let facts = Facts { realm: &decision.realm, key_id: &detail.key_id, now_ms, authzen: detail.authzen };
-        let mut verdict = engine.lock().unwrap_or_else(PoisonError::into_inner).decide(&request, &facts);
-        let revoked =
-            cause.as_deref().is_some_and(|cause| cause.split(' ').any(|name| name == Condition::Identity.name()));
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verdict = engine.decide_again(&request, &detail, &decision.realm, origin, now_ms);
+        drop(engine);
+        let said = |cause: &str| cause.split(' ').any(|name| name == Condition::Identity.name());
+        // Whether the API key was revoked is not for anybody to see; whether the epoch still has the agent's key is.
+        let revoked = cause.as_deref().is_some_and(said) && verdict.standing(Condition::Identity) == Standing::Pass;
         if revoked {
             verdict.fail(Code::KeyRevoked);
         }

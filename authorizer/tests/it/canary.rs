@@ -23,7 +23,7 @@ fn sing(site: &Site, request: Request) -> oneshot::Receiver<()> {
     policies.sort();
     let content = EpochContent { policies, schema: None, entities: None, trust: None };
     let shared = site.service.as_ref().unwrap().shared();
-    let facts = Facts { realm: canary::REALM, key_id: "canary", now_ms: shared.now().at_ms, authzen: false };
+    let facts = Facts::unsigned(canary::REALM, "canary", shared.now().at_ms);
     let verdict = Published::new(content).unwrap().replica().unwrap().decide(&request, &facts);
     let (denied, answer) = oneshot::channel();
     shared.queue.push_beside(Work::Canary(Box::new(Canary { request, verdict, denied }))).unwrap();

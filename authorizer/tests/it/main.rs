@@ -21,6 +21,7 @@ mod privacy;
 mod replay;
 mod scopes;
 mod search;
+mod signatures;
 mod starting;
 mod statements;
 mod strangers;

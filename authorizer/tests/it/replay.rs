@@ -16,7 +16,7 @@ use verifier::record::{ExecutionEvent, LeaseEvent, Record};
 use crate::support::{ORIGIN, POLICIES, Site, read, with, with_gate};
 
 /// A log whose keeper holds the key: any entries, under the root that they have.
-struct Entries(Vec<Stored>);
+pub struct Entries(Vec<Stored>);
 
 impl Source for Entries {
     type Error = Infallible;
@@ -27,7 +27,7 @@ impl Source for Entries {
 }
 
 impl Entries {
-    fn of(site: &Site) -> Self {
+    pub fn of(site: &Site) -> Self {
         Self(site.reader.clone().read(0, site.size()).unwrap())
     }
 
@@ -36,13 +36,13 @@ impl Entries {
         (leaves.len() as u64, root_of(&leaves))
     }
 
-    fn replay(mut self, site: &Site, options: Options) -> Result<Report, ReplayError<Infallible>> {
+    pub fn replay(mut self, site: &Site, options: Options) -> Result<Report, ReplayError<Infallible>> {
         let head = self.head();
         replay(&mut self, &governors(site), head, options, &mut |_| {})
     }
 
     /// Alters one decision and its detail as a forger would: commitments and encodings are right again.
-    fn forge(mut self, index: usize, forge: impl FnOnce(&mut Decision, &mut Detail)) -> Self {
+    pub fn forge(mut self, index: usize, forge: impl FnOnce(&mut Decision, &mut Detail)) -> Self {
         let stored = &mut self.0[index];
         let Record::Decision(mut decision) = Record::decode(&stored.leaf).unwrap() else { panic!("no decision") };
         let private = stored.private.as_mut().unwrap();

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 use verifier::decision::{
-    Class, Classes, Condition, Counted, Counter, Decision, Detail, Grant, Named, Outcome, PermitId, Shadow, commitment,
+    Class, Classes, Condition, Counted, Counter, Decision, Detail, Grant, Named, Outcome, PermitId, Shadow, Signed,
+    commitment,
 };
 use verifier::hash::Hash;
+use verifier::http_signature::HttpSignature;
 use verifier::record::{ExecutionEvent, LeaseEvent, MAX_BODY, MAX_NAME, MAX_NOTE, MAX_RECORD, Record, RecordError};
 
 const RECORD_CDDL: &str = include_str!("../../record.cddl");
@@ -99,8 +101,16 @@ pub fn details() -> [Detail; 2] {
         counted: vec![],
         scopes: vec![],
         delegates: vec![],
+        signed: None,
     };
     let many: Vec<String> = (0..50).map(|i| format!("policy-{i:03}")).collect();
+    let params = r#"("@method" "@path" "content-digest");created=1;expires=2;nonce="n";keyid="k";tag="o""#;
+    let signature = HttpSignature {
+        path: "/v1/decisions".into(),
+        params: params.into(),
+        digest: Hash([8; 32]),
+        signature: [9; 64],
+    };
     let full = Detail {
         parent: Some(PermitId([1; 16])),
         codes: vec![(Condition::Policy, "forbidden".into()), (Condition::Runtime, "deadline".into())],
@@ -114,6 +124,7 @@ pub fn details() -> [Detail; 2] {
             .into(),
         scopes: vec!["mail:read".into()],
         delegates: vec!["Agent::\"b\"".into()],
+        signed: Some(Signed { signature: signature.into(), body: [3; 16], item: 4 }),
         ..small.clone()
     };
     [small, full]
@@ -165,6 +176,30 @@ fn the_decision_leaf_has_these_bytes() {
         "0d01"
     );
     assert_eq!(hex, golden);
+}
+
+#[test]
+fn the_signed_part_of_a_detail_has_these_bytes() {
+    let [small, full] = details();
+    let (without, with) = (small.encode(), Detail { signed: full.signed, ..small }.encode());
+    let part = with.strip_prefix(&[&[without[0] + 1], &without[1..]].concat()[..]).unwrap();
+    let golden = concat!(
+        "0f86",
+        "6d2f76312f6465636973696f6e73",
+        "7854",
+        "2822406d6574686f6422202240706174682220",
+        "22636f6e74656e742d64696765737422293b",
+        "637265617465643d313b657870697265733d323b6e6f6e63653d226e223b",
+        "6b657969643d226b223b7461673d226f22",
+        "5820",
+        "0808080808080808080808080808080808080808080808080808080808080808",
+        "5840",
+        "0909090909090909090909090909090909090909090909090909090909090909",
+        "0909090909090909090909090909090909090909090909090909090909090909",
+        "5003030303030303030303030303030303",
+        "04"
+    );
+    assert_eq!(verifier::text::hex(part), golden);
 }
 
 /// Hashing is half of what a decision costs: the usual leaf must stay within three SHA-256 blocks.

@@ -14,7 +14,7 @@ use verifier::request::Request;
 /// 2024-05-15T15:00:00Z
 pub const NOW: u64 = 1_715_785_200_000;
 
-pub const FACTS: Facts<'_> = Facts { realm: "main", key_id: "0a0b0c0d0e0f", now_ms: NOW, authzen: false };
+pub const FACTS: Facts<'_> = Facts::unsigned("main", "0a0b0c0d0e0f", NOW);
 
 /// An epoch's content from a file of policies.
 pub fn content(policies: &str, schema: Option<&str>) -> EpochContent {

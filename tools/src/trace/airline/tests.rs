@@ -45,7 +45,7 @@ fn traffic() -> Option<String> {
 fn judged(engine: &Engine, line: &str) -> BTreeSet<String> {
     let bytes = Call::parse(line).unwrap().request().to_string();
     let request = Request::parse(bytes.as_bytes()).unwrap();
-    let facts = Facts { realm: "main", key_id: "0a0b0c0d0e0f", now_ms: 1_800_000_000_000, authzen: false };
+    let facts = Facts::unsigned("main", "0a0b0c0d0e0f", 1_800_000_000_000);
     let verdict = engine.decide(&request, &facts);
     assert!(verdict.errors.is_empty(), "{line}");
     match verdict.standing(Condition::Policy) {
