@@ -89,6 +89,40 @@ fn readme_is_short_and_its_commands_exist() {
     }
 }
 
+/// In its tables of attacks and of failures.
+#[test]
+fn readme_names_tests_that_exist() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let sources: Vec<String> = test_sources(&root());
+    let names = readme.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
+    // A sentence, not a file, a field or a command.
+    let is_test = |name: &&str| {
+        name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let mut named = 0;
+    for name in names.filter(is_test) {
+        let line = format!("fn {name}() {{");
+        assert!(sources.iter().any(|text| text.contains(&line)), "README names `{name}`, which is no test");
+        named += 1;
+    }
+    assert!(named > 30, "only {named} tests were found in README");
+}
+
+/// The text of every source that may hold tests.
+fn test_sources(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let wanted = entries.filter(|path| !path.ends_with("target") && !path.ends_with(".git"));
+    wanted
+        .flat_map(|path| match path.is_dir() {
+            true => test_sources(&path),
+            false if path.extension().is_some_and(|extension| extension == "rs") => {
+                vec![std::fs::read_to_string(path).unwrap()]
+            }
+            false => Vec::new(),
+        })
+        .collect()
+}
+
 #[test]
 fn the_durability_chapter_names_tests_that_exist() {
     let chapter = std::fs::read_to_string(root().join("ledger/DURABILITY.md")).unwrap();
