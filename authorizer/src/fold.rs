@@ -3,7 +3,8 @@
 //! Guarantees: the state after a restart is the state before it, computed again from journal and vault; every act of
 //! governance is checked again, signature and all; a record that this version cannot fold refuses the start instead of
 //! being skipped, since a skipped revocation would allow.
-//! Does not: keep a snapshot (every record is read at start). Permits themselves stay in the log and are looked up.
+//! Does not: keep a snapshot (every record is read at start, and the details of those that can still count). Permits that nothing depends on
+//! stay in the log and are looked up.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: [`Live`] is replaced as a whole, by the sequencer only, and only after the act that made it is durable;
 //! workers read it without a lock. Engines were built before.
-//! Does not: hold fold state that a later record could change, beside the switches that a look at an old permit needs.
+//! Does not: hold fold state that a later record could change, beside the switches, which searches look at.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -79,6 +79,8 @@ pub enum NotFollowed {
     NoAnswer(NoAnswer),
     /// It does not fit the execution.
     Refused(Refused),
+    /// Governance changed, or the verdict grew old: look at the keys again.
+    Stale,
 }
 
 impl From<NoAnswer> for NotFollowed {
@@ -211,68 +213,69 @@ impl Worker {
         }
     }
 
-    /// The keys of the enforcement points behind an audience, in the epoch in force.
+    /// The keys of the enforcement points behind an audience, and the governance version that they are in force under.
     ///
     /// # Errors
     /// [`NoAnswer::NoEpoch`].
-    pub fn audience_keys(&self, audience: Option<&str>) -> Result<Vec<VerifierKey>, NoAnswer> {
+    pub fn audience_keys(&self, audience: Option<&str>) -> Result<(Vec<VerifierKey>, u64), NoAnswer> {
         let live = self.shared.live.load();
         let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(audience.map_or(Vec::new(), |audience| engine.trust().audience(audience).to_vec()))
+        Ok((audience.map_or(Vec::new(), |audience| engine.trust().audience(audience).to_vec()), live.governance))
     }
 
-    /// Follows an execution: evaluates every condition of its permit again, and records the step.
+    /// Follows an execution: evaluates every condition of its permit again, and records the step. `governance` is the version that the
+    /// audience's keys were looked up under: a key that an epoch has taken out since signs nothing.
     ///
     /// # Errors
     /// [`NotFollowed`]; nothing was recorded then, or its answer came too late.
     pub async fn follow(
         &self,
-        decision: &Decision,
-        detail: &Detail,
-        request: &Request,
+        permit: (&Decision, &Detail, &Request),
         step: Step,
         note: Option<String>,
+        governance: u64,
     ) -> Result<Followed, NotFollowed> {
-        for _ in 0..=MAX_ATTEMPTS {
-            let live = self.shared.live.load_full();
-            let engines = live.engines.as_ref().ok_or(NoAnswer::NoEpoch)?;
-            let engine = engines.get(self.index).ok_or(NoAnswer::NoEpoch)?;
-            let reading = self.shared.now();
-            if reading.trouble.is_some() {
-                return Err(NotFollowed::Refused(Refused::Clock));
-            }
-            let (realm, key_id) = (decision.realm.as_str(), detail.key_id.as_str());
-            let origin = self.shared.reader.origin();
-            let mut verdict = {
-                let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-                engine.decide_again(request, detail, realm, origin, reading.at_ms)
-            };
-            if !self.shared.keys.holds(key_id) {
-                verdict.fail(Code::KeyRevoked);
-            }
-            let load = Load { decisions: 1, bytes: note.as_ref().map_or(0, String::len) };
-            let (reply, answer) = oneshot::channel();
-            let report = Report {
-                decision: Box::new(decision.clone()),
-                request: Box::new(request.clone()),
-                step,
-                note: note.clone(),
-                verdict: Box::new(verdict),
-                governance: live.governance,
-                evaluated_at: reading.at_ms,
-                load,
-                reply,
-            };
-            self.hand_over(Work::Report(Box::new(report)), load)?;
-            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-                Ok(Ok(execution::Answer::Durable(followed))) => return Ok(followed),
-                Ok(Ok(execution::Answer::Refused(refused))) => return Err(NotFollowed::Refused(refused)),
-                Ok(Ok(execution::Answer::Stale)) => {}
-                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unavailable.into()),
-            }
+        let (decision, detail, request) = permit;
+        let live = self.shared.live.load_full();
+        if live.governance != governance {
+            return Err(NotFollowed::Stale);
         }
-        Err(NoAnswer::Full.into())
+        let engines = live.engines.as_ref().ok_or(NoAnswer::NoEpoch)?;
+        let engine = engines.get(self.index).ok_or(NoAnswer::NoEpoch)?;
+        let reading = self.shared.now();
+        if reading.trouble.is_some() {
+            return Err(NotFollowed::Refused(Refused::Clock));
+        }
+        let (realm, key_id) = (decision.realm.as_str(), detail.key_id.as_str());
+        let origin = self.shared.reader.origin();
+        let mut verdict = {
+            let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            engine.decide_again(request, detail, realm, origin, reading.at_ms)
+        };
+        if !self.shared.keys.holds(key_id) {
+            verdict.fail(Code::KeyRevoked);
+        }
+        let load = Load { decisions: 1, bytes: note.as_ref().map_or(0, String::len) };
+        let (reply, answer) = oneshot::channel();
+        let report = Report {
+            decision: Box::new(decision.clone()),
+            request: Box::new(request.clone()),
+            step,
+            note,
+            verdict: Box::new(verdict),
+            governance,
+            evaluated_at: reading.at_ms,
+            load,
+            reply,
+        };
+        self.hand_over(Work::Report(Box::new(report)), load)?;
+        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+            Ok(Ok(execution::Answer::Durable(followed))) => Ok(followed),
+            Ok(Ok(execution::Answer::Refused(refused))) => Err(NotFollowed::Refused(refused)),
+            Ok(Ok(execution::Answer::Stale)) => Err(NotFollowed::Stale),
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable.into()),
+        }
     }
 
     /// The governance version under which what a realm submits may be shown to everybody.

@@ -19,7 +19,7 @@ use verifier::decision::{Decision, Detail, PermitId};
 use verifier::event::{Event, Step};
 use verifier::hash::leaf_hash;
 use verifier::json::Json;
-use verifier::note::Note;
+use verifier::note::{Note, VerifierKey};
 use verifier::receipt;
 use verifier::record::{ExecutionEvent, LeaseEvent, Record};
 use verifier::request::Request;
@@ -31,6 +31,7 @@ use super::routes::{caller, respond, room};
 use crate::execution::{Followed, MAX_EVENT, Refused};
 use crate::keys::Identity;
 use crate::notices::{Listener, Notice};
+use crate::proposal::MAX_ATTEMPTS;
 use crate::state::permits::Over;
 use crate::worker::{NotFollowed, Worker};
 
@@ -85,22 +86,30 @@ async fn try_report(
     if stands.decision.grant.and_then(|grant| grant.lease_ends_at).is_none() {
         return Err(Code::NoLease.into());
     }
-    let (step, note) = if body::content_is(request, "text/plain") {
-        signed(worker, &stands, &body)?
-    } else if body::content_is(request, "application/json") {
-        (abort(&caller, &stands, &body)?, None)
-    } else {
-        return Err(Code::ContentType.into());
-    };
-    let followed = worker.follow(&stands.decision, &stands.detail, &stands.request, step, note).await?;
-    answer(worker, &followed)
+    for _ in 0..=MAX_ATTEMPTS {
+        let (keys, governance) = worker.audience_keys(stands.decision.audience.as_deref())?;
+        let (step, note) = if body::content_is(request, "text/plain") {
+            let (step, note) = signed(worker, &stands, &keys, &body)?;
+            (step, Some(note))
+        } else if body::content_is(request, "application/json") {
+            (abort(&caller, &stands, &body)?, None)
+        } else {
+            return Err(Code::ContentType.into());
+        };
+        let permit = (&stands.decision, &stands.detail, &stands.request);
+        match worker.follow(permit, step, note, governance).await {
+            Ok(followed) => return answer(worker, &followed),
+            Err(NotFollowed::Stale) => {}
+            Err(not) => return Err(not.into()),
+        }
+    }
+    Err(NotFollowed::Stale.into())
 }
 
 /// An event that the audience signed.
-fn signed(worker: &Worker, stands: &Stands, body: &[u8]) -> Result<(Step, Option<String>), Problem> {
+fn signed(worker: &Worker, stands: &Stands, keys: &[VerifierKey], body: &[u8]) -> Result<(Step, String), Problem> {
     let note = std::str::from_utf8(body).map_err(|_| Code::InvalidUtf8)?;
-    let keys = worker.audience_keys(stands.decision.audience.as_deref())?;
-    let opened = Note::open(note, &keys).map_err(|_| Code::NotTheAudience)?;
+    let opened = Note::open(note, keys).map_err(|_| Code::NotTheAudience)?;
     let event =
         Event::parse(opened.text()).map_err(|error| Problem::from(Code::InvalidEvent).because(error.to_string()))?;
     if event.origin != worker.shared().reader.origin() {
@@ -109,7 +118,7 @@ fn signed(worker: &Worker, stands: &Stands, body: &[u8]) -> Result<(Step, Option
     if event.permit != stands.decision.permit {
         return Err(Problem::from(Code::InvalidEvent).because("the event is about another permit".into()));
     }
-    Ok((event.step, Some(note.to_owned())))
+    Ok((event.step, note.to_owned()))
 }
 
 /// `{"event":"aborted"}`, from the key that asked for the permit.
@@ -161,6 +170,8 @@ impl From<NotFollowed> for Problem {
         let over = |what: &str| Problem::from(Code::ExecutionOver).because(what.into());
         match not {
             NotFollowed::NoAnswer(none) => none.into(),
+            // A burst of governance acts: the caller comes again when it is over.
+            NotFollowed::Stale => Code::Overloaded.into(),
             NotFollowed::Refused(Refused::Frozen) => Code::Frozen.into(),
             NotFollowed::Refused(Refused::Clock) => Code::Clock.into(),
             NotFollowed::Refused(Refused::AlreadyStarted) => Code::AlreadyStarted.into(),

@@ -10,6 +10,7 @@ mod decisions;
 mod durability;
 mod engine;
 mod executions;
+mod folding;
 mod freeze;
 mod governance;
 mod idempotency;
