@@ -201,3 +201,87 @@ pub fn detail(
         signed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use verifier::decision::Class;
+    use verifier::epoch::EpochContent;
+
+    use super::*;
+    use crate::engine::{Engine, Facts, Published};
+    use crate::state::permits::{MAX_OPEN, Permit};
+
+    const NOW: u64 = 1_795_428_000_000;
+
+    fn engine(trust: &str) -> Engine {
+        let policies = vec![("all".into(), r#"@id("all") permit(principal, action, resource);"#.into())];
+        let content = EpochContent { policies, trust: Some(trust.into()), ..EpochContent::default() };
+        Published::new(content).unwrap().replica().unwrap()
+    }
+
+    fn request(more: &str) -> Request {
+        let text = format!(
+            r#"{{"subject":{{"type":"A","id":"a"}},"action":{{"name":"x"}},"resource":{{"type":"R","id":"r"}},"context":{{"n":1}}{more}}}"#
+        );
+        Request::parse(text.as_bytes()).unwrap()
+    }
+
+    fn decide(engine: &Engine, request: &Request) -> Verdict {
+        engine.decide(request, &Facts::unsigned("main", "k", NOW))
+    }
+
+    /// Threat 14: a stranger's requests use up nothing of anybody.
+    #[test]
+    fn nothing_is_counted_for_whose_identity_failed() {
+        let engine = engine(
+            "[[rates]]\nname = \"r\"\nsubjects = ['A::\"a\"']\ncount = 1\nper_ms = 1000\n\
+             [[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 9\nwindow_ms = 1000\n",
+        );
+        let (request, fold) = (request(""), Fold::default());
+        let mut known = decide(&engine, &request);
+        settle(&mut known, &request, &fold, "main", NOW, None);
+        assert_eq!((known.stands(), known.counted.len()), (true, 2));
+        let mut stranger = decide(&engine, &request);
+        stranger.fail(Code::KeyRevoked);
+        settle(&mut stranger, &request, &fold, "main", NOW, None);
+        assert_eq!((stranger.stands(), stranger.counted), (false, vec![]));
+    }
+
+    /// Threat 32: memory has a bound, and what would go beyond it is denied.
+    #[test]
+    fn when_as_many_permits_are_open_as_are_kept_no_more_are_opened() {
+        let engine = engine("");
+        let mut fold = Fold::default();
+        let permit = |expires_at| Permit {
+            index: 0,
+            realm: String::new(),
+            subject: (String::new(), String::new()),
+            action: String::new(),
+            policies: Vec::new(),
+            more_policies: false,
+            parent: None,
+            depth: 0,
+            children: 0,
+            delegates: Vec::new(),
+            scopes: Vec::new(),
+            holds: Vec::new(),
+            expires_at,
+            lease: None,
+            started: false,
+            ended: None,
+        };
+        for n in 0..MAX_OPEN as u128 {
+            fold.state.permits.open(PermitId(n.to_be_bytes()), permit(NOW + 1));
+        }
+        let (opening, plain) = (request(r#","delegates":["A::\"b\""]"#), request(""));
+        let standing = |fold: &Fold, request: &Request| {
+            let mut verdict = decide(&engine, request);
+            settle(&mut verdict, request, fold, "main", NOW, None);
+            (verdict.classes().of(Condition::Operational), verdict.stands())
+        };
+        assert_eq!(standing(&fold, &opening), (Class::Fail, false));
+        assert_eq!(standing(&fold, &plain), (Class::NotRequired, true));
+        fold.state.advance(NOW + 1);
+        assert!(standing(&fold, &opening).1);
+    }
+}

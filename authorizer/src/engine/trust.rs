@@ -70,6 +70,7 @@
 //! it too; what has no effect is warned of.
 
 pub(super) mod agents;
+mod checks;
 pub(super) mod limits;
 pub(super) mod scope;
 pub(super) mod subjects;
@@ -220,95 +221,6 @@ impl Trust {
         findings.extend(trust.out_of_range());
         findings.extend(trust.unmet());
         if findings.is_empty() { Ok(trust) } else { Err(findings) }
-    }
-
-    fn out_of_range(&self) -> Vec<Finding> {
-        let Limits { max_ttl_ms, max_uses, max_lease_ms, max_depth, max_children } = self.limits;
-        let ranges = [
-            ("max_ttl_ms", max_ttl_ms, LONGEST_MAX_TTL_MS),
-            ("max_uses", max_uses.into(), u32::MAX.into()),
-            ("max_lease_ms", max_lease_ms, LONGEST_MAX_TTL_MS),
-            ("max_depth", max_depth.into(), MOST_MAX_DEPTH.into()),
-            ("max_children", max_children.into(), MOST_MAX_CHILDREN.into()),
-        ];
-        let outside = ranges.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
-        let mut findings: Vec<_> = outside
-            .map(|(name, value, most)| invalid(format!("limits.{name} is {value}, outside 1..={most}")))
-            .collect();
-        findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
-        findings.extend(self.agents.faults().into_iter().map(invalid));
-        if self.grants.len() > MAX_GRANTS {
-            findings.push(invalid(format!("there are {} grants, more than {MAX_GRANTS}", self.grants.len())));
-        }
-        if self.grants.iter().any(|grant| grant.subjects.is_empty() || grant.scopes.is_empty()) {
-            findings.push(invalid("a grant without subjects or without scopes grants nothing"));
-        }
-        findings
-    }
-
-    /// What an action requires and can never have.
-    fn unmet(&self) -> Vec<Finding> {
-        let impossible = |what: String| Finding::new(FindingCode::TrustImpossible, Part::Trust, what);
-        let mut findings: Vec<_> = self.agents.impossible().into_iter().map(impossible).collect();
-        for (name, action) in &self.actions {
-            let mut find = |code, message: String| findings.push(Finding::new(code, Part::Trust, message));
-            for required in &action.require {
-                match Condition::named(required) {
-                    Some(condition) if ALWAYS.contains(&condition) || REQUIRABLE.contains(&condition) => {}
-                    Some(_) => find(
-                        FindingCode::ConditionNotImplemented,
-                        format!("action `{name}` requires `{required}`, which this version does not evaluate"),
-                    ),
-                    None => find(
-                        FindingCode::UnknownCondition,
-                        format!("action `{name}` requires `{required}`, which is not one of the nine conditions"),
-                    ),
-                }
-            }
-            let mut never = |what: String| find(FindingCode::TrustImpossible, format!("action `{name}` {what}"));
-            if action.requires(Condition::Scopes) {
-                let held: Vec<&Scope> = self.grants.iter().flat_map(|grant| &grant.scopes).collect();
-                if !self.grants.iter().any(|grant| grant.without_parent) {
-                    never("requires `scopes`, and no grant lets a subject act without a parent".to_owned());
-                }
-                for scope in &action.scopes {
-                    if !scope::all_covered(&held, std::slice::from_ref(scope)) {
-                        never(format!("requires the scope `{scope}`, which no grant covers"));
-                    }
-                }
-            } else if !action.scopes.is_empty() {
-                never("lists scopes and does not require `scopes`: they would never be asked for".to_owned());
-            }
-            let limited = self.counted.iter().any(|limit| limit.reach.holds_action(name));
-            if action.requires(Condition::Operational) && !limited {
-                never("requires `operational`, and no limit applies to it".to_owned());
-            }
-        }
-        findings
-    }
-
-    /// What has no effect.
-    pub(super) fn idle(&self) -> Vec<Finding> {
-        let required = |condition| self.actions.values().any(|action| action.requires(condition));
-        let unused = |what: String| Finding::new(FindingCode::TrustUnused, Part::Trust, what);
-        let mut findings: Vec<_> = self.agents.idle().into_iter().map(unused).collect();
-        if !self.grants.is_empty() && !required(Condition::Scopes) {
-            let message =
-                "there are grants, and no action requires `scopes`: only requests that claim some are held to them";
-            findings.push(Finding::new(FindingCode::TrustUnused, Part::Trust, message));
-        }
-        for (n, grant) in self.grants.iter().enumerate() {
-            let again = |other: &Grant| {
-                other.subjects == grant.subjects
-                    && other.scopes == grant.scopes
-                    && other.without_parent >= grant.without_parent
-            };
-            if self.grants.iter().take(n).any(again) {
-                let message = format!("grant {} grants nothing that an earlier one does not", n + 1);
-                findings.push(Finding::new(FindingCode::TrustUnused, Part::Trust, message));
-            }
-        }
-        findings
     }
 
     /// The actions that the configuration names.
@@ -486,51 +398,5 @@ mod tests {
             };
             assert_eq!(codes(&text), expected, "{}", condition.name());
         }
-    }
-
-    #[test]
-    fn limits_out_of_range_are_refused() {
-        for (entry, wrong) in [
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\n", false),
-            ("[[rates]]\nname = \"r\"\ncount = 0\nper_ms = 1000\n", true),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 0\n", true),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nburst = 0\n", true),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 2678400000\nburst = 1\n", false),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 2678400000\nburst = 2\n", true),
-            ("[[rates]]\nname = \"\"\ncount = 1\nper_ms = 1000\n", true),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nactions = []\n", true),
-            ("[[rates]]\nname = \"r\"\ncount = 1\nper_ms = 1000\nsubjects = [\"*\"]\n", true),
-            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 1\nwindow_ms = 60\n", false),
-            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 1\nwindow_ms = 59\n", true),
-            ("[[budgets]]\nname = \"b\"\namount = \"context.n\"\ncap = 0\nwindow_ms = 60\n", true),
-            ("[[budgets]]\nname = \"b\"\namount = \"n\"\ncap = 1\nwindow_ms = 60\n", true),
-            ("[[concurrency]]\nname = \"c\"\nmax = 0\n", true),
-            ("[[concurrency]]\nname = \"c\"\nmax = 1\n[[concurrency]]\nname = \"c\"\nmax = 2\n", true),
-            ("[audiences]\ngate = []\n", true),
-            ("[audiences]\ngate = [\"gate\"]\n", true),
-            ("[limits]\nmax_depth = 33\n", true),
-            ("[limits]\nmax_children = 0\n", true),
-            ("[limits]\nmax_lease_ms = 0\n", true),
-        ] {
-            let expected: &[_] = if wrong { &[FindingCode::TrustInvalid] } else { &[] };
-            assert_eq!(codes(entry), expected, "{entry}");
-        }
-    }
-
-    #[test]
-    fn what_can_never_be_met_is_refused_and_what_has_no_effect_is_told() {
-        let grant = |more: &str| format!("[[grants]]\nsubjects = [\"Agent\"]\nscopes = [\"mail:*\"]\n{more}");
-        let action = "[actions.send]\nrequire = [\"scopes\"]\nscopes = [\"mail:send\"]\n";
-        let rooted = grant("without_parent = true\n");
-        assert_eq!(codes(&format!("{action}{rooted}")), []);
-        assert_eq!(codes(&format!("{action}{}", grant(""))), [FindingCode::TrustImpossible]);
-        let other = action.replace("mail:send", "calendar:send");
-        assert_eq!(codes(&format!("{other}{rooted}")), [FindingCode::TrustImpossible]);
-        let unasked = action.replace("\"scopes\"", "");
-        assert_eq!(codes(&format!("{unasked}{rooted}")), [FindingCode::TrustImpossible]);
-        let idle = Trust::parse(&rooted).unwrap().idle();
-        assert_eq!(idle.iter().map(|finding| finding.code).collect::<Vec<_>>(), [FindingCode::TrustUnused]);
-        let twice = Trust::parse(&format!("{action}{rooted}{}", grant(""))).unwrap().idle();
-        assert_eq!(twice.len(), 1, "{twice:?}");
     }
 }
