@@ -320,15 +320,19 @@ impl State {
                 evaluated = Err(Came::NotRecomputable(recorded.outcome));
             }
         }
+        let decoded;
         let detail = match (&evaluated, &task.stored.private) {
-            (Ok(evaluated), _) => Some(evaluated.detail.clone()),
-            (Err(_), Some(private)) => Detail::decode(&private.detail).ok(),
+            (Ok(evaluated), _) => Some(&evaluated.detail),
+            (Err(_), Some(private)) => {
+                decoded = Detail::decode(&private.detail).ok();
+                decoded.as_ref()
+            }
             (Err(_), None) => None,
         };
         if detail.is_none() {
             self.fold.state.lose_sight(&recorded.realm);
         }
-        match self.fold.apply(governors, task.index, &task.record, detail.as_ref()) {
+        match self.fold.apply(governors, task.index, &task.record, detail) {
             Ok(_) => Ok(evaluated),
             Err(FoldError::Broken { reason, .. }) if [NO_SUCH_COUNTER, NO_SCOPE].contains(&reason) => {
                 Ok(Err(Came::Differs(reason.to_owned())))

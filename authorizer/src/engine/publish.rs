@@ -7,7 +7,7 @@
 //!
 //! No text reaches Cedar before it was measured, and what reaches it is worked on with a stack to spare: see [`depth`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ use super::depth;
 use super::evaluate::PlainCedar;
 use super::findings::{Finding, FindingCode, Part, Position, PublishError};
 use super::index::Index;
+use super::trust::limits::{Amount, Rule};
 use super::trust::{Limits, RealmMode, Trust};
-use super::types::Types;
+use super::types::{Field, Shape, Type, Types};
 
 /// A policy id has at most so many bytes, so that the 32 that a record names always fit.
 pub const MAX_POLICY_ID: usize = 255;
@@ -81,6 +82,7 @@ impl Published {
                 let message = format!("`{name}` is not an entity type of the schema");
                 Finding::new(FindingCode::UnknownType, Part::Trust, message)
             }));
+            findings.extend(unsummable(&trust, types));
         }
         if !findings.is_empty() {
             return Err(findings.into());
@@ -142,6 +144,36 @@ impl Published {
 }
 
 type Slice = fn(&PolicySet) -> Result<Index, Box<PolicySetError>>;
+
+/// Budgets over what the schema does not have as an integer: every request of the action would be denied.
+fn unsummable(trust: &Trust, types: &Types) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for limit in trust.counted() {
+        let Rule::Budget { amount, .. } = &limit.rule else { continue };
+        for name in limit.reach.actions.iter().flatten() {
+            let Some(action) = types.actions.get(name) else { continue }; // told already
+            let integer = |shape: &Shape, name: &str| shape.get(name).is_some_and(|field| field.ty == Type::Long);
+            let of_any = |kinds: &BTreeSet<String>, name: &str| {
+                kinds.iter().filter_map(|kind| types.entities.get(kind)).any(|kind| integer(&kind.shape, name))
+            };
+            let summable = match amount {
+                Amount::Context(name) => integer(&action.context, name),
+                Amount::Subject(name) => of_any(&action.principals, name),
+                Amount::Resource(name) => of_any(&action.resources, name),
+                Amount::Action(name) => match &action.action {
+                    Some(Field { ty: Type::Record(shape), .. }) => integer(shape, name),
+                    Some(_) | None => false,
+                },
+            };
+            if !summable {
+                let message =
+                    format!("budget `{}`: the schema has no such integer for the action `{name}`", limit.name);
+                findings.push(Finding::new(FindingCode::TrustImpossible, Part::Trust, message));
+            }
+        }
+    }
+    findings
+}
 
 /// The trust configuration of an epoch that was published: what the fold counts by.
 ///

@@ -198,9 +198,14 @@ impl Site {
 
     /// With that trust configuration from the first epoch on, under a clock that the test moves.
     pub fn with_trust(trust: &str) -> (Site, Arc<Manual>) {
+        Site::with_trust_on(None, trust)
+    }
+
+    /// As [`Site::with_trust`], in memory where there is some.
+    pub fn with_trust_on(ram: Option<Ram>, trust: &str) -> (Site, Arc<Manual>) {
         let clock = Arc::new(Manual::at(now_ms()));
         let given = clock.clone();
-        let site = Site::without_epoch(None, move |config| {
+        let site = Site::without_epoch(ram, move |config| {
             config.clock = given.clone();
             config.public = Some("127.0.0.1:0".parse().unwrap());
         });

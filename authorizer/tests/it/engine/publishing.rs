@@ -137,6 +137,36 @@ fn trust_is_refused_when_it_asks_for_what_is_not_there() {
 }
 
 #[test]
+fn a_budget_over_what_the_schema_has_not_as_an_integer_is_refused() {
+    const SCHEMA: &str = r#"
+        entity User { paid: Long };
+        entity Doc { size: Long, name: String };
+        action pay appliesTo { principal: User, resource: Doc,
+            context: { cents: Long, note: String, action: { fee: Long } } };
+    "#;
+    for (amount, expected) in [
+        ("context.cents", &[][..]),
+        ("subject.paid", &[]),
+        ("resource.size", &[]),
+        ("action.fee", &[]),
+        ("context.note", &[FindingCode::TrustImpossible]),
+        ("context.cent", &[FindingCode::TrustImpossible]),
+        ("resource.name", &[FindingCode::TrustImpossible]),
+        ("subject.size", &[FindingCode::TrustImpossible]),
+        ("action.cents", &[FindingCode::TrustImpossible]),
+    ] {
+        let trust = format!(
+            "[[budgets]]\nname = \"b\"\nsubjects = [\"User\"]\nactions = [\"pay\"]\namount = \"{amount}\"\ncap = 9\nwindow_ms = 60_000\n"
+        );
+        let content = EpochContent { schema: Some(SCHEMA.into()), trust: Some(trust), ..EpochContent::default() };
+        assert_eq!(codes(content), expected, "{amount}");
+    }
+    let trust = "[[grants]]\nsubjects = [\"Ghost\"]\nscopes = [\"a\"]\n";
+    let content = EpochContent { schema: Some(SCHEMA.into()), trust: Some(trust.into()), ..EpochContent::default() };
+    assert_eq!(codes(content), [FindingCode::UnknownType]);
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let content = EpochContent {
         schema: Some(SCHEMA.into()),
