@@ -8,12 +8,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use ledger::{Head, ReadError, Reader};
+use verifier::approval::core_digest;
 use verifier::decision::{Class, Condition, Decision, Detail, Named};
 use verifier::hash::{Hash, leaf_hash};
 use verifier::receipt;
 use verifier::record::Record;
 use verifier::text::{push_b64, rfc3339};
 
+use crate::engine::{Code, Standing};
 use crate::present::Present;
 use crate::proposal::{Durable, Item, Place};
 use crate::worker::pause;
@@ -50,6 +52,7 @@ struct Shown<'a> {
     request_salt: &'a [u8; 16],
     detail_salt: &'a [u8; 16],
     detail: &'a [u8],
+    item: Option<&'a Item>,
 }
 
 /// Writes answers over one log.
@@ -115,6 +118,7 @@ impl Writer<'_> {
                     request_salt: &item.request_salt,
                     detail_salt: &item.detail.salt,
                     detail: &item.detail.bytes,
+                    item: Some(item),
                 };
                 self.write(out, &shown, (self.style.receipts == Receipts::Each).then_some(head), &mut scratch.receipt)
             }
@@ -154,6 +158,7 @@ impl Writer<'_> {
             request_salt: &private.request_salt,
             detail_salt: &private.detail_salt,
             detail: &private.detail,
+            item: None,
         };
         self.write(out, &shown, head, &mut String::new())
     }
@@ -190,7 +195,11 @@ impl Writer<'_> {
         }
         out.push_str(r#","policies":["#);
         push_list(out, shown.policies.iter().map(String::as_str).filter(|_| known));
-        out.push_str(r#"],"expires_at":"#);
+        out.push(']');
+        if let Some(item) = shown.item.filter(|_| known) {
+            push_approval(out, item);
+        }
+        out.push_str(r#","expires_at":"#);
         match decision.grant {
             Some(grant) => {
                 out.push('"');
@@ -287,6 +296,31 @@ fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &
         out.push('"');
     }
     out.push('}');
+}
+
+/// Where nothing but approvals is missing in condition 9: whose would change that, and what they sign. The epoch is public, so are its rules.
+fn push_approval(out: &mut String, item: &Item) {
+    if item.verdict.standing(Condition::Permissions) != Standing::Fail(Code::ApprovalMissing) {
+        return;
+    }
+    let (decision, core) = match item.verdict.demands.retry {
+        Some(retry) => (retry.decision, Some(retry.core)),
+        None => (item.permit, core_digest(&item.request_salt, &item.request)),
+    };
+    let Some(core) = core else { return };
+    out.push_str(r#","approval":{"decision":""#);
+    push_hex(out, &decision.0);
+    out.push_str(r#"","core":""#);
+    push_b64(out, &core.0);
+    out.push_str(r#"","rules":["#);
+    for (n, rule) in item.verdict.demands.approvals.iter().enumerate() {
+        out.push_str(if n == 0 { r#"{"count":"# } else { r#",{"count":"# });
+        push_number(out, rule.count as u64);
+        out.push_str(r#","approvers":["#);
+        push_list(out, rule.approvers.iter().map(|approver| approver.key.name()));
+        out.push_str("]}");
+    }
+    out.push_str("]}");
 }
 
 fn push_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {

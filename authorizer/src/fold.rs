@@ -16,6 +16,7 @@ use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
 use verifier::request::Request;
 
+use crate::approval::Given;
 use crate::engine::{self, MAX_WINDOW_MS, PublishError, Trust};
 use crate::governance::{ActError, Governors};
 use crate::state::State;
@@ -328,11 +329,22 @@ impl Fold {
                 }
                 Ok(None)
             }
+            Record::Approval { decision, note, .. } => {
+                let given = Given::open(note, &self.trust, governors.origin());
+                let given = given.map_err(|_| broken("an approval that no approver signed"))?;
+                if given.approval().decision != *decision {
+                    return Err(broken("an approval of another decision"));
+                }
+                self.state.advance(recorded_at);
+                self.state.admits(&given, recorded_at).map_err(|_| broken("an approval that could not be given"))?;
+                self.state.approve(&given);
+                Ok(None)
+            }
             // They change nothing that a decision rests on.
             Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } | Record::State { .. } => {
                 Ok(None)
             }
-            Record::Approval { .. } | Record::SystemSwitch { .. } | Record::Erasure { .. } => {
+            Record::SystemSwitch { .. } | Record::Erasure { .. } => {
                 Err(FoldError::NotImplemented { index, kind: record.kind_name() })
             }
         }

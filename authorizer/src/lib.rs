@@ -1,6 +1,7 @@
 //! What is allowed: from request to durable, signed permit. Deny is the default, the error and the timeout.
 
 pub mod answer;
+pub mod approval;
 pub mod archive;
 pub mod canary;
 pub mod clock;

@@ -22,6 +22,7 @@ use crate::keys::Identity;
 use crate::present::{Look, Present, Survey};
 use crate::queue::Load;
 use crate::settle;
+use crate::state::approvals::Untaken;
 use crate::statement::Submission;
 
 /// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
@@ -321,4 +322,6 @@ pub enum Refusal {
     Clock,
     /// The log has ended.
     Frozen,
+    /// An approval cannot be taken.
+    Approval(Untaken),
 }

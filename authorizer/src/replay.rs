@@ -315,6 +315,7 @@ impl State {
         if let Ok(Evaluated { request, verdict, doubt, .. }) = &mut evaluated {
             let rests_on_others = settle::opens(request) || !verdict.demands.limits.is_empty();
             settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
+            let rests_on_others = rests_on_others || verdict.demands.retry.is_some();
             let nonce = verdict.demands.nonce.is_some();
             if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
                 evaluated = Err(Came::NotRecomputable(recorded.outcome));
@@ -386,6 +387,7 @@ fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result
         authzen: detail.authzen,
         origin,
         signed: checked.as_ref().zip(detail.signed.as_ref()),
+        retry_salt: detail.retry_salt,
     };
     let verdict = engine.decide(&request, &facts);
     drop(engine);

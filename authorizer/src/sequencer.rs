@@ -32,7 +32,8 @@ use crate::present::{Present, present_state};
 use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::Load;
 use crate::settle;
-use crate::statement::{Answer, Stated, Submission};
+use crate::state::approvals::Untaken;
+use crate::statement::{Answer, Kept, Stated, Submission};
 
 /// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
 pub const BATCH_DECISIONS: usize = 8_192;
@@ -206,7 +207,7 @@ impl Sequencer {
 
     /// Gives a statement its place, sends it back, or refuses it.
     fn keep(&mut self, submission: Submission) -> Result<(), Fault> {
-        let Submission { caller, media_type, body, governance, load, reply } = submission;
+        let Submission { caller, what, body, governance, load, reply } = submission;
         let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
         let refusal = if self.fold.frozen {
             Some(Answer::Refused(Refusal::Frozen))
@@ -216,6 +217,7 @@ impl Sequencer {
             // The realm may be public no longer, and what is recorded is public for ever.
             (governance != self.fold.governance).then_some(Answer::Stale)
         };
+        let refusal = refusal.or_else(|| self.untaken(&what, at_ms).map(Refusal::Approval).map(Answer::Refused));
         if refusal.is_some() || reply.is_closed() {
             self.shared.queue.release(load);
             if let Some(refusal) = refusal {
@@ -225,12 +227,30 @@ impl Sequencer {
             return Ok(());
         }
         let index = self.ledger.size().saturating_add(self.batch.len() as u64);
-        let realm = caller.realm().to_owned();
-        let record = Record::Statement { recorded_at: at_ms, realm, media_type, body: body.to_vec() };
+        let record = match &what {
+            Kept::Statement { media_type } => {
+                let (realm, media_type) = (caller.realm().to_owned(), media_type.clone());
+                Record::Statement { recorded_at: at_ms, realm, media_type, body: body.to_vec() }
+            }
+            Kept::Approval(given) => {
+                let (decision, note) = (given.approval().decision, given.note().to_owned());
+                Record::Approval { recorded_at: at_ms, decision, note }
+            }
+        };
         self.batch.push(&record, None)?;
+        if let Kept::Approval(given) = &what {
+            self.fold.state.approve(given);
+        }
         self.fold.last_ms = self.fold.last_ms.max(at_ms);
         self.batched(load, Waiting::Statement { index, record, load, reply });
         Ok(())
+    }
+
+    /// Why an approval cannot be recorded now.
+    fn untaken(&mut self, what: &Kept, now_ms: u64) -> Option<Untaken> {
+        let Kept::Approval(given) = what else { return None };
+        self.fold.state.advance(now_ms);
+        self.fold.state.admits(given, now_ms).err()
     }
 
     /// Gives a body its place, sends it back, or refuses it; all of it or nothing.
@@ -398,7 +418,8 @@ impl Sequencer {
             audience: item.request.audience.clone(),
             shadow: None,
         });
-        if settle::opens(&item.request) || !item.verdict.counted.is_empty() || item.signed.is_some() {
+        let moves = settle::opens(&item.request) || item.signed.is_some() || item.verdict.demands.retry.is_some();
+        if moves || !item.verdict.counted.is_empty() {
             let detail = item.detail_of(caller);
             self.fold.state.decided(&self.fold.trust, index, &decision, &detail).map_err(Fault::Fold)?;
         }

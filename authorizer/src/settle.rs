@@ -4,10 +4,12 @@
 //! cannot drift apart. Guarantees: a verdict is only ever lowered; a decision counts for a rate only once its identity is known, for a
 //! budget or a lease only if it allows. Does not: make an outcome, nor move a counter; the sequencer and the fold do.
 
+use std::sync::Arc;
+
 use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named, PermitId, Signed};
 use verifier::request::Request;
 
-use crate::engine::{Code, Scope, Standing, Verdict};
+use crate::engine::{ApprovalRule, Approver, Code, MOST_MAX_DEPTH, Scope, Standing, Verdict};
 use crate::fold::Fold;
 use crate::state::State;
 use crate::state::counters::Key;
@@ -28,10 +30,33 @@ pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str
         verdict.fail(Code::Deadline);
     }
     lineage(verdict, request, fold, realm, now_ms);
+    approvals(verdict, request, &fold.state, realm, now_ms);
     limits(verdict, request, &fold.state, realm, now_ms);
     if let Standing::Unknown(Code::Clock | Code::GovernanceRace) = verdict.standing(Condition::Runtime) {
         // What is in doubt is denied, and whoever computes it again cannot tell what it would have used.
         verdict.counted.clear();
+    }
+}
+
+/// Condition 9 from the approvals in the log: enough different persons, none of whom asks, by this request or by one that it descends from.
+fn approvals(verdict: &mut Verdict, request: &Request, state: &State, realm: &str, now_ms: u64) {
+    let Some(retry) = verdict.demands.retry else { return };
+    let Some(given) = state.approved.given(&retry.decision, realm, &retry.core, now_ms) else {
+        return verdict.fail(Code::ApprovalOther);
+    };
+    let mut asking = vec![(request.subject.kind.clone(), request.subject.id.clone())];
+    let mut next = request.parent;
+    for _ in 0..=MOST_MAX_DEPTH {
+        let Some(permit) = next.and_then(|id| state.permits.get(&id, now_ms)) else { break };
+        asking.push(permit.subject.clone());
+        next = permit.parent;
+    }
+    let counts =
+        |approver: &Arc<Approver>| given.contains(&approver.key.key_bytes()) && !asking.contains(&approver.person);
+    let met =
+        |rule: &Arc<ApprovalRule>| rule.approvers.iter().filter(|approver| counts(approver)).count() >= rule.count;
+    if !verdict.demands.approvals.iter().all(met) {
+        verdict.fail(Code::ApprovalMissing);
     }
 }
 
@@ -199,6 +224,7 @@ pub fn detail(
         scopes: request.scopes.clone(),
         delegates: request.delegates.clone(),
         signed,
+        retry_salt: verdict.demands.retry.map(|retry| retry.salt),
     }
 }
 

@@ -6,6 +6,7 @@
 //! forgotten by recorded time.
 //! Does not: decide; [`crate::settle`] does, by looking only.
 
+pub mod approvals;
 pub mod counters;
 pub mod nonces;
 pub mod permits;
@@ -15,7 +16,9 @@ use std::collections::HashSet;
 use verifier::decision::{Condition, Counter, Decision, Detail, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
+use crate::approval::Given;
 use crate::engine::{Nonce, Scope, Trust};
+use approvals::{Approved, Untaken};
 use counters::{Counters, Key};
 use nonces::Nonces;
 use permits::{Ended, Lease, Over, Permit, Permits};
@@ -36,6 +39,8 @@ pub struct State {
     pub permits: Permits,
     /// Nonces of signed requests.
     pub nonces: Nonces,
+    /// Approvals of denied decisions.
+    pub approved: Approved,
     blind: HashSet<String>,
 }
 
@@ -43,6 +48,7 @@ impl State {
     /// Lets time pass: what ends by `now_ms` gives back what it held. Recorded times only, which never go backwards.
     pub fn advance(&mut self, now_ms: u64) {
         self.nonces.forget(now_ms);
+        self.approved.forget(now_ms);
         for permit in self.permits.end_by(now_ms) {
             self.give_back(&permit);
         }
@@ -73,6 +79,13 @@ impl State {
             && let Some(nonce) = Nonce::of(signed)
         {
             self.nonces.consume(&nonce);
+        }
+        // What was allowed by approvals has used them.
+        let subject = (detail.subject.0.as_str(), detail.subject.1.as_str());
+        if let Some(retried) = detail.retry_of.filter(|_| decision.grant.is_some())
+            && trust.approvals().needed(&detail.action, subject).next().is_some()
+        {
+            self.approved.use_up(&retried, &decision.realm);
         }
         let lease = decision.grant.and_then(|grant| grant.lease_ends_at);
         if !Self::concerns(detail, lease.is_some()) {
@@ -178,6 +191,20 @@ impl State {
         for name in &permit.holds {
             self.counters.release(&Key::new(Counter::Concurrency, name, &permit.realm, &permit.subject));
         }
+    }
+
+    /// Whether an approval can be recorded now: each of its signers may give it.
+    ///
+    /// # Errors
+    /// [`Untaken`], of the first who may not.
+    pub fn admits(&self, given: &Given, now_ms: u64) -> Result<(), Untaken> {
+        let mut keys = given.keys().iter();
+        keys.try_for_each(|key| self.approved.admits(given.approval(), &key.key_bytes(), now_ms))
+    }
+
+    /// Keeps an approval that was admitted.
+    pub fn approve(&mut self, given: &Given) {
+        given.keys().iter().for_each(|key| self.approved.give(given.approval(), key.key_bytes()));
     }
 
     /// A decision of this realm cannot be read: what it counted is not known, for whoever recomputes.

@@ -15,6 +15,7 @@ use verifier::json::Json;
 use verifier::record::Record;
 use verifier::text::unb64;
 
+use crate::approval::Given;
 use crate::keys::Identity;
 use crate::proposal::Refusal;
 use crate::queue::Load;
@@ -29,8 +30,8 @@ pub const OPAQUE: &str = "application/octet-stream";
 pub struct Submission {
     /// Who submits.
     pub caller: Identity,
-    /// What the bytes claim to be.
-    pub media_type: String,
+    /// What is kept.
+    pub what: Kept,
     /// The bytes.
     pub body: Bytes,
     /// The governance version under which the realm was found to be public.
@@ -39,6 +40,18 @@ pub struct Submission {
     pub load: Load,
     /// Where the answer goes; dropping it tells the caller that there is none.
     pub reply: oneshot::Sender<Answer>,
+}
+
+/// What a service or a person wants kept.
+#[derive(Debug)]
+pub enum Kept {
+    /// Bytes.
+    Statement {
+        /// What they claim to be.
+        media_type: String,
+    },
+    /// An approval; the body is its note.
+    Approval(Box<Given>),
 }
 
 /// What the sequencer answers.

@@ -10,22 +10,23 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
-use verifier::decision::{Decision, Detail, Signed};
+use verifier::decision::{Decision, Detail, Outcome, PermitId, Signed};
 use verifier::event::Step;
-use verifier::json::Json;
 use verifier::note::VerifierKey;
-use verifier::request::{Entity, Request};
+use verifier::record::Record;
+use verifier::request::Request;
 
+use crate::approval::{Given, NotGiven};
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
-use crate::engine::{Catalogue, Checked, Code, Engine, Facts, RealmMode, Verdict};
+use crate::engine::{Catalogue, Checked, Code, Engine, Facts, RealmMode, Trust, Verdict};
 use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
-use crate::live::Shared;
+use crate::live::{Live, Shared};
 use crate::present::{Look, Present};
 use crate::proposal::{Durable, Evaluated, Item, MAX_ATTEMPTS, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{self, Load};
-use crate::statement::{Answer, Stated, Submission};
+use crate::statement::{Answer, Kept, Stated, Submission};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -186,8 +187,9 @@ impl Worker {
             let governance = self.public_under(caller.realm())?;
             let load = Load { decisions: 1, bytes: body.len() };
             let (reply, answer) = oneshot::channel();
-            let (caller, media_type, body) = (caller.clone(), media_type.to_owned(), body.clone());
-            self.hand_over(Work::Statement(Submission { caller, media_type, body, governance, load, reply }), load)?;
+            let what = Kept::Statement { media_type: media_type.to_owned() };
+            let (caller, body) = (caller.clone(), body.clone());
+            self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
                 Ok(Ok(Answer::Durable(stated))) => return Ok(stated),
                 Ok(Ok(Answer::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
@@ -275,6 +277,61 @@ impl Worker {
             Ok(Ok(execution::Answer::Refused(refused))) => Err(NotFollowed::Refused(refused)),
             Ok(Ok(execution::Answer::Stale)) => Err(NotFollowed::Stale),
             Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable.into()),
+        }
+    }
+
+    /// The salt of the request of a denied decision of the caller's realm: a record that is published does not change.
+    fn salt_of(&self, caller: &Identity, decision: &PermitId) -> Option<[u8; 16]> {
+        let reader = &self.shared.reader;
+        let index = reader.permit(decision).ok()??;
+        let Ok(Record::Decision(record)) = reader.record(index) else { return None };
+        let denied = record.outcome == Outcome::Deny && record.realm == caller.realm();
+        reader.private(index).ok().filter(|_| denied).map(|private| private.request_salt)
+    }
+
+    /// Checks whose an approval is under the epoch in force, whose governance version comes with it.
+    ///
+    /// # Errors
+    /// [`NoAnswer::NoEpoch`]; within, [`NotGiven`].
+    pub fn open_approval(&self, note: &str) -> Result<Result<(Given, u64), NotGiven>, NoAnswer> {
+        let live = self.shared.live.load();
+        let trust = self.trust(&live)?;
+        Ok(Given::open(note, &trust, self.shared.reader.origin()).map(|given| (given, live.governance)))
+    }
+
+    /// Whether one of these approvers is this subject.
+    ///
+    /// # Errors
+    /// [`NoAnswer::NoEpoch`].
+    pub fn is_approver_of(&self, keys: &[VerifierKey], subject: (&str, &str)) -> Result<bool, NoAnswer> {
+        let trust = self.trust(&self.shared.live.load())?;
+        let mut approvers = trust.approvals().approvers.iter();
+        Ok(approvers.any(|approver| {
+            keys.contains(&approver.key) && (approver.person.0.as_str(), approver.person.1.as_str()) == subject
+        }))
+    }
+
+    fn trust(&self, live: &Live) -> Result<Arc<Trust>, NoAnswer> {
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        Ok(engine.lock().unwrap_or_else(PoisonError::into_inner).trust().clone())
+    }
+
+    /// Records an approval that was checked under this governance version.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; nothing was recorded then, or its answer came too late.
+    pub async fn approve(&self, caller: &Identity, given: Given, governance: u64) -> Result<Stated, NoAnswer> {
+        let load = Load { decisions: 1, bytes: given.note().len() };
+        let (reply, answer) = oneshot::channel();
+        let body = Bytes::copy_from_slice(given.note().as_bytes());
+        let (caller, what) = (caller.clone(), Kept::Approval(Box::new(given)));
+        self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
+        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+            Ok(Ok(Answer::Durable(stated))) => Ok(stated),
+            Ok(Ok(Answer::Refused(refusal))) => Err(NoAnswer::Refused(refusal)),
+            // Whoever approved under another governance version looks at it again.
+            Ok(Ok(Answer::Stale)) => Err(NoAnswer::Full),
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
         }
     }
 
@@ -391,7 +448,7 @@ impl Worker {
         let would = |request| {
             let asked = Asked { request, sent: None, signed: None };
             let origin = self.shared.reader.origin();
-            let (evaluated, verdict) = judge(&engine, caller, asked, &reading, None, origin);
+            let (evaluated, verdict) = judge(&engine, caller, asked, &reading, None, origin, None);
             verdict.stands() && !live.switches.halt_request(caller.realm(), &evaluated.request, &verdict.policies)
         };
         Ok(requests.into_iter().map(would).collect())
@@ -405,7 +462,9 @@ impl Worker {
         reading: &Reading,
         checked: Option<&Checked>,
     ) -> Item {
-        let (evaluated, verdict) = judge(engine, caller, asked, reading, checked, self.shared.reader.origin());
+        let origin = self.shared.reader.origin();
+        let retry_salt = asked.request.retry_of.and_then(|decision| self.salt_of(caller, &decision));
+        let (evaluated, verdict) = judge(engine, caller, asked, reading, checked, origin, retry_salt);
         let key = evaluated.request.idempotency_key.as_deref();
         let tag = key.map(|key| self.shared.keys.idempotency_tag(caller, key));
         Item::new(caller, evaluated, tag, verdict)
@@ -420,12 +479,14 @@ fn judge(
     reading: &Reading,
     checked: Option<&Checked>,
     origin: &str,
+    retry_salt: Option<[u8; 16]>,
 ) -> (Evaluated, Verdict) {
     let Asked { request, sent, signed } = asked;
     let facts = Facts {
         authzen: sent.is_none(),
         origin,
         signed: checked.zip(signed.as_ref()),
+        retry_salt,
         ..Facts::unsigned(caller.realm(), caller.key_id(), reading.at_ms)
     };
     let mut unreadable = false;
@@ -465,24 +526,5 @@ impl From<Item> for Asked {
 /// The RFC 8785 form of what was evaluated: subject, action, resource and context, absent where empty.
 #[must_use]
 pub fn committed_form(request: &Request) -> Vec<u8> {
-    let text = |text: &str| Json::String(text.to_owned());
-    let with = |mut pairs: Vec<(String, Json)>, name: &str, more: &[(String, Json)]| {
-        if !more.is_empty() {
-            pairs.push((name.to_owned(), Json::Object(more.to_vec())));
-        }
-        pairs
-    };
-    let entity = |entity: &Entity| {
-        let pairs = vec![("type".to_owned(), text(&entity.kind)), ("id".to_owned(), text(&entity.id))];
-        Json::Object(with(pairs, "properties", &entity.properties))
-    };
-    let action = vec![("name".to_owned(), text(&request.action.name))];
-    let pairs = vec![
-        ("subject".to_owned(), entity(&request.subject)),
-        ("action".to_owned(), Json::Object(with(action, "properties", &request.action.properties))),
-        ("resource".to_owned(), entity(&request.resource)),
-    ];
-    let whole = Json::Object(with(pairs, "context", &request.context));
-    // Only a number that is no number cannot be written, and JSON has none; what has no form cannot be read back, and is denied for that.
-    serde_json_canonicalizer::to_vec(&whole).unwrap_or_default()
+    verifier::approval::core(request)
 }

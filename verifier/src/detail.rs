@@ -46,6 +46,8 @@ pub struct Detail {
     pub delegates: Vec<String>,
     /// The signature over the body that the request came in.
     pub signed: Option<Signed>,
+    /// The salt of the request of the denied decision that is tried again, where approvals were asked for.
+    pub retry_salt: Option<[u8; 16]>,
 }
 
 /// The requester's signature over a body, and which of its requests this is.
@@ -113,6 +115,7 @@ impl Detail {
             !self.scopes.is_empty(),
             !self.delegates.is_empty(),
             self.signed.is_some(),
+            self.retry_salt.is_some(),
         ];
         e.map(6 + optional.into_iter().filter(|present| *present).count());
         e.uint(0);
@@ -185,6 +188,10 @@ impl Detail {
             e.bytes(body);
             e.uint(*item);
         }
+        if let Some(salt) = &self.retry_salt {
+            e.uint(16);
+            e.bytes(salt);
+        }
     }
 
     /// Reads the bytes back; refuses all but the one encoding.
@@ -218,6 +225,7 @@ impl Detail {
         let scopes = if map.optional(d, 13)? { some_texts(d, 13)? } else { Vec::new() };
         let delegates = if map.optional(d, 14)? { some_texts(d, 14)? } else { Vec::new() };
         let signed = map.optional(d, 15)?.then(|| signed(d)).transpose()?;
+        let retry_salt = map.optional(d, 16)?.then(|| d.bytes_of()).transpose()?;
         map.finish(d)?;
         d.clone().finish()?;
         Ok(Self {
@@ -236,6 +244,7 @@ impl Detail {
             scopes,
             delegates,
             signed,
+            retry_salt,
         })
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+pub mod approval;
 pub mod cbor;
 pub mod checkpoint;
 pub mod cose;

@@ -147,6 +147,14 @@ codes! {
         /// As many leases and permits with descendants as are kept are open.
         TooManyOpen = "too_many_open",
     Permissions:
+        /// The epoch requires approvals, and too few that count are in the log; the answer says whose.
+        ApprovalMissing = "approval_missing",
+        /// The request names no denied decision of this realm whose request is still kept.
+        ApprovalUnknown = "approval_unknown",
+        /// The approvals are for another request than this one.
+        ApprovalOther = "approval_other",
+        /// What must be approved holds an integer beyond ±(2^53−1): the form that is signed does not keep it apart from others.
+        ApprovalNumber = "approval_number",
         /// The lease asked for is longer than the epoch allows.
         LeaseExceeded = "lease_exceeded",
         /// A lease is asked for, and the epoch names no key for the audience: nobody could renew it.

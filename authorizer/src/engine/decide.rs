@@ -10,6 +10,7 @@ use verifier::decision::{Class, Classes, Condition, Counted, Detail, Signed};
 use verifier::http_signature::HttpSignature;
 use verifier::request::Request;
 
+use super::approvals;
 use super::catalogue::Catalogue;
 use super::codes::Code;
 use super::demands::{self, Demands};
@@ -32,13 +33,15 @@ pub struct Facts<'a> {
     pub origin: &'a str,
     /// The signature of the request's body, as checked by [`Engine::check`] at `now_ms`.
     pub signed: Option<(&'a Checked, &'a Signed)>,
+    /// The salt of the request of the denied decision that is tried again, if there is such a decision.
+    pub retry_salt: Option<[u8; 16]>,
 }
 
 impl<'a> Facts<'a> {
     /// A native request that is not signed.
     #[must_use]
     pub const fn unsigned(realm: &'a str, key_id: &'a str, now_ms: u64) -> Self {
-        Self { realm, key_id, now_ms, authzen: false, origin: "", signed: None }
+        Self { realm, key_id, now_ms, authzen: false, origin: "", signed: None, retry_salt: None }
     }
 }
 
@@ -228,6 +231,7 @@ impl Engine {
             verdict.fail(Code::AudienceUnknown);
         }
         signatures::identity(&mut verdict, &self.trust, request, facts.signed);
+        approvals::approvals(&mut verdict, &self.trust, request, facts.retry_salt);
         demands::scopes(&mut verdict, &self.trust, request);
         demands::operational(&mut verdict, &self.trust, &*self.evaluator, request);
         // As if all of it were granted, so that the largest detail is measured before the sequencer has it.
@@ -244,6 +248,7 @@ impl Engine {
             authzen: detail.authzen,
             origin,
             signed: checked.as_ref().zip(signed),
+            retry_salt: detail.retry_salt,
             ..Facts::unsigned(realm, &detail.key_id, now_ms)
         };
         self.decide(request, &facts)

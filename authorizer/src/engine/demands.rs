@@ -9,11 +9,13 @@ use verifier::decision::{Condition, Counted};
 use verifier::json::Json;
 use verifier::request::Request;
 
+use super::approvals::Retry;
 use super::codes::Code;
 use super::decide::Verdict;
 use super::evaluate::Evaluate;
 use super::signatures::Nonce;
 use super::trust::Trust;
+use super::trust::approvals::ApprovalRule;
 use super::trust::limits::{Amount, Limit, Rule};
 use super::trust::scope::{Scope, all_covered};
 use super::trust::subjects::named;
@@ -31,6 +33,10 @@ pub struct Demands {
     pub max_children: u32,
     /// The nonce of its signature.
     pub nonce: Option<Nonce>,
+    /// The rules of approval that it falls under.
+    pub approvals: Vec<Arc<ApprovalRule>>,
+    /// The denied decision that it tries again, where approvals are asked for.
+    pub retry: Option<Retry>,
 }
 
 impl Demands {

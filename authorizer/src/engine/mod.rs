@@ -1,5 +1,6 @@
 //! What is allowed: an epoch's content, checked and published, and the engine that decides requests under it. Pure.
 
+mod approvals;
 mod catalogue;
 mod codes;
 mod convert;
@@ -17,6 +18,7 @@ mod trust;
 mod types;
 mod unseen;
 
+pub use approvals::Retry;
 pub use catalogue::Catalogue;
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
@@ -28,6 +30,7 @@ pub(crate) use publish::trust;
 pub use publish::{MAX_POLICY_ID, Published, split_policies};
 pub use registered::MAX_REQUEST_ENTITIES;
 pub use signatures::{Checked, MAX_SIGNED_S, MAX_SKEW_MS, Nonce};
+pub use trust::approvals::{ApprovalRule, Approver};
 pub use trust::limits::{Amount, Limit, MAX_WINDOW_MS, Reach, Rule, WINDOW_STEPS};
 pub use trust::scope::Scope;
 pub use trust::subjects::Selector;

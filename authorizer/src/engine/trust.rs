@@ -59,6 +59,18 @@
 //! actions = ["transfer_funds"]
 //! subjects = ["Bot"]
 //!
+//! # Who may approve, each one person with a key of their own (C2SP signed-note), and what must be approved by how many of whom. Nobody
+//! # approves what is asked in their own name.
+//! [[approvers]]
+//! key = "carol.example/approver+6249d15e+ASa0C4+T//PYlxEvfrxYKyMtvXJRfQgv6Dz7MN3OQ9G7"
+//! person = 'User::"carol"'
+//!
+//! [[approvals]]
+//! actions = ["transfer_funds"]
+//! subjects = ["Agent"]     # default: all
+//! count = 1
+//! approvers = ["carol.example/approver"]
+//!
 //! [[concurrency]]          # at most so many open leases
 //! name = "at-work"
 //! subjects = ["Agent"]
@@ -70,6 +82,7 @@
 //! it too; what has no effect is warned of.
 
 pub(super) mod agents;
+pub(super) mod approvals;
 mod checks;
 pub(super) mod limits;
 pub(super) mod scope;
@@ -85,6 +98,7 @@ use verifier::request::Entity;
 
 use super::findings::{Finding, FindingCode, Part, Position};
 use agents::{AgentKey, Agents, Signatures};
+use approvals::{Approvals, Approver, RuleEntry};
 use limits::Limit;
 use scope::Scope;
 use subjects::Selector;
@@ -163,6 +177,7 @@ pub struct Trust {
     counted: Vec<Arc<Limit>>,
     named: HashSet<(String, String)>,
     agents: Agents,
+    approvals: Approvals,
 }
 
 /// The file, field by field.
@@ -187,6 +202,10 @@ struct File {
     #[serde(default)]
     agents: Vec<AgentKey>,
     signatures: Option<Signatures>,
+    #[serde(default)]
+    approvers: Vec<Approver>,
+    #[serde(default)]
+    approvals: Vec<RuleEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -227,7 +246,7 @@ impl Trust {
     pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
         let limited = self.counted.iter().flat_map(|limit| limit.reach.actions.iter().flatten());
         let signed = self.agents.required.iter().flat_map(|required| &required.actions);
-        self.actions.keys().chain(limited).chain(signed).map(String::as_str)
+        self.actions.keys().chain(limited).chain(signed).chain(self.approvals.actions()).map(String::as_str)
     }
 
     /// The types of subjects that the configuration names.
@@ -235,7 +254,8 @@ impl Trust {
         let limited = self.counted.iter().flat_map(|limit| limit.reach.subjects.iter().flatten());
         let signed = self.agents.required.iter().flat_map(|required| &required.subjects);
         let granted = self.grants.iter().flat_map(|grant| &grant.subjects);
-        granted.chain(limited).chain(signed).chain(self.agents.speakers()).map(Selector::kind)
+        let approved = self.approvals.subjects();
+        granted.chain(limited).chain(signed).chain(approved).chain(self.agents.speakers()).map(Selector::kind)
     }
 
     /// Whether an action requires a condition beyond those that always hold.
@@ -258,6 +278,11 @@ impl Trust {
     /// The keys of the enforcement points behind an audience; none if it is not named.
     pub(crate) fn audience(&self, name: &str) -> &[VerifierKey] {
         self.audiences.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who approves, and what.
+    pub(crate) fn approvals(&self) -> &Approvals {
+        &self.approvals
     }
 
     /// Who signs requests, and who must.
@@ -318,8 +343,20 @@ impl Action {
 
 impl Trust {
     fn of(file: File) -> (Self, Vec<Finding>) {
-        let File { realms, audiences: texts, limits, actions, grants, rates, budgets, concurrency, agents, signatures } =
-            file;
+        let File {
+            realms,
+            audiences: texts,
+            limits,
+            actions,
+            grants,
+            rates,
+            budgets,
+            concurrency,
+            agents,
+            signatures,
+            approvers,
+            approvals,
+        } = file;
         let rates = rates.into_iter().map(Limit::from);
         let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
         let counted: Vec<Arc<Limit>> = counted.map(Arc::new).collect();
@@ -340,8 +377,9 @@ impl Trust {
             }
             audiences.insert(audience, read);
         }
+        let approvals = Approvals::of(approvers, approvals);
         let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
-        (Self { realms, audiences, limits, actions, grants, counted, named, agents }, findings)
+        (Self { realms, audiences, limits, actions, grants, counted, named, agents, approvals }, findings)
     }
 }
 

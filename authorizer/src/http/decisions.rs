@@ -63,11 +63,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
 /// A field that asks for a condition which this version does not evaluate is refused: an assertion that nobody
 /// verifies must not stand in a record as if it had counted.
 fn refuse_unbuilt(request: Request) -> Result<Request, Problem> {
-    let unbuilt = [
-        ("assertions", !request.assertions.is_empty()),
-        ("attestation", request.attestation.is_some()),
-        ("retry_of", request.retry_of.is_some()),
-    ];
+    let unbuilt = [("assertions", !request.assertions.is_empty()), ("attestation", request.attestation.is_some())];
     match unbuilt.into_iter().find(|(_, present)| *present) {
         None => Ok(request),
         Some((field, _)) => {

@@ -1,5 +1,6 @@
 //! The listeners: the decision API of DESIGN §7.1 over HTTP/1.1, and the ledger's public read API beside it.
 
+mod approvals;
 mod authzen;
 mod body;
 mod connection;

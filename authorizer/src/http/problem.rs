@@ -96,6 +96,14 @@ codes! {
     IdempotencyKeyReused = 422 "idempotency_key_reused" "the idempotency key was used for another request",
     /// A request under the same idempotency key is not answered yet.
     IdempotencyInFlight = 409 "idempotency_in_flight" "a request under this idempotency key is in flight",
+    /// An approval is malformed, for something else, or void.
+    InvalidApproval = 400 "invalid_approval" "the approval is malformed, void, or for something else",
+    /// An approval is not signed by an approver.
+    NotAnApprover = 403 "not_an_approver" "the approval is not signed by an approver of the epoch",
+    /// Whoever asked cannot approve.
+    SelfApproval = 403 "self_approval" "nobody approves what is asked in their own name",
+    /// The decision needs no such approval: it was allowed, approved by this person, or tried again.
+    ApprovalConflict = 409 "approval_conflict" "the decision takes no such approval any more",
     /// The signature over the body is not of the one form that is taken.
     SignatureMalformed = 400 "signature_malformed" "the signature is not of the form that is taken here",
     /// The body has another digest than was signed.
@@ -207,6 +215,7 @@ impl From<NoAnswer> for Problem {
             NoAnswer::Refused(Refusal::Frozen) => Code::Frozen.into(),
             NoAnswer::Refused(Refusal::Clock) => Code::Clock.into(),
             NoAnswer::TooLarge => Code::BodyTooLarge.into(),
+            NoAnswer::Refused(Refusal::Approval(untaken)) => untaken.into(),
             NoAnswer::Refused(Refusal::KeyReused { item }) => at(Code::IdempotencyKeyReused, item),
             NoAnswer::Refused(Refusal::InFlight { item }) => at(Code::IdempotencyInFlight, item),
             NoAnswer::Refused(Refusal::Erased { item }) => at(Code::Erased, item),

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::connection::{Connection, Peer};
 use super::problem::{Code, Problem};
-use super::{authzen, decisions, executions, governance, health, keys, permits, search, state, statements};
+use super::{approvals, authzen, decisions, executions, governance, health, keys, permits, search, state, statements};
 use crate::keys::Identity;
 use crate::worker::Worker;
 
@@ -31,6 +31,7 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(at("/v1/events", "GET").route(web::get().to(executions::stream)))
         .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))
         .service(at("/v1/governance", "GET").route(web::get().to(state::show)))
+        .service(at("/v1/approvals", "POST").route(web::post().to(approvals::approve)))
         .service(at("/v1/switches", "POST").route(web::post().to(governance::switch)))
         .service(at("/v1/revocations", "POST").route(web::post().to(governance::revocation)))
         .service(at("/v1/freeze", "POST").route(web::post().to(governance::freeze)))

@@ -23,7 +23,6 @@ fn every_bad_body_is_refused_with_its_code_and_nothing_is_recorded() {
         ("something behind the object", JSON, format!("{good} x").into(), "invalid_json"),
         ("assertions", JSON, with("\"assertions\":[{}]").into(), "not_implemented"),
         ("an attestation", JSON, with("\"attestation\":{}").into(), "not_implemented"),
-        ("a retry", JSON, with("\"retry_of\":\"00000000000000000000000000000000\"").into(), "not_implemented"),
         ("an unknown field", JSON, with("\"color\":1").into(), "unknown_field"),
         ("a wrong type", JSON, with("\"context\":[]").into(), "wrong_type"),
         ("a duplicate key", JSON, with("\"action\":{\"name\":\"read\"}").into(), "duplicate_key"),

@@ -1,6 +1,7 @@
 //! The authorizer from outside: the engine by its interface, the rest over HTTP on loopback above a real log.
 #![cfg(test)]
 
+mod approvals;
 mod authentication;
 mod authzen;
 mod bad_input;

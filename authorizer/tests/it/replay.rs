@@ -41,6 +41,14 @@ impl Entries {
         replay(&mut self, &governors(site), head, options, &mut |_| {})
     }
 
+    /// Alters records as a forger would.
+    pub fn alter(mut self, alter: impl Fn(Record) -> Record) -> Self {
+        for stored in &mut self.0 {
+            stored.leaf = alter(Record::decode(&stored.leaf).unwrap()).encode();
+        }
+        self
+    }
+
     /// Alters one decision and its detail as a forger would: commitments and encodings are right again.
     pub fn forge(mut self, index: usize, forge: impl FnOnce(&mut Decision, &mut Detail)) -> Self {
         let stored = &mut self.0[index];

@@ -102,6 +102,7 @@ pub fn details() -> [Detail; 2] {
         scopes: vec![],
         delegates: vec![],
         signed: None,
+        retry_salt: None,
     };
     let many: Vec<String> = (0..50).map(|i| format!("policy-{i:03}")).collect();
     let params = r#"("@method" "@path" "content-digest");created=1;expires=2;nonce="n";keyid="k";tag="o""#;
@@ -125,6 +126,7 @@ pub fn details() -> [Detail; 2] {
         scopes: vec!["mail:read".into()],
         delegates: vec!["Agent::\"b\"".into()],
         signed: Some(Signed { signature: signature.into(), body: [3; 16], item: 4 }),
+        retry_salt: Some([5; 16]),
         ..small.clone()
     };
     [small, full]

@@ -27,7 +27,7 @@ impl Trust {
             .map(|(name, value, most)| invalid(format!("limits.{name} is {value}, outside 1..={most}")))
             .collect();
         findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
-        findings.extend(self.agents.faults().into_iter().map(invalid));
+        findings.extend(self.agents.faults().into_iter().chain(self.approvals.faults(&self.agents)).map(invalid));
         if self.grants.len() > MAX_GRANTS {
             findings.push(invalid(format!("there are {} grants, more than {MAX_GRANTS}", self.grants.len())));
         }
@@ -40,7 +40,8 @@ impl Trust {
     /// What an action requires and can never have.
     pub(super) fn unmet(&self) -> Vec<Finding> {
         let impossible = |what: String| Finding::new(FindingCode::TrustImpossible, Part::Trust, what);
-        let mut findings: Vec<_> = self.agents.impossible().into_iter().map(impossible).collect();
+        let mut findings: Vec<_> =
+            self.agents.impossible().into_iter().chain(self.approvals.impossible()).map(impossible).collect();
         for (name, action) in &self.actions {
             let mut find = |code, message: String| findings.push(Finding::new(code, Part::Trust, message));
             for required in &action.require {
@@ -82,7 +83,7 @@ impl Trust {
     pub(in crate::engine) fn idle(&self) -> Vec<Finding> {
         let required = |condition| self.actions.values().any(|action| action.requires(condition));
         let unused = |what: String| Finding::new(FindingCode::TrustUnused, Part::Trust, what);
-        let mut findings: Vec<_> = self.agents.idle().into_iter().map(unused).collect();
+        let mut findings: Vec<_> = self.agents.idle().into_iter().chain(self.approvals.idle()).map(unused).collect();
         if !self.grants.is_empty() && !required(Condition::Scopes) {
             let message =
                 "there are grants, and no action requires `scopes`: only requests that claim some are held to them";

@@ -23,6 +23,14 @@ impl Selector {
         }
     }
 
+    /// Whether it is about the subject of this type and id.
+    pub fn is(&self, kind: &str, id: &str) -> bool {
+        match self {
+            Self::Type(this) => this == kind,
+            Self::One(this, named) => this == kind && named == id,
+        }
+    }
+
     /// The type that it names.
     pub fn kind(&self) -> &str {
         match self {

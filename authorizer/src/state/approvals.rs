@@ -1,0 +1,144 @@
+//! Approvals that stand in the log: by denied decision, each used once.
+//!
+//! Guarantees: an approver counts once for a decision; when a request was allowed by approvals, no approval of the same decision counts any
+//! more, also one that is posted again, for as long as any of them could. Memory is bounded: by [`MAX_APPROVED`] decisions, each with as
+//! many approvals as an epoch has approvers, forgotten when the last runs out.
+
+use std::collections::{BTreeSet, HashMap};
+
+use verifier::approval::Approval;
+use verifier::decision::PermitId;
+use verifier::hash::Hash;
+
+/// An approval holds at most so long after it is recorded, milliseconds: a day, in which whoever asked comes back.
+pub const MAX_APPROVAL_MS: u64 = 24 * 3_600_000;
+/// Denied decisions with approvals that are kept at once, about a kilobyte each.
+pub const MAX_APPROVED: usize = 1 << 16;
+
+/// Why an approval is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// It is void, or would hold for longer than [`MAX_APPROVAL_MS`].
+    Expiry,
+    /// This approver approved this decision before.
+    Given,
+    /// A request was allowed by approvals of this decision.
+    Used,
+    /// Earlier approvals of this decision are for another core or realm.
+    Other,
+    /// No more can be kept.
+    Full,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    realm: String,
+    core: Hash,
+    /// Key and end of each.
+    given: Vec<([u8; 32], u64)>,
+    used: bool,
+    ends_at: u64,
+}
+
+/// All approvals that may still count, and those that may not any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approved {
+    entries: HashMap<PermitId, Entry>,
+    ends: BTreeSet<(u64, PermitId)>,
+}
+
+impl Approved {
+    /// Whether an approval by a key can be recorded now.
+    ///
+    /// # Errors
+    /// [`Untaken`].
+    pub fn admits(&self, approval: &Approval, key: &[u8; 32], now_ms: u64) -> Result<(), Untaken> {
+        let Approval { realm, decision, core, expires_at, .. } = approval;
+        if *expires_at <= now_ms || *expires_at > now_ms.saturating_add(MAX_APPROVAL_MS) {
+            return Err(Untaken::Expiry);
+        }
+        match self.entries.get(decision) {
+            None if self.entries.len() >= MAX_APPROVED => Err(Untaken::Full),
+            None => Ok(()),
+            Some(entry) if entry.used => Err(Untaken::Used),
+            Some(entry) if entry.realm != *realm || entry.core != *core => Err(Untaken::Other),
+            Some(entry) if entry.given.iter().any(|(by, ends_at)| by == key && *ends_at > now_ms) => {
+                Err(Untaken::Given)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Keeps an approval that was admitted.
+    pub fn give(&mut self, approval: &Approval, key: [u8; 32]) {
+        let Approval { realm, decision, core, expires_at, .. } = approval;
+        let new = Entry { realm: realm.clone(), core: *core, given: Vec::new(), used: false, ends_at: 0 };
+        let entry = self.entries.entry(*decision).or_insert(new);
+        entry.given.retain(|(by, _)| *by != key);
+        entry.given.push((key, *expires_at));
+        self.ends.remove(&(entry.ends_at, *decision));
+        entry.ends_at = entry.ends_at.max(*expires_at);
+        self.ends.insert((entry.ends_at, *decision));
+    }
+
+    /// The keys that approved a decision and still count; `None` where the approvals are for another core.
+    #[must_use]
+    pub fn given(&self, decision: &PermitId, realm: &str, core: &Hash, now_ms: u64) -> Option<Vec<[u8; 32]>> {
+        match self.entries.get(decision).filter(|entry| entry.realm == realm && !entry.used) {
+            None => Some(Vec::new()),
+            Some(entry) if entry.core != *core => None,
+            Some(entry) => Some(entry.given.iter().filter(|(_, at)| *at > now_ms).map(|(key, _)| *key).collect()),
+        }
+    }
+
+    /// Uses the approvals of a decision up.
+    pub fn use_up(&mut self, decision: &PermitId, realm: &str) {
+        if let Some(entry) = self.entries.get_mut(decision).filter(|entry| entry.realm == realm) {
+            entry.used = true;
+        }
+    }
+
+    /// Forgets what cannot count any more.
+    pub fn forget(&mut self, now_ms: u64) {
+        while let Some(&(at, decision)) = self.ends.first().filter(|(at, _)| *at <= now_ms) {
+            self.ends.remove(&(at, decision));
+            self.entries.remove(&decision);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approval(decision: u8, core: u8, expires_at: u64) -> Approval {
+        let (decision, core) = (PermitId([decision; 16]), Hash([core; 32]));
+        Approval { origin: "o".into(), realm: "main".into(), decision, core, expires_at }
+    }
+
+    #[test]
+    fn approvals_count_once_for_one_core_until_they_run_out_or_are_used() {
+        let mut approved = Approved::default();
+        let (first, second, id) = (approval(1, 1, 1_000), approval(1, 1, 2_000), PermitId([1; 16]));
+        assert_eq!(approved.admits(&first, &[1; 32], 0), Ok(()));
+        approved.give(&first, [1; 32]);
+        assert_eq!(approved.admits(&first, &[1; 32], 0), Err(Untaken::Given));
+        assert_eq!(approved.admits(&approval(1, 2, 1_000), &[2; 32], 0), Err(Untaken::Other));
+        approved.give(&second, [2; 32]);
+        let given = |approved: &Approved, core: u8, now| approved.given(&id, "main", &Hash([core; 32]), now);
+        assert_eq!(given(&approved, 1, 999).unwrap().len(), 2);
+        assert_eq!(given(&approved, 1, 1_000), Some(vec![[2; 32]]));
+        assert_eq!(given(&approved, 2, 0), None);
+        assert_eq!(approved.given(&id, "other", &Hash([1; 32]), 0), Some(vec![]));
+        approved.use_up(&id, "other");
+        assert_eq!(given(&approved, 1, 999).unwrap().len(), 2);
+        approved.use_up(&id, "main");
+        approved.forget(1_999);
+        assert_eq!(given(&approved, 1, 999), Some(vec![]));
+        assert_eq!(approved.admits(&approval(1, 1, 5_000), &[3; 32], 1_999), Err(Untaken::Used));
+        approved.forget(2_000);
+        assert_eq!(approved, Approved::default());
+        assert_eq!(approved.admits(&second, &[2; 32], 2_000), Err(Untaken::Expiry));
+        assert_eq!(approved.admits(&approval(1, 1, MAX_APPROVAL_MS + 1), &[1; 32], 0), Err(Untaken::Expiry));
+    }
+}
