@@ -181,7 +181,7 @@ fn the_decision_leaf_has_these_bytes() {
 }
 
 #[test]
-fn the_signed_part_of_a_detail_has_these_bytes() {
+fn the_parts_of_a_detail_that_prove_something_have_these_bytes() {
     let [small, full] = details();
     let (without, with) = (small.encode(), Detail { signed: full.signed, ..small }.encode());
     let part = with.strip_prefix(&[&[without[0] + 1], &without[1..]].concat()[..]).unwrap();
@@ -202,6 +202,10 @@ fn the_signed_part_of_a_detail_has_these_bytes() {
         "04"
     );
     assert_eq!(verifier::text::hex(part), golden);
+    let [small, full] = details();
+    let (without, with) = (small.encode(), Detail { retry_salt: full.retry_salt, ..small }.encode());
+    let part = with.strip_prefix(&[&[without[0] + 1], &without[1..]].concat()[..]).unwrap();
+    assert_eq!(verifier::text::hex(part), "105005050505050505050505050505050505");
 }
 
 /// Hashing is half of what a decision costs: the usual leaf must stay within three SHA-256 blocks.
