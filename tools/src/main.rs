@@ -15,8 +15,8 @@ mod output;
 mod trace;
 
 use commands::{
-    audit, bench, demo, freeze, init, keys, policy, receipt, replay, serve, switch, trace as trace_command, transfer,
-    verify,
+    audit, bench, demo, freeze, init, keys, policy, receipt, replay, revoke, serve, switch, trace as trace_command,
+    transfer, verify,
 };
 use exit::{Exit, Failure};
 use output::note;
@@ -45,6 +45,7 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Switch(switch::Switch),
+    Revoke(revoke::Revoke),
     Freeze(freeze::Freeze),
     Trace(trace_command::Trace),
     Receipt(receipt::Fetch),
@@ -68,6 +69,7 @@ impl Interlock {
             Command::Policy(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Switch(command) => command.run(),
+            Command::Revoke(command) => command.run(),
             Command::Freeze(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Receipt(command) => command.run(),

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod policy;
 pub mod receipt;
 pub mod replay;
+pub mod revoke;
 pub mod serve;
 pub mod switch;
 pub mod trace;

@@ -41,9 +41,7 @@ impl Switch {
     /// Signs the act under the governance version in force and posts it.
     pub fn run(&self) -> Result<Exit, Failure> {
         let target = Target::parse(&self.target).map_err(Failure::usage)?;
-        if self.reason.is_empty() || self.reason.chars().any(char::is_control) {
-            return Err(Failure::usage("the reason is one line of text"));
-        }
+        let reason = reason(&self.reason)?;
         let power = match self.to {
             To::Halt => Power::Halt,
             To::Run => Power::Run,
@@ -52,7 +50,7 @@ impl Switch {
         let client = admin.client(&self.url)?;
         let answer = block_on(async {
             let follows = admin.state(&client).await?.governance;
-            let note = admin.sign(follows, Deed::Switch { target, power, reason: self.reason.clone() });
+            let note = admin.sign(follows, Deed::Switch { target, power, reason });
             client.post("/v1/switches", "text/plain; charset=utf-8", note.into_bytes()).await?.success()
         })?;
         say!("{}", answer.text()?)?;
@@ -61,4 +59,12 @@ impl Switch {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// A reason as it stands in an act.
+pub fn reason(given: &str) -> Result<String, Failure> {
+    if given.is_empty() || given.chars().any(char::is_control) {
+        return Err(Failure::usage("the reason is one line of text"));
+    }
+    Ok(given.to_owned())
 }

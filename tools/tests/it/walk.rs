@@ -82,6 +82,29 @@ fn guard_admits_once(house: &House, answer: &serde_json::Value) {
 }
 
 #[test]
+fn a_permit_that_is_revoked_is_worth_nothing_and_what_nobody_has_is_not_revoked() {
+    let house = House::new();
+    house.publish("hello");
+    let (server, http, key) = (house.serve(), Http::new(), house.path("admin_key"));
+    let mut request: serde_json::Value = serde_json::from_str(&refund(250)).unwrap();
+    request["idempotency_key"] = "once".into();
+    let ask = || http.decide(&server.decisions, &house.api_key, &request.to_string()).unwrap().1;
+    let answer = ask();
+    assert_eq!(answer["decision"], true, "{answer}");
+    let permit = answer["permit"].as_str().unwrap();
+    let revoke = |permit: &str, reason: &str| {
+        interlock(["revoke", permit, "--reason", reason, "--url", &server.decisions, "--key-file", &key])
+    };
+    for (permit, reason) in [("17", "a drill"), (permit, ""), (&"0".repeat(32), "a drill")] {
+        assert!(!revoke(permit, reason).status.success(), "{permit}, {reason}");
+    }
+    assert_eq!(ask()["decision"], true);
+    assert!(revoke(permit, "a drill").status.success());
+    let again = ask();
+    assert_eq!((&again["decision"], &again["permit"]), (&false.into(), &answer["permit"]), "{again}");
+}
+
+#[test]
 fn a_kill_switch_denies_until_it_is_released() {
     let house = House::new();
     house.publish("hello");
