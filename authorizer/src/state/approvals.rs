@@ -141,4 +141,19 @@ mod tests {
         assert_eq!(approved.admits(&second, &[2; 32], 2_000), Err(Untaken::Expiry));
         assert_eq!(approved.admits(&approval(1, 1, MAX_APPROVAL_MS + 1), &[1; 32], 0), Err(Untaken::Expiry));
     }
+
+    #[test]
+    fn approvals_of_more_decisions_than_are_kept_are_not_taken_until_some_run_out() {
+        let mut approved = Approved::default();
+        let of = |n: u64, expires_at| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            Approval { decision: PermitId(id), ..approval(0, 1, expires_at) }
+        };
+        (0..MAX_APPROVED as u64).for_each(|n| approved.give(&of(n, 1_000), [1; 32]));
+        assert_eq!(approved.admits(&of(u64::MAX, 1_000), &[1; 32], 0), Err(Untaken::Full));
+        assert_eq!(approved.admits(&of(7, 1_000), &[2; 32], 0), Ok(()));
+        approved.forget(1_000);
+        assert_eq!(approved.admits(&of(u64::MAX, 2_000), &[1; 32], 1_000), Ok(()));
+    }
 }

@@ -8,13 +8,14 @@ use ledger::Signer;
 use serde_json::{Value, json};
 use verifier::approval::{Approval, core_digest};
 use verifier::decision::Detail;
+use verifier::event::Step;
 use verifier::hash::leaf_hash;
 use verifier::record::Record;
 use verifier::request::Request;
 use verifier::text::unb64;
 
 use crate::replay::Entries;
-use crate::support::{Answer, ORIGIN, Site, read, reasons, with};
+use crate::support::{Answer, ORIGIN, Site, read, reasons, with, with_gate};
 
 const NONE: [&str; 0] = [];
 
@@ -215,6 +216,25 @@ fn what_is_no_approval_of_this_decision_is_refused_and_not_recorded() {
     let answer = site.admin("POST", "/v1/approvals", "text/plain", both.as_bytes());
     assert_eq!(answer.json()["approvers"], json!(["carol", "dave"]), "{}", answer.text());
     assert_eq!(reasons(&site.decide(&retry(&denied, &request))), NONE);
+    site.replays();
+}
+
+/// A renewal asks for no new approvals: those that the permit rests on are used.
+#[test]
+fn what_was_approved_goes_on_under_its_lease() {
+    let (site, clock) = Site::with_trust(&with_gate(&trust()));
+    let request = with(by("bob", write(1)), json!({ "lease_ms": 10_000, "ttl_ms": 60_000, "audience": "gate" }));
+    let denied = site.decide(&request);
+    let good = approval(&clock, &denied, &request);
+    for name in ["carol", "dave"] {
+        assert_eq!(post(&site, name, &good).status, 201);
+    }
+    let allowed = site.decide(&retry(&denied, &request));
+    assert_eq!(reasons(&allowed), NONE);
+    let ends_at = clock.wall_ms() + 10_000;
+    clock.advance(9_000);
+    let renewed = site.event(&allowed["permit"], Step::Renew { ends_at });
+    assert_eq!(renewed.json()["answer"], "continue", "{}", renewed.text());
     site.replays();
 }
 

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use authorizer::clock::{Manual, Source};
-use authorizer::engine::MAX_SIGNED_S;
+use authorizer::engine::{Code, Facts, MAX_SIGNED_S, Nonce, Published, Standing};
+use authorizer::fold::Fold;
 use authorizer::replay::Options;
+use authorizer::settle::settle;
+use authorizer::state::nonces::MAX_NONCES;
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use verifier::decision::{Detail, Outcome};
+use verifier::decision::{Condition, Detail, Outcome, Signed};
+use verifier::epoch::EpochContent;
 use verifier::event::Step;
+use verifier::http_signature::HttpSignature;
 use verifier::record::Record;
+use verifier::request::Request;
 use verifier::text::{b64, unb64};
 
 use crate::replay::Entries;
-use crate::support::{Answer, ORIGIN, Site, bearer, erase, read, reasons, with, with_gate};
+use crate::support::{Answer, ORIGIN, POLICIES, Site, bearer, erase, read, reasons, with, with_gate};
 
 const NATIVE: &str = "/v1/decisions";
 const NONE: [&str; 0] = [];
@@ -266,6 +272,42 @@ fn a_forged_signature_uses_up_nobodys_rate() {
     assert_eq!(reasons(&decide(&site, &read("r"), &parts(&clock, "n1"))), NONE);
     assert_eq!(reasons(&decide(&site, &read("r"), &parts(&clock, "n2"))), ["rate_exceeded"]);
     assert_eq!(site.replays(), 7);
+}
+
+#[test]
+fn a_signed_request_is_denied_while_as_many_nonces_as_are_kept_are_in_use() {
+    let mut content = EpochContent {
+        policies: POLICIES.iter().map(|(id, text)| ((*id).into(), (*text).into())).collect(),
+        trust: Some(trust()),
+        ..EpochContent::default()
+    };
+    content.policies.sort();
+    let engine = Published::new(content).unwrap().replica().unwrap();
+    let clock = Manual::at(1_800_000_000_000);
+    let request = read("r").to_string();
+    let [input, signature, digest] = sign(&parts(&clock, "n"), request.as_bytes()).map(|(_, value)| value);
+    let signature = Arc::new(HttpSignature::read(NATIVE, &input, &signature, &digest).unwrap());
+    let now_ms = clock.wall_ms();
+    let checked = engine.check(&signature, ORIGIN, now_ms);
+    let signed = Signed { signature, body: [1; 16], item: 0 };
+    let signed = Some((&checked, &signed));
+    let facts = Facts { origin: ORIGIN, signed, ..Facts::unsigned("main", "0a0b0c0d0e0f", now_ms) };
+    let request = Request::parse(request.as_bytes()).unwrap();
+    let mut fold = Fold::default();
+    let settled = |fold: &Fold| {
+        let mut verdict = engine.decide(&request, &facts);
+        settle(&mut verdict, &request, fold, "main", now_ms, None);
+        (verdict.standing(Condition::Identity), verdict.stands())
+    };
+    assert_eq!(settled(&fold), (Standing::Pass, true));
+    for n in 0..MAX_NONCES as u64 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        fold.state.nonces.consume(&Nonce { id, body: [2; 16], item: 0, expires_ms: now_ms + 1 });
+    }
+    assert_eq!(settled(&fold), (Standing::Fail(Code::TooManyNonces), false));
+    fold.state.advance(now_ms + 1);
+    assert_eq!(settled(&fold), (Standing::Pass, true));
 }
 
 /// A signature runs out after minutes and an execution may take longer: a renewal asks whether the key still stands.
