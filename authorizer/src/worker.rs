@@ -4,6 +4,8 @@
 //! the way (queue full, sequencer gone, no answer in time) is [`NoAnswer`], never a decision.
 //! Does not: change or read state that a later record could change.
 
+mod kept;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,17 +18,15 @@ use verifier::note::VerifierKey;
 use verifier::record::Record;
 use verifier::request::Request;
 
-use crate::approval::{Given, NotGiven};
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
-use crate::engine::{Catalogue, Checked, Code, Engine, Facts, RealmMode, Trust, Verdict};
+use crate::engine::{Catalogue, Checked, Code, Engine, Facts, Verdict};
 use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
-use crate::live::{Live, Shared};
+use crate::live::Shared;
 use crate::present::{Look, Present};
-use crate::proposal::{Durable, Evaluated, Item, MAX_ATTEMPTS, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
+use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{self, Load};
-use crate::statement::{Answer, Kept, Stated, Submission};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -178,29 +178,6 @@ impl Worker {
         }
     }
 
-    /// Keeps a statement: its body wrapped in a record, durable.
-    ///
-    /// # Errors
-    /// [`NoAnswer`]; nothing was recorded then, or its answer came too late.
-    pub async fn state(&self, caller: &Identity, media_type: &str, body: &Bytes) -> Result<Stated, NoAnswer> {
-        for _ in 0..=MAX_ATTEMPTS {
-            let governance = self.public_under(caller.realm())?;
-            let load = Load { decisions: 1, bytes: body.len() };
-            let (reply, answer) = oneshot::channel();
-            let what = Kept::Statement { media_type: media_type.to_owned() };
-            let (caller, body) = (caller.clone(), body.clone());
-            self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
-            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-                Ok(Ok(Answer::Durable(stated))) => return Ok(stated),
-                Ok(Ok(Answer::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
-                Ok(Ok(Answer::Stale)) => {}
-                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unavailable),
-            }
-        }
-        // A burst of governance acts: the caller comes again when it is over.
-        Err(NoAnswer::Full)
-    }
-
     /// What a permit is worth now.
     ///
     /// # Errors
@@ -287,66 +264,6 @@ impl Worker {
         let Ok(Record::Decision(record)) = reader.record(index) else { return None };
         let denied = record.outcome == Outcome::Deny && record.realm == caller.realm();
         reader.private(index).ok().filter(|_| denied).map(|private| private.request_salt)
-    }
-
-    /// Checks whose an approval is under the epoch in force, whose governance version comes with it.
-    ///
-    /// # Errors
-    /// [`NoAnswer::NoEpoch`]; within, [`NotGiven`].
-    pub fn open_approval(&self, note: &str) -> Result<Result<(Given, u64), NotGiven>, NoAnswer> {
-        let live = self.shared.live.load();
-        let trust = self.trust(&live)?;
-        Ok(Given::open(note, &trust, self.shared.reader.origin()).map(|given| (given, live.governance)))
-    }
-
-    /// Whether one of these approvers is this subject.
-    ///
-    /// # Errors
-    /// [`NoAnswer::NoEpoch`].
-    pub fn is_approver_of(&self, keys: &[VerifierKey], subject: (&str, &str)) -> Result<bool, NoAnswer> {
-        let trust = self.trust(&self.shared.live.load())?;
-        let mut approvers = trust.approvals().approvers.iter();
-        Ok(approvers.any(|approver| {
-            keys.contains(&approver.key) && (approver.person.0.as_str(), approver.person.1.as_str()) == subject
-        }))
-    }
-
-    fn trust(&self, live: &Live) -> Result<Arc<Trust>, NoAnswer> {
-        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
-        Ok(engine.lock().unwrap_or_else(PoisonError::into_inner).trust().clone())
-    }
-
-    /// Records an approval that was checked under this governance version.
-    ///
-    /// # Errors
-    /// [`NoAnswer`]; nothing was recorded then, or its answer came too late.
-    pub async fn approve(&self, caller: &Identity, given: Given, governance: u64) -> Result<Stated, NoAnswer> {
-        let load = Load { decisions: 1, bytes: given.note().len() };
-        let (reply, answer) = oneshot::channel();
-        let body = Bytes::copy_from_slice(given.note().as_bytes());
-        let (caller, what) = (caller.clone(), Kept::Approval(Box::new(given)));
-        self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
-        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-            Ok(Ok(Answer::Durable(stated))) => Ok(stated),
-            Ok(Ok(Answer::Refused(refusal))) => Err(NoAnswer::Refused(refusal)),
-            // Whoever approved under another governance version looks at it again.
-            Ok(Ok(Answer::Stale)) => Err(NoAnswer::Full),
-            Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
-        }
-    }
-
-    /// The governance version under which what a realm submits may be shown to everybody.
-    fn public_under(&self, realm: &str) -> Result<u64, NoAnswer> {
-        let live = self.shared.live.load();
-        if live.frozen {
-            return Err(NoAnswer::Refused(Refusal::Frozen));
-        }
-        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
-        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-        match engine.realm_mode(realm) {
-            Some(RealmMode::Public) => Ok(live.governance),
-            Some(RealmMode::Committed) | None => Err(NoAnswer::NotPublic),
-        }
     }
 
     /// Whether a canary was denied, here and by the sequencer (`canary.rs`).
