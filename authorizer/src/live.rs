@@ -14,7 +14,7 @@ use crate::canary::Canaries;
 use crate::clock::{Clock, Reading};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Engines, Governors, Proposed};
-use crate::http::Budget;
+use crate::http::{Budget, Metadata};
 use crate::keys::ApiKeys;
 use crate::metrics::{self, Metrics};
 use crate::notices::Notices;
@@ -72,6 +72,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Who is told of what changes.
     pub notices: Arc<Notices>,
+    /// AuthZEN's metadata, where the operator said by which address clients come.
+    pub metadata: OnceLock<Metadata>,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -105,6 +107,7 @@ impl Shared {
             admin_budget: Budget::default(),
             canaries: Canaries::default(),
             metrics: Metrics::default(),
+            metadata: OnceLock::new(),
             notices: Arc::default(),
             workers,
             stopping: AtomicBool::new(false),

@@ -52,6 +52,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Where the public read API listens, if it shall.
     pub public: Option<SocketAddr>,
+    /// The address by which clients of the decision API come, for AuthZEN's metadata.
+    pub base_url: Option<http::BaseUrl>,
     /// HTTP workers, each with its own engine; one for each core.
     pub workers: usize,
     /// An operator's word that the clock is right although it is far from the last record.
@@ -72,6 +74,7 @@ impl Config {
             listen,
             behind_proxy: false,
             public: None,
+            base_url: None,
             workers,
             accept_clock_gap: false,
             clock: Arc::new(System::default()),
@@ -156,7 +159,13 @@ impl Service {
         let live = Live::of(&fold, engines);
         let last_ms = fold.last_ms;
         let queue = Queue::new(config.bounds);
+        let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));
         let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
+
+        if let Some(metadata) = metadata {
+            // Just made: it is empty.
+            let _ = shared.metadata.set(metadata);
+        }
 
         // The log is open, so its files are counted.
         let room = Room::take(workers, http::PUBLIC_WORKERS)?;

@@ -111,6 +111,11 @@ impl Ledger {
         self.stager.last_ms
     }
 
+    /// The signature by the log's key over a JWS signing input (RFC 7515 §5.1); `None` for what is none.
+    pub fn sign_jws(&self, input: &str) -> Option<[u8; 64]> {
+        self.committer.signer.sign_jws(input)
+    }
+
     /// The log's verification key.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.stager.poison.shared.identity.key

@@ -107,6 +107,15 @@ impl Signer {
         self.key.sign(&signed_bytes(&head.checkpoint.root)).to_bytes()
     }
 
+    /// The 64 bytes of the signature over a JWS signing input (RFC 7515 §5.1): two base64url texts with a point between them. It has no
+    /// newline, which every note's text has, so that neither can be taken for the other. `None` for anything else.
+    pub(crate) fn sign_jws(&self, input: &str) -> Option<[u8; 64]> {
+        let part =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let is_input = input.split_once('.').is_some_and(|(header, payload)| part(header) && part(payload));
+        is_input.then(|| self.sign(input))
+    }
+
     /// The signed note of a text, which ends with a newline: text, empty line, signature line.
     pub fn sign_note(&self, text: &str) -> String {
         self.note(text, &self.sign(text))
@@ -141,6 +150,15 @@ mod tests {
         let text = "ledger.example/evidence\n3\nAGY868XbXobp8XZfZbJMmU/3CMbVFFNGO6OZYeEjAMc=\n";
         let line = "— ledger.example/evidence YRXHu9jnsgegQ8r02TWvuGnYmCNsVd25BW5ZYVmePwH5U/Vwf53FrTGCkV6woGwi4hG9KTuq5W0p1m5vDMDBwcWgsgk=\n";
         assert_eq!(signer.sign_note(text), format!("{text}\n{line}"));
+    }
+
+    #[test]
+    fn only_what_is_a_jws_input_and_so_no_note_is_signed_as_one() {
+        let signer = Signer::from_seed("example.com/log", &[9; 32]).unwrap();
+        assert_eq!(signer.sign_jws("eyJh.e30"), Some(signer.sign("eyJh.e30")));
+        for other in ["", ".", "a.", ".a", "a", "a.b.c", "a.b\n", "log\n1\nroot\n", "a+.b", "a=.b", "a .b"] {
+            assert_eq!(signer.sign_jws(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use authorizer::clock::{Source, System};
+use authorizer::http::BaseUrl;
 use authorizer::keys::admin_bearer;
 use authorizer::service::{Config, Service, StartError};
 use ledger::{Ledger, OpenError, Options, Reader, Signer};
@@ -48,6 +49,8 @@ pub struct Words {
     pub accept_clock_gap: bool,
     /// A proxy in front of the decision API ends TLS.
     pub behind_proxy: bool,
+    /// By which address clients of the decision API come.
+    pub base_url: Option<BaseUrl>,
 }
 
 /// Opens a log for writing.
@@ -79,6 +82,7 @@ impl House {
             public: Some(addresses.public),
             accept_clock_gap: words.accept_clock_gap,
             behind_proxy: words.behind_proxy,
+            base_url: words.base_url.clone(),
             ..Config::new(data, addresses.listen)
         };
         let service = Service::start(config, ledger, reader.clone()).map_err(|error| match error {

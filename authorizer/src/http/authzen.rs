@@ -53,9 +53,14 @@ pub(super) async fn wrong_method(worker: Data<Worker>, request: HttpRequest) -> 
     respond(&request, caller(&worker, &request).and_then(|_| Err(not_allowed("POST"))))
 }
 
-/// The metadata names the base address by which clients come, and nobody has told it: there is none, with or without a key.
-pub(super) async fn metadata(request: HttpRequest) -> HttpResponse {
-    respond(&request, Err(Code::NotFound.into()))
+pub(super) async fn metadata_is_read(request: HttpRequest) -> HttpResponse {
+    respond(&request, Err(not_allowed("GET, HEAD")))
+}
+
+/// The metadata, without a key; none where nobody has told by which address clients come.
+pub(super) async fn metadata(worker: Data<Worker>, request: HttpRequest) -> HttpResponse {
+    let metadata = worker.shared().metadata.get().filter(|metadata| metadata.path == request.path());
+    respond(&request, metadata.map(|metadata| metadata.body.clone()).ok_or(Code::NotFound.into()))
 }
 
 pub(super) fn respond(request: &HttpRequest, result: Result<String, Problem>) -> HttpResponse {

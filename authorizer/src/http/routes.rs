@@ -10,6 +10,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::connection::{Connection, Peer};
+use super::metadata::WELL_KNOWN;
 use super::problem::{Code, Problem};
 use super::{approvals, authzen, decisions, executions, governance, health, keys, permits, search, state, statements};
 use crate::keys::Identity;
@@ -25,7 +26,12 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(authzen_at("/access/v1/search/subject").route(web::post().to(search::subject)))
         .service(authzen_at("/access/v1/search/resource").route(web::post().to(search::resource)))
         .service(authzen_at("/access/v1/search/action").route(web::post().to(search::action)))
-        .service(web::resource("/.well-known/authzen-configuration").to(authzen::metadata))
+        .service(
+            web::resource([WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}/{{tenant:.*}}")])
+                .route(web::get().to(authzen::metadata))
+                .route(web::head().to(authzen::metadata))
+                .default_service(web::route().to(authzen::metadata_is_read)),
+        )
         .service(at("/v1/permits/{permit}", "GET").route(web::get().to(permits::show)))
         .service(at("/v1/executions/{permit}/events", "POST").route(web::post().to(executions::report)))
         .service(at("/v1/events", "GET").route(web::get().to(executions::stream)))

@@ -281,3 +281,53 @@ fn without_a_base_address_there_is_no_metadata_for_anybody() {
         assert_eq!(answer.header("www-authenticate"), None);
     }
 }
+
+#[test]
+fn metadata_names_the_base_and_its_signed_copy_verifies_with_the_logs_key() {
+    for (base, path) in [("https://pdp.example", ""), ("https://pdp.example:8443/tenant1", "/tenant1")] {
+        let site = Site::without_epoch(None, move |config| config.base_url = Some(base.parse().unwrap()));
+        let well_known = "/.well-known/authzen-configuration";
+        let answer = site.call("GET", &format!("{well_known}{path}"), &[("X-Request-ID", "m")], b"");
+        assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("m")), "{}", answer.text());
+        let said = answer.json();
+        assert_eq!(said["policy_decision_point"], base);
+        for (name, at) in [
+            ("access_evaluation_endpoint", ONE),
+            ("access_evaluations_endpoint", MANY),
+            ("search_subject_endpoint", "/access/v1/search/subject"),
+            ("search_resource_endpoint", "/access/v1/search/resource"),
+            ("search_action_endpoint", "/access/v1/search/action"),
+        ] {
+            assert_eq!(said[name], format!("{base}{at}"));
+        }
+        let parts: Vec<&str> = said["signed_metadata"].as_str().unwrap().split('.').collect();
+        let [header, payload, signature] = parts[..] else { panic!("a compact JWS") };
+        let decode = |text: &str| unb64(&padded(text)).unwrap();
+        let header: Value = serde_json::from_slice(&decode(header)).unwrap();
+        let key = site.reader.verifier_key();
+        assert_eq!(header, json!({ "alg": "EdDSA", "kid": key.to_string(), "typ": "JWT" }));
+        let input = format!("{}.{payload}", parts[0]);
+        assert!(key.verify(input.as_bytes(), &decode(signature)));
+        assert!(!key.verify(input.replace(payload, "e30").as_bytes(), &decode(signature)));
+        let mut claims: Value = serde_json::from_slice(&decode(payload)).unwrap();
+        assert_eq!(claims["iss"], base);
+        claims.as_object_mut().unwrap().remove("iss");
+        let mut plain = said.clone();
+        plain.as_object_mut().unwrap().remove("signed_metadata");
+        assert_eq!(claims, plain, "the copy says what is said beside it, and not itself");
+        for other in ["/tenant2", "/tenant1/x", if path.is_empty() { "/" } else { "" }] {
+            assert_eq!(site.call("GET", &format!("{well_known}{other}"), &[], b"").status, 404, "{other}");
+        }
+        let posted = site.call("POST", &format!("{well_known}{path}"), &[], b"");
+        assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
+    }
+}
+
+/// base64url as the base64 that is read elsewhere.
+fn padded(text: &str) -> String {
+    let mut text = text.replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}

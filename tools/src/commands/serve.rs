@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use authorizer::archive::Archive;
 use authorizer::clock::System;
+use authorizer::http::BaseUrl;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +42,9 @@ pub struct Serve {
     /// The decision API stands behind a proxy that ends TLS: an address other than loopback is accepted
     #[arg(long)]
     behind_proxy: bool,
+    /// By which address clients of the decision API come, `https://…`: AuthZEN's metadata names it
+    #[arg(long, env = "INTERLOCK_BASE_URL", conflicts_with = "read_only")]
+    base_url: Option<BaseUrl>,
 }
 
 impl Serve {
@@ -55,6 +59,7 @@ impl Serve {
             accept_memory_loss: self.accept_memory_loss,
             accept_clock_gap: self.accept_clock_gap,
             behind_proxy: self.behind_proxy,
+            base_url: self.base_url.clone(),
         };
         let house = House::open(&self.data, &addresses, &words)?;
         note!("decision API     {}", house.decision_url());
