@@ -66,6 +66,8 @@ pub enum Refused {
     AlreadyStarted,
     /// The lease that is renewed ends at another time, which is given.
     OtherEnd(u64),
+    /// Renewed, it would outlive its permit, which ends at the time that is given.
+    BeyondPermit(u64),
 }
 
 /// What became of an event: made by the sequencer after `append` returned, and nowhere else.

@@ -6,7 +6,7 @@
 //! Does not: keep a snapshot (every record is read at start, and the details of those that can still count). Permits that nothing depends on
 //! stay in the log and are looked up.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ledger::{ReadError, Reader};
@@ -129,6 +129,8 @@ pub struct Fold {
     pub switches: Arc<Switches>,
     /// Idempotency keys.
     pub idempotency: Idempotency,
+    /// The realms that any epoch so far lists as committed.
+    pub committed: Arc<BTreeSet<String>>,
     /// The live epoch's trust configuration: what is counted by.
     pub trust: Arc<Trust>,
     /// Counters and open permits.
@@ -310,8 +312,8 @@ impl Fold {
                 self.state.leased(*permit, *event, *ends_at, recorded_at).map_err(broken)?;
                 Ok(None)
             }
-            Record::Closure { permit, event, .. } => {
-                self.state.reported(*permit, *event, recorded_at).map_err(broken)?;
+            Record::Closure { permit, event, note, .. } => {
+                self.state.reported(*permit, *event, note.is_some(), recorded_at).map_err(broken)?;
                 Ok(None)
             }
             Record::Freeze { governance, note, .. } => {
@@ -384,6 +386,7 @@ impl Fold {
 
     fn publish_at(&mut self, number: u64, index: u64, trust: Arc<Trust>) {
         self.epoch = number;
+        Arc::make_mut(&mut self.committed).extend(trust.committed().map(str::to_owned));
         self.trust = trust;
         self.epochs = self.epochs.iter().copied().chain([index]).collect();
     }

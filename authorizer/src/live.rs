@@ -4,6 +4,7 @@
 //! workers read it without a lock. Engines were built before.
 //! Does not: hold fold state that a later record could change, beside the switches, which searches look at.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +33,8 @@ pub struct Live {
     pub epochs: Arc<[u64]>,
     /// One engine for each worker; `None` before the first epoch.
     pub engines: Option<Engines>,
+    /// The realms that any epoch so far lists as committed.
+    pub committed: Arc<BTreeSet<String>>,
     /// What is stopped.
     pub switches: Arc<Switches>,
     /// The log has ended: nothing is decided or recorded any more.
@@ -43,7 +46,15 @@ impl Live {
     #[must_use]
     pub fn of(fold: &Fold, engines: Option<Engines>) -> Self {
         let Fold { governance, epoch, frozen, .. } = *fold;
-        Live { governance, epoch, epochs: fold.epochs.clone(), engines, switches: fold.switches.clone(), frozen }
+        Live {
+            governance,
+            epoch,
+            epochs: fold.epochs.clone(),
+            engines,
+            committed: fold.committed.clone(),
+            switches: fold.switches.clone(),
+            frozen,
+        }
     }
 }
 

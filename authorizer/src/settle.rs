@@ -294,6 +294,7 @@ mod tests {
             expires_at,
             lease: None,
             started: false,
+            held: false,
             ended: None,
         };
         for n in 0..MAX_OPEN as u128 {

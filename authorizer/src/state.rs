@@ -123,6 +123,7 @@ impl State {
             expires_at: grant.expires_at,
             lease: lease.map(|ends_at| Lease { length_ms: ends_at.saturating_sub(now), ends_at }),
             started: false,
+            held: false,
             ended: None,
         };
         self.permits.open(decision.permit, permit);
@@ -145,7 +146,9 @@ impl State {
             return Ok(()); // whoever recomputes was not shown the permit
         }
         match (event, self.permits.running(&id, recorded_at), ends_at) {
-            (LeaseEvent::Renewed, Ok((_, lease)), Some(ends_at)) if ends_at >= lease.ends_at => {
+            (LeaseEvent::Renewed, Ok((permit, lease)), Some(ends_at))
+                if ends_at >= lease.ends_at && ends_at <= permit.expires_at =>
+            {
                 self.permits.renew(&id, ends_at);
                 Ok(())
             }
@@ -165,7 +168,13 @@ impl State {
     ///
     /// # Errors
     /// As [`State::leased`]; also a second beginning.
-    pub fn reported(&mut self, id: PermitId, event: ExecutionEvent, recorded_at: u64) -> Result<(), &'static str> {
+    pub fn reported(
+        &mut self,
+        id: PermitId,
+        event: ExecutionEvent,
+        signed: bool,
+        recorded_at: u64,
+    ) -> Result<(), &'static str> {
         self.advance(recorded_at);
         if self.permits.lease(&id).is_none() && !self.blind.is_empty() {
             return Ok(()); // whoever recomputes was not shown the permit
@@ -173,6 +182,8 @@ impl State {
         let (permit, _) = self.permits.running(&id, recorded_at).map_err(|_| NO_SUCH_LEASE)?;
         match event {
             ExecutionEvent::Started if !permit.started => self.permits.start(&id),
+            // Whoever asked gives it up; but the executor was told how long it may go on, and is taken to do so.
+            ExecutionEvent::Aborted if !signed && permit.held => self.permits.give_up(&id),
             ExecutionEvent::Completed | ExecutionEvent::Failed | ExecutionEvent::Aborted => {
                 self.ended(&id, Ended::Closed);
             }

@@ -33,7 +33,7 @@ pub enum Target {
     Global,
     /// One realm: `realm NAME`.
     Realm(String),
-    /// One subject: `subject TYPE::"id"`.
+    /// One subject: `subject TYPE::"id"`, the id as it stands in requests, without escapes.
     Subject(String, String),
     /// One action: `action NAME`.
     Action(String),
@@ -66,7 +66,11 @@ impl Target {
             ("subject", rest) => {
                 let (kind, id) = rest.split_once("::\"").ok_or(ActError::Target)?;
                 let id = id.strip_suffix('"').ok_or(ActError::Target)?;
-                Ok(Self::Subject(named(kind)?, named(id)?))
+                let segment = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+                if !kind.split("::").all(segment) {
+                    return Err(ActError::Target);
+                }
+                Ok(Self::Subject(kind.to_owned(), named(id)?))
             }
             _ => Err(ActError::Target),
         }

@@ -274,11 +274,6 @@ impl Engine {
         self.trust.realm(name)
     }
 
-    /// The realms that the epoch lists as committed: no later epoch may make them public.
-    pub fn committed_realms(&self) -> impl Iterator<Item = &str> {
-        self.trust.committed()
-    }
-
     /// Whether the epoch knows what a switch names; `None` where it does not say.
     pub fn knows(&self, target: &Target) -> Option<bool> {
         match target {

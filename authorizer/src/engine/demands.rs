@@ -97,22 +97,25 @@ pub(super) fn operational(verdict: &mut Verdict, trust: &Trust, policies: &dyn E
     if !applying.is_empty() && !policies.registered(&request.subject) && !trust.names(&request.subject) {
         return verdict.fail(Code::UnregisteredSubject);
     }
+    // A permit for several uses is several uses.
+    let uses = u64::from(verdict.uses);
     for limit in applying {
         let amount = match &limit.rule {
-            Rule::Rate { .. } => 1,
+            Rule::Rate { .. } => uses,
             Rule::Concurrency { .. } => {
                 if request.lease_ms.is_none() {
                     verdict.fail(Code::LeaseRequired);
                 }
                 1
             }
-            Rule::Budget { amount, cap, .. } => match amount_of(amount, policies, request).filter(|sum| sum <= cap) {
-                Some(sum) => sum,
-                None => {
+            Rule::Budget { amount, cap, .. } => {
+                let sum = amount_of(amount, policies, request).and_then(|amount| amount.checked_mul(uses));
+                let Some(sum) = sum.filter(|sum| sum <= cap) else {
                     verdict.fail(Code::Invalid);
                     continue;
-                }
-            },
+                };
+                sum
+            }
         };
         verdict.demands.limits.push((limit.clone(), amount));
     }

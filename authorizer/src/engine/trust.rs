@@ -32,8 +32,9 @@
 //! scopes = ["funds:*"]
 //! without_parent = true    # default: false
 //!
-//! # Limits count for each subject by itself; one without `subjects` or `actions` applies to all of them. A subject that a limit
-//! # applies to must be registered in the epoch, or named here: counters for invented subjects have no bound.
+//! # Limits count for each subject of a realm by itself; one without `subjects` or `actions` applies to all of them. A subject that a limit
+//! # applies to must be registered in the epoch, or named here: counters for invented subjects have no bound. A permit for several
+//! # uses counts as often.
 //! [[rates]]                # at most 10 a minute, evenly, 3 at once (default: as many as `count`)
 //! name = "transfers"
 //! actions = ["transfer_funds"]
@@ -44,6 +45,7 @@
 //! [[budgets]]              # what is allowed sums up to at most `cap` in any window; nothing is refunded
 //! name = "daily-funds"
 //! actions = ["transfer_funds"]
+//! # An epoch that shortens the window forgets what was spent before it.
 //! amount = "context.cents" # or subject.NAME, action.NAME, resource.NAME: an integer within [0, cap]
 //! cap = 100_000
 //! window_ms = 86_400_000

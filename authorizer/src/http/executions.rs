@@ -178,6 +178,9 @@ impl From<NotFollowed> for Problem {
             NotFollowed::Refused(Refused::OtherEnd(ends_at)) => {
                 Problem { more: format!(r#","lease_ends_at_ms":{ends_at}"#), ..Problem::from(Code::LeaseChanged) }
             }
+            NotFollowed::Refused(Refused::BeyondPermit(expires_at)) => {
+                Problem { more: format!(r#","expires_at_ms":{expires_at}"#), ..Problem::from(Code::BeyondPermit) }
+            }
             NotFollowed::Refused(Refused::Over(Over::Unknown)) => over("it is not known any more"),
             NotFollowed::Refused(Refused::Over(Over::Revoked)) => over("it was revoked"),
             NotFollowed::Refused(Refused::Over(Over::Halted)) => over("it was halted"),

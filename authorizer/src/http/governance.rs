@@ -126,7 +126,19 @@ fn unknown_target(shared: &Shared, target: &Target) -> Option<String> {
         Target::Realm(name) => shared.keys.list().iter().any(|key| key.realm == *name && key.revoked.is_none()),
         Target::Global | Target::Subject(..) | Target::Action(_) | Target::Policy(_) => true,
     });
-    (!known).then(|| format!("`{}` names nothing that the epoch in force knows: is it spelled right?", target.text()))
+    if !known {
+        return Some(format!("`{}` names nothing that the epoch in force knows: is it spelled right?", target.text()));
+    }
+    match target {
+        Target::Subject(_, id) if id.contains('\\') => {
+            Some(format!("the id of `{}` is taken as it stands, backslashes too: no escapes are read", target.text()))
+        }
+        Target::Action(name) if name.contains("::") => Some(format!(
+            "`{}` is the name of an action as it stands: `Action::` and quotes are not left out",
+            target.text()
+        )),
+        Target::Global | Target::Realm(_) | Target::Subject(..) | Target::Action(_) | Target::Policy(_) => None,
+    }
 }
 
 pub(super) async fn epoch(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -199,15 +211,14 @@ fn check_predecessor(number: u64, predecessor: Option<&str>) -> Result<(), Probl
     }
 }
 
-/// What callers of a committed realm were promised holds for every later epoch, also for one that forgets to list realms.
+/// What callers of a committed realm were promised holds for every later epoch, also for one that forgets to list realms, and for those
+/// after one that left the realm out.
 fn refuse_widening(shared: &Shared, published: &Published) -> Result<(), Problem> {
     let live = shared.live.load();
-    let Some(engine) = live.engines.as_ref().and_then(|engines| engines.first()) else { return Ok(()) };
-    let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-    match engine.committed_realms().find(|realm| published.realm_mode(realm) == RealmMode::Public) {
+    match live.committed.iter().find(|realm| published.realm_mode(realm) == RealmMode::Public) {
         None => Ok(()),
         Some(realm) => {
-            let why = format!("realm `{realm}` is committed in the live epoch and would become public");
+            let why = format!("realm `{realm}` was committed in an epoch of this log and would become public");
             Err(Problem::from(Code::EpochInvalid).because(why))
         }
     }

@@ -128,6 +128,8 @@ codes! {
     AlreadyStarted = 409 "already_started" "the execution was reported to have begun before",
     /// The lease ends at another time than the one that is renewed.
     LeaseChanged = 409 "lease_changed" "the lease ends at another time than the one that is renewed",
+    /// Renewed, the lease would outlive its permit; it runs out.
+    BeyondPermit = 409 "beyond_permit" "the renewed lease would outlive its permit",
     /// An act follows another governance version than the one in force.
     GovernanceConflict = 409 "governance_conflict" "the act does not follow the governance version in force",
     /// The act names another content than was sent with it.

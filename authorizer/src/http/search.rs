@@ -87,7 +87,8 @@ async fn find<'a>(
         }
         tokio::task::yield_now().await;
     }
-    Ok(Found { names: found, next: (at < names.len()).then_some(at) })
+    // Whoever wants no result is not sent round for ever.
+    Ok(Found { names: found, next: (at < names.len() && page.limit > 0).then_some(at) })
 }
 
 impl Wanted {

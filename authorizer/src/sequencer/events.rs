@@ -58,8 +58,13 @@ impl Sequencer {
         match (self.fold.state.permits.running(&report.decision.permit, now), report.step) {
             (Err(over), _) => Some(Refused::Over(over)),
             (Ok((permit, _)), Step::Started) => permit.started.then_some(Refused::AlreadyStarted),
-            (Ok((_, lease)), Step::Renew { ends_at }) => {
-                (ends_at != lease.ends_at).then_some(Refused::OtherEnd(lease.ends_at))
+            (Ok((_, lease)), Step::Renew { ends_at }) if ends_at != lease.ends_at => {
+                Some(Refused::OtherEnd(lease.ends_at))
+            }
+            // Its end minus its length is the time of evaluation, so that it can be computed again: it is never cut short.
+            (Ok((permit, lease)), Step::Renew { .. }) => {
+                let beyond = report.evaluated_at.saturating_add(lease.length_ms) > permit.expires_at;
+                beyond.then_some(Refused::BeyondPermit(permit.expires_at))
             }
             (Ok(_), Step::Completed { .. } | Step::Failed { .. } | Step::Aborted { .. }) => None,
         }
@@ -103,8 +108,8 @@ impl Sequencer {
             Record::Lease { recorded_at, permit, event, ends_at, .. } => {
                 self.fold.state.leased(*permit, *event, *ends_at, *recorded_at)
             }
-            Record::Closure { recorded_at, permit, event, .. } => {
-                self.fold.state.reported(*permit, *event, *recorded_at)
+            Record::Closure { recorded_at, permit, event, note, .. } => {
+                self.fold.state.reported(*permit, *event, note.is_some(), *recorded_at)
             }
             _ => Ok(()),
         }

@@ -55,7 +55,7 @@ impl Counters {
             (Rule::Rate { count, per_ms, burst }, stored) => {
                 let arrival = arrival(stored, *count, now_ms);
                 let ahead = arrival - u128::from(now_ms) * u128::from(*count);
-                ahead + u128::from(*per_ms) <= u128::from(*burst) * u128::from(*per_ms)
+                ahead + u128::from(*per_ms) * u128::from(amount) <= u128::from(*burst) * u128::from(*per_ms)
             }
             (Rule::Budget { cap, window_ms, .. }, stored) => {
                 spent(stored, *window_ms, now_ms) + u128::from(amount) <= u128::from(*cap)

@@ -66,6 +66,8 @@ pub struct Permit {
     pub lease: Option<Lease>,
     /// Whether its execution was reported to have begun.
     pub started: bool,
+    /// Whether its audience ever said that it acts on it.
+    pub held: bool,
     /// How it ended.
     pub ended: Option<Ended>,
 }
@@ -253,6 +255,7 @@ impl Permits {
     pub fn renew(&mut self, id: &PermitId, ends_at: u64) {
         let Some(permit) = self.open.get_mut(id) else { return };
         let before = (permit.ends_at(), *id);
+        permit.held = true;
         if let Some(lease) = &mut permit.lease {
             lease.ends_at = ends_at;
         }
@@ -266,7 +269,15 @@ impl Permits {
     /// Execution began.
     pub fn start(&mut self, id: &PermitId) {
         if let Some(permit) = self.open.get_mut(id) {
-            permit.started = true;
+            (permit.started, permit.held) = (true, true);
+        }
+    }
+
+    /// An execution that its audience holds was given up by whoever asked: it is over, and keeps its places until its lease ends.
+    pub fn give_up(&mut self, id: &PermitId) {
+        if let Some(permit) = self.open.get_mut(id) {
+            permit.ended = Some(Ended::Closed);
+            self.lapses.remove(&(permit.ends_at(), *id));
         }
     }
 

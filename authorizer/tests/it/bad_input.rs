@@ -1,8 +1,8 @@
 //! What is refused before anything is decided: a stable code, and nothing recorded.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Site, answer, bearer, read};
 
@@ -139,15 +139,18 @@ fn a_head_that_does_not_arrive_is_given_up() {
     let site = Site::new();
     let mut stream = TcpStream::connect(site.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let began = Instant::now();
     let mut gone = false;
-    // One byte a second: an idle timer alone would never fire.
-    for byte in b"POST /v1/decisions" {
+    // One byte a second: an idle timer alone would never fire, and the head would never end.
+    for byte in b"POST /v1/decisions HTTP/1.1" {
         let mut end = [0; 512];
-        gone = stream.write_all(&[*byte]).is_err() || matches!(stream.read(&mut end), Ok(0));
+        gone = stream.write_all(&[*byte]).is_err()
+            || match stream.read(&mut end) {
+                Ok(read) => read == 0,
+                Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            };
         if gone {
             break;
         }
     }
-    assert!(gone && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(gone, "a head may drip for ever");
 }

@@ -328,3 +328,53 @@ fn a_renewal_is_not_answered_before_its_record_is_durable() {
     site.crash();
     assert_eq!(lease_end(&site, &permit) > now_ms(), renew(&site, &permit).json()["answer"] == "continue");
 }
+
+#[test]
+fn a_lease_is_never_renewed_beyond_its_permit_so_nothing_runs_that_nobody_counts() {
+    let (mut site, clock) = Site::with_trust(&with_gate("[[concurrency]]\nname = \"one\"\nmax = 1\n"));
+    let permit = leased(&site, json!({ "ttl_ms": 25_000 }));
+    clock.advance(9_000);
+    assert_eq!(renew(&site, &permit).json()["answer"], "continue");
+    clock.advance(9_000);
+    let size = site.size();
+    let beyond = renew(&site, &permit);
+    assert_eq!((beyond.status, beyond.code().as_str(), site.size()), (409, "beyond_permit", size), "{}", beyond.text());
+    assert_eq!(beyond.json()["expires_at_ms"], clock.wall_ms() + 7_000);
+    let other = with(read("r"), json!({ "lease_ms": 1_000, "audience": "gate" }));
+    site.restart();
+    assert_eq!(reasons(&site.decide(&other)), ["concurrency_exceeded"], "it goes on until its lease ends");
+    clock.advance(1_000);
+    assert_eq!(reasons(&site.decide(&other)), NONE);
+    assert_eq!(renew(&site, &permit).code(), "execution_over");
+    site.replays();
+}
+
+#[test]
+fn whoever_gives_up_what_its_audience_holds_frees_no_place_before_the_lease_ends() {
+    let (mut site, clock) = Site::with_trust(&with_gate("[[concurrency]]\nname = \"one\"\nmax = 1\n"));
+    let other = with(read("r"), json!({ "lease_ms": 1_000, "audience": "gate" }));
+    let give_up = |site: &Site, permit: &Value| {
+        let path = format!("/v1/executions/{}/events", permit.as_str().unwrap());
+        let answer = site.send(&path, "application/json", br#"{"event":"aborted"}"#);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    // What nobody ever acted on gives its place back at once.
+    give_up(&site, &leased(&site, json!({})));
+    for begin in [
+        |site: &Site, permit: &Value| site.event(permit, Step::Started),
+        |site: &Site, permit: &Value| renew(site, permit),
+    ] {
+        let permit = leased(&site, json!({}));
+        assert_eq!(begin(&site, &permit).status, 200);
+        give_up(&site, &permit);
+        assert_eq!(renew(&site, &permit).code(), "execution_over");
+        assert_eq!(reasons(&site.decide(&other)), ["concurrency_exceeded"]);
+        clock.advance(9_999);
+        site.restart();
+        assert_eq!(reasons(&site.decide(&other)), ["concurrency_exceeded"]);
+        clock.advance(1);
+        assert_eq!(reasons(&site.decide(&other)), NONE);
+        clock.advance(1_000);
+    }
+    site.replays();
+}

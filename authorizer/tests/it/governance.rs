@@ -224,3 +224,32 @@ fn no_decision_is_recorded_under_a_governance_version_that_is_no_longer_in_force
         }
     }
 }
+
+#[test]
+fn a_realm_that_was_ever_committed_never_becomes_public_not_even_by_way_of_an_epoch_without_it() {
+    let mut site = Site::without_epoch(None, |_| {});
+    let realms = |clinic: &str| format!("[realms]\nmain = \"public\"\n{clinic}");
+    assert_eq!(site.publish_trust(&realms("clinic = \"committed\"\n"), 0, 1).status, 200);
+    assert_eq!(site.publish_trust(&realms(""), 1, 2).status, 200);
+    for _ in 0..2 {
+        for trust in [realms("clinic = \"public\"\n"), String::new()] {
+            let answer = site.publish_trust(&trust, 2, 3);
+            assert_eq!((answer.status, answer.code().as_str()), (400, "epoch_invalid"), "{}", answer.text());
+        }
+        site.restart();
+    }
+    assert_eq!(site.publish_trust(&realms("clinic = \"committed\"\n"), 2, 3).status, 200);
+}
+
+#[test]
+fn a_target_that_is_written_with_escapes_or_as_an_entity_is_thrown_as_it_stands_and_said_so() {
+    let site = Site::new();
+    for (follows, target) in [(1, r#"subject User::"a\"b""#), (2, r#"action Action::"read""#)] {
+        let answer = site.switch(follows, target, Power::Halt);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().contains("as it stands"), "{}", answer.text());
+    }
+    for target in [r#"subject  User::"a""#, r#"subject User ::"a""#, r#"subject User::::"a""#] {
+        assert!(Target::parse(target).is_err(), "{target}");
+    }
+}

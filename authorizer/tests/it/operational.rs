@@ -215,3 +215,16 @@ fn what_is_denied_in_doubt_counts_for_nothing() {
     assert_eq!((reasons(&halted), counted(&site, &halted).len()), (vec!["halted"], 1));
     site.replays();
 }
+
+#[test]
+fn a_permit_for_several_uses_counts_as_often_as_it_may_be_used() {
+    let (site, _) = Site::with_trust(&format!("[limits]\nmax_uses = 3\n{RATE}{BUDGET}"));
+    let uses = |uses: u32, cents: u64| with(spend(cents.into()), json!({ "uses": uses }));
+    let allowed = site.decide(&uses(2, 50));
+    assert_eq!(reasons(&allowed), NONE);
+    let amounts: Vec<u64> = counted(&site, &allowed).iter().map(|counted| counted.amount).collect();
+    assert_eq!(amounts, [2, 100]);
+    assert_eq!(reasons(&site.decide(&uses(2, 0))), ["rate_exceeded"]);
+    assert_eq!(reasons(&site.decide(&uses(2, 51))), ["invalid"], "more than the cap");
+    site.replays();
+}

@@ -50,8 +50,8 @@ impl TryFrom<String> for Selector {
                 None => Err(malformed()),
             };
         }
-        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-        if text.is_empty() || !text.chars().all(plain) { Err(malformed()) } else { Ok(Self::Type(text)) }
+        let segment = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if text.split("::").all(segment) { Ok(Self::Type(text)) } else { Err(malformed()) }
     }
 }
 
@@ -72,7 +72,21 @@ mod tests {
         let read = |text: &str| Selector::try_from(text.to_owned()).ok();
         assert_eq!(read("N::Agent"), Some(Selector::Type("N::Agent".into())));
         assert_eq!(read("Agent::\"a b\""), Some(Selector::One("Agent".into(), "a b".into())));
-        for text in ["", "*", "Agent*", "Agent::\"\"", "::\"a\"", "Agent::\"a", "\"a\"", "Agent::a\""] {
+        for text in [
+            "",
+            "*",
+            "Agent*",
+            "Agent::\"\"",
+            "::\"a\"",
+            "Agent::\"a",
+            "\"a\"",
+            "Agent::a\"",
+            "Bot::",
+            "::Bot",
+            "A:B",
+            " Bot::\"a\"",
+            "Bot ::\"a\"",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         let subject = |kind: &str, id: &str| Entity { kind: kind.into(), id: id.into(), properties: Vec::new() };
