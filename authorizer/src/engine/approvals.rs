@@ -30,6 +30,10 @@ pub(super) fn approvals(verdict: &mut Verdict, trust: &Trust, request: &Request,
         return;
     }
     verdict.demands.approvals = rules;
+    // The core does not say how often: what was approved was approved once.
+    if verdict.uses != 1 {
+        verdict.fail(Code::UsesExceeded);
+    }
     let salt = salt.filter(|_| request.retry_of.is_some());
     let Some(core) = core_digest(&salt.unwrap_or_default(), request) else {
         return verdict.fail(Code::ApprovalNumber);

@@ -108,6 +108,24 @@ fn two_of_three_persons_approve_and_the_request_passes_once() {
 
 /// Threat 20: an approval is for one decision and for what was asked there.
 #[test]
+fn what_is_approved_is_approved_for_one_use() {
+    let (site, clock) = Site::with_trust(&format!("[limits]\nmax_uses = 5\n{}", trust()));
+    let request = by("bob", write(100));
+    let denied = site.decide(&request);
+    let approval = approval(&clock, &denied, &request);
+    for name in ["carol", "dave"] {
+        assert_eq!(post(&site, name, &approval).status, 201);
+    }
+    let again = retry(&denied, &request);
+    assert_eq!(reasons(&site.decide(&with(again.clone(), json!({ "uses": 5 })))), ["uses_exceeded"]);
+    let allowed = site.decide(&again);
+    assert_eq!(reasons(&allowed), NONE, "and the denial used up nothing");
+    let Record::Decision(decision) = site.verify(&allowed) else { panic!("a decision") };
+    assert_eq!(decision.grant.unwrap().uses, 1);
+    site.replays();
+}
+
+#[test]
 fn an_approval_changes_nothing_for_another_request_realm_or_decision() {
     let (site, clock) = site();
     let request = by("bob", write(100));
