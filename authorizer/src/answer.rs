@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ledger::{Head, ReadError, Reader};
 use verifier::approval::core_digest;
-use verifier::decision::{Class, Condition, Decision, Detail, Named};
+use verifier::decision::{Class, Classes, Condition, Decision, Detail, Named, Outcome, Shadow};
 use verifier::hash::{Hash, leaf_hash};
 use verifier::receipt;
 use verifier::record::Record;
@@ -191,7 +191,12 @@ impl Writer<'_> {
         push_list(out, codes.iter().map(|(_, code)| *code).chain(void));
         out.push(']');
         if !self.style.brief {
-            push_conditions(out, decision, codes, known);
+            out.push_str(r#","conditions":{"#);
+            push_conditions(out, &decision.classes, codes, known);
+            out.push('}');
+            if let Some(shadow) = decision.shadow.filter(|_| known) {
+                push_shadow(out, &shadow);
+            }
         }
         out.push_str(r#","policies":["#);
         push_list(out, shown.policies.iter().map(String::as_str).filter(|_| known));
@@ -279,9 +284,8 @@ struct Scratch {
     receipt: String,
 }
 
-fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &str)], all: bool) {
-    out.push_str(r#","conditions":{"#);
-    let told = decision.classes.iter().filter(|(condition, _)| all || *condition == Condition::Identity);
+fn push_conditions(out: &mut String, classes: &Classes, codes: &[(Condition, &str)], all: bool) {
+    let told = classes.iter().filter(|(condition, _)| all || *condition == Condition::Identity);
     for (n, (condition, class)) in told.enumerate() {
         out.push_str(if n == 0 { "\"" } else { ",\"" });
         out.push_str(condition.name());
@@ -295,7 +299,17 @@ fn push_conditions(out: &mut String, decision: &Decision, codes: &[(Condition, &
         }
         out.push('"');
     }
-    out.push('}');
+}
+
+/// What the epoch that is tried would have decided, as the leaf has it. It lets nothing start.
+fn push_shadow(out: &mut String, shadow: &Shadow) {
+    out.push_str(r#","shadow":{"epoch":"#);
+    push_number(out, shadow.epoch);
+    out.push_str(r#","decision":"#);
+    out.push_str(if shadow.outcome == Outcome::Allow { "true" } else { "false" });
+    out.push_str(r#","conditions":{"#);
+    push_conditions(out, &shadow.classes, &[], true);
+    out.push_str("}}");
 }
 
 /// Where nothing but approvals is missing in condition 9: whose would change that, and what they sign. The epoch is public, so are its rules.

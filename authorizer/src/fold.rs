@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ledger::{ReadError, Reader};
-use verifier::act::{Act, Deed, Power, Target};
+use verifier::act::{Act, Deed, Mode, Power, Target};
 use verifier::decision::{Decision, Detail, Named, PermitId};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
@@ -123,6 +123,8 @@ pub struct Fold {
     pub governance: u64,
     /// The live epoch; 0 before the first.
     pub epoch: u64,
+    /// The epoch that is tried in its shadow.
+    pub candidate: Option<u64>,
     /// The indexes of the closing records of all epochs, in order.
     pub epochs: Arc<[u64]>,
     /// What is stopped. Shared with workers as it was after the last durable batch.
@@ -142,6 +144,25 @@ pub struct Fold {
     parts: Vec<u8>,
     parts_from: u64,
     parts_next: u64,
+}
+
+/// The epochs that a fold ends with: what engines are built from.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Of the live epoch.
+    pub live: Option<EpochContent>,
+    /// Of the epoch in its shadow.
+    pub candidate: Option<EpochContent>,
+}
+
+impl Contents {
+    /// Takes over what a record publishes.
+    pub fn publish(&mut self, (mode, content): (Mode, EpochContent)) {
+        match mode {
+            Mode::Live => *self = Contents { live: Some(content), candidate: None },
+            Mode::Shadow => self.candidate = Some(content),
+        }
+    }
 }
 
 /// Why the log cannot be folded.
@@ -198,15 +219,15 @@ pub enum FoldError {
 }
 
 impl Fold {
-    /// Folds the whole published log. Returns the content of the live epoch too.
+    /// Folds the whole published log. Returns the content of the live epoch too, and of the candidate in its shadow.
     ///
     /// # Errors
     /// [`FoldError`]: the service must not start.
-    pub fn of(reader: &Reader, governors: &Governors) -> Result<(Fold, Option<EpochContent>), FoldError> {
+    pub fn of(reader: &Reader, governors: &Governors) -> Result<(Fold, Contents), FoldError> {
         let size = reader.head().checkpoint.size;
         let last_ms = recorded_at(reader, size)?;
         let mut fold = Fold::default();
-        let mut content = None;
+        let mut contents = Contents::default();
         let mut first = 0;
         while first < size {
             let count = CHUNK.min(size - first);
@@ -220,7 +241,7 @@ impl Fold {
                     _ => None,
                 };
                 if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {
-                    content = Some(epoch);
+                    contents.publish(epoch);
                 }
                 if let Some(tag) = detail.and_then(|detail| detail.idempotency) {
                     fold.idempotency.insert(tag, index, record.recorded_at());
@@ -229,11 +250,11 @@ impl Fold {
             first += count;
         }
         fold.idempotency.forget(fold.last_ms);
-        Ok((fold, content))
+        Ok((fold, contents))
     }
 
     /// Applies the next record. `detail` is a decision's, or none where nothing of it matters any more. Answers an epoch's content where the
-    /// record switches to it.
+    /// record publishes it.
     ///
     /// # Errors
     /// [`FoldError`]: the record does not follow from those before it, or is of a kind that this version cannot apply.
@@ -243,7 +264,7 @@ impl Fold {
         index: u64,
         record: &Record,
         detail: Option<&Detail>,
-    ) -> Result<Option<EpochContent>, FoldError> {
+    ) -> Result<Option<(Mode, EpochContent)>, FoldError> {
         let broken = |reason| FoldError::Broken { index, reason };
         let recorded_at = record.recorded_at();
         if recorded_at < self.last_ms {
@@ -268,14 +289,17 @@ impl Fold {
             }
             Record::Epoch { governance, first_part, parts, note, predecessor, .. } => {
                 let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
-                let Deed::Epoch { number, content } = act.act().deed else {
+                let Deed::Epoch { number, content, mode } = act.act().deed else {
                     return Err(broken("an epoch record with another act"));
                 };
                 if *first_part != self.parts_from || self.parts_next != index || first_part + parts != index {
                     return Err(broken("an epoch record that does not close its run of parts"));
                 }
-                if number != self.epoch + 1 {
+                if number != self.newest_epoch() + 1 {
                     return Err(broken("an epoch number is skipped"));
+                }
+                if number == 1 && mode == Mode::Shadow {
+                    return Err(broken("a candidate without a live epoch"));
                 }
                 if predecessor.is_some() && number != 1 {
                     return Err(broken("only a log's first epoch names a predecessor"));
@@ -287,8 +311,8 @@ impl Fold {
                 let content = EpochContent::decode(&document).map_err(|_| broken("an epoch's content is malformed"))?;
                 self.follow(index, act.act(), *governance)?;
                 let trust = engine::trust(&content).map_err(|source| FoldError::Trust { index, source })?;
-                self.publish_at(number, index, trust);
-                Ok(Some(content))
+                self.publish_at(number, mode, index, trust);
+                Ok(Some((mode, content)))
             }
             Record::Switch { governance, note, .. } => {
                 let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
@@ -379,16 +403,27 @@ impl Fold {
     }
 
     /// Notes an epoch that the sequencer records now, with its closing record at `index`.
-    pub fn publish(&mut self, number: u64, index: u64, trust: Arc<Trust>) {
+    pub fn publish(&mut self, number: u64, mode: Mode, index: u64, trust: Arc<Trust>) {
         self.governance += 1;
-        self.publish_at(number, index, trust);
+        self.publish_at(number, mode, index, trust);
     }
 
-    fn publish_at(&mut self, number: u64, index: u64, trust: Arc<Trust>) {
-        self.epoch = number;
-        Arc::make_mut(&mut self.committed).extend(trust.committed().map(str::to_owned));
-        self.trust = trust;
+    fn publish_at(&mut self, number: u64, mode: Mode, index: u64, trust: Arc<Trust>) {
         self.epochs = self.epochs.iter().copied().chain([index]).collect();
+        match mode {
+            Mode::Shadow => self.candidate = Some(number),
+            Mode::Live => {
+                (self.epoch, self.candidate) = (number, None);
+                Arc::make_mut(&mut self.committed).extend(trust.committed().map(str::to_owned));
+                self.trust = trust;
+            }
+        }
+    }
+
+    /// The number of the newest epoch, in force or in shadow; 0 before the first.
+    #[must_use]
+    pub fn newest_epoch(&self) -> u64 {
+        self.epochs.len() as u64
     }
 
     /// Notes a decision that the sequencer records now; what it counts goes to [`State::decided`].

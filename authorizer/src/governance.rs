@@ -151,6 +151,15 @@ impl Governors {
 /// The engines of one epoch, one for each worker; a worker locks its own only, so nobody ever waits.
 pub type Engines = Arc<Vec<Mutex<Engine>>>;
 
+/// An epoch in shadow mode: evaluated beside the live one, enforced never.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Its number.
+    pub epoch: u64,
+    /// Its engines.
+    pub engines: Engines,
+}
+
 /// An epoch on its way to the sequencer.
 #[derive(Debug)]
 pub struct NewEpoch {
@@ -191,9 +200,9 @@ pub struct Recorded {
 pub enum NotRecorded {
     /// It follows another governance version than the one in force, which is given.
     Stale(u64),
-    /// It does not number the next epoch; the live one is given.
+    /// It does not number the next epoch; the newest one is given.
     EpochNumber(u64),
-    /// A switch or a freeze before the first epoch: the log's first act is an epoch.
+    /// A switch, a freeze or a candidate before the first epoch: the log's first act is an epoch in force.
     NoEpoch,
     /// The log has ended.
     Frozen,

@@ -14,7 +14,7 @@ use ledger::Reader;
 use crate::canary::Canaries;
 use crate::clock::{Clock, Reading};
 use crate::fold::{Fold, Switches};
-use crate::governance::{Engines, Governors, Proposed};
+use crate::governance::{Candidate, Engines, Governors, Proposed};
 use crate::http::{Budget, Metadata};
 use crate::keys::ApiKeys;
 use crate::metrics::{self, Metrics};
@@ -33,6 +33,8 @@ pub struct Live {
     pub epochs: Arc<[u64]>,
     /// One engine for each worker; `None` before the first epoch.
     pub engines: Option<Engines>,
+    /// The epoch that is tried in its shadow.
+    pub candidate: Option<Candidate>,
     /// The realms that any epoch so far lists as committed.
     pub committed: Arc<BTreeSet<String>>,
     /// What is stopped.
@@ -42,15 +44,16 @@ pub struct Live {
 }
 
 impl Live {
-    /// What is in force after a fold, with the engines of its epoch.
+    /// What is in force after a fold, with the engines of its epoch and of its candidate.
     #[must_use]
-    pub fn of(fold: &Fold, engines: Option<Engines>) -> Self {
+    pub fn of(fold: &Fold, engines: Option<Engines>, candidate: Option<Candidate>) -> Self {
         let Fold { governance, epoch, frozen, .. } = *fold;
         Live {
             governance,
             epoch,
             epochs: fold.epochs.clone(),
             engines,
+            candidate,
             committed: fold.committed.clone(),
             switches: fold.switches.clone(),
             frozen,

@@ -9,7 +9,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::proposal::{Item, Place};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -17,6 +16,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use verifier::decision::Outcome;
+use verifier::record::Record;
+
+use crate::proposal::{Item, Place};
 
 /// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
 const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
@@ -26,6 +29,14 @@ struct Decided {
     effect: &'static str,
     /// The code of the first condition that failed, of the closed list; empty where it is allowed.
     reason: &'static str,
+}
+
+/// Of an epoch that is tried in shadow mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tried {
+    effect: &'static str,
+    /// What the candidate would have decided.
+    candidate: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +80,7 @@ pub struct Metrics {
     open: Registry,
     inner: Registry,
     decisions: Family<Decided, Counter>,
+    shadow_decisions: Family<Tried, Counter>,
     decision_seconds: Histogram,
     shed: Family<Shed, Counter>,
     requests: Family<Answered, Counter>,
@@ -92,6 +104,7 @@ impl Default for Metrics {
             open: Registry::default(),
             inner: Registry::default(),
             decisions: Family::default(),
+            shadow_decisions: Family::default(),
             decision_seconds: Buckets.new_metric(),
             shed: Family::default(),
             requests: Family::default(),
@@ -119,6 +132,11 @@ impl Default for Metrics {
             metrics.decisions.clone(),
         );
         inner.register(
+            "authorizer_shadow_decisions",
+            "Decisions under an epoch in shadow mode, by what was enforced and what the candidate says",
+            metrics.shadow_decisions.clone(),
+        );
+        inner.register(
             "authorizer_decision_duration_seconds",
             "From a body that was read to its durable records",
             metrics.decision_seconds.clone(),
@@ -143,7 +161,13 @@ impl Metrics {
     /// Items of a body were answered; what was recorded before counts once.
     pub fn decided(&self, items: &[(Item, Place)]) {
         let mut allowed = 0;
-        for (item, _) in items.iter().filter(|(_, place)| matches!(place, Place::New { .. })) {
+        let effect = |outcome| if outcome == Outcome::Allow { "allow" } else { "deny" };
+        for (item, place) in items {
+            let Place::New { record: Record::Decision(decision), .. } = place else { continue };
+            if let Some(shadow) = decision.shadow {
+                let tried = Tried { effect: effect(decision.outcome), candidate: effect(shadow.outcome) };
+                self.shadow_decisions.get_or_create(&tried).inc();
+            }
             match item.verdict.codes().next() {
                 None => allowed += 1,
                 Some((_, code)) => {

@@ -65,6 +65,8 @@ pub struct Item {
     pub tag: Option<[u8; 32]>,
     /// What the worker found.
     pub verdict: Verdict,
+    /// What it found under the epoch that is tried in the live one's shadow, with its number.
+    pub shadow: Option<Box<(u64, Verdict)>>,
     /// The permit's name, if it becomes one.
     pub permit: PermitId,
     /// Salt of the commitment to the request.
@@ -102,7 +104,13 @@ pub struct Prepared {
 impl Item {
     /// Prepares a request for the log.
     #[must_use]
-    pub fn new(caller: &Identity, asked: Evaluated, tag: Option<[u8; 32]>, verdict: Verdict) -> Self {
+    pub fn new(
+        caller: &Identity,
+        asked: Evaluated,
+        tag: Option<[u8; 32]>,
+        verdict: Verdict,
+        shadow: Option<(u64, Verdict)>,
+    ) -> Self {
         let Evaluated { request, original, committed, signed } = asked;
         let (mut permit, mut request_salt, mut salt) = ([0; 16], [0; 16], [0; 16]);
         // Seeded by the operating system and reseeded; the three share nothing.
@@ -118,6 +126,7 @@ impl Item {
             signed,
             tag,
             verdict,
+            shadow: shadow.map(Box::new),
             permit: PermitId(permit),
             request_salt,
             request_hash,

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ledger::{MAX_ENTRIES, PrivateOwned, ReadError, Reader};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use verifier::decision::{Condition, Decision, Detail, Outcome, commitment};
+use verifier::act::Mode;
+use verifier::decision::{Condition, Decision, Detail, Outcome, Shadow, commitment};
 use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 use verifier::record::Record;
 use verifier::request::Request;
@@ -165,7 +166,7 @@ pub fn replay<S: Source>(
     options: Options,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError<S::Error>> {
-    let mut state = State { fold: Fold::default(), engines: None, options, report: Report::default() };
+    let mut state = State { fold: Fold::default(), engines: None, candidate: None, options, report: Report::default() };
     let mut tree = Frontier::default();
     let mut first = 0;
     while first < size {
@@ -191,6 +192,7 @@ pub fn replay<S: Source>(
 struct State {
     fold: Fold,
     engines: Option<Engines>,
+    candidate: Option<Engines>,
     options: Options,
     report: Report,
 }
@@ -216,6 +218,8 @@ struct Evaluated {
     request: Request,
     detail: Detail,
     verdict: Verdict,
+    /// Under the epoch in the live one's shadow.
+    shadow: Option<Verdict>,
     doubt: Option<Code>,
 }
 
@@ -243,9 +247,12 @@ impl State {
                 self.report.executions += 1;
                 self.count(index, came, |report| &mut report.executions_same);
             }
-            if let Some(content) = self.fold.apply(governors, index, &record, None)? {
-                let engines = self.engines_of(content);
-                self.engines = Some(engines.map_err(|source| ReplayError::Epoch { index, source })?);
+            if let Some((mode, content)) = self.fold.apply(governors, index, &record, None)? {
+                let engines = self.engines_of(content).map_err(|source| ReplayError::Epoch { index, source })?;
+                match mode {
+                    Mode::Live => (self.engines, self.candidate) = (Some(engines), None),
+                    Mode::Shadow => self.candidate = Some(engines),
+                }
             }
         }
         self.decide(governors, tasks)
@@ -260,9 +267,9 @@ impl State {
     }
 
     fn decide<E>(&mut self, governors: &Governors, tasks: Vec<Task<'_>>) -> Result<(), ReplayError<E>> {
-        let Self { engines, .. } = &*self;
-        let evaluated: Vec<_> =
-            tasks.into_par_iter().map(|task| evaluate(task, engines.as_ref(), governors.origin())).collect();
+        let Self { engines, candidate, .. } = &*self;
+        let engines = (engines.as_ref(), candidate.as_ref());
+        let evaluated: Vec<_> = tasks.into_par_iter().map(|task| evaluate(task, engines, governors.origin())).collect();
         let mut placed = Vec::with_capacity(evaluated.len());
         for (task, evaluated) in evaluated {
             let evaluated = self.place(governors, &task, evaluated)?;
@@ -312,11 +319,17 @@ impl State {
         let Record::Decision(recorded) = &task.record else { return Ok(evaluated) };
         let now = recorded.recorded_at;
         self.fold.state.advance(now);
-        if let Ok(Evaluated { request, verdict, doubt, .. }) = &mut evaluated {
-            let rests_on_others = settle::opens(request) || !verdict.demands.limits.is_empty();
-            settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
-            let rests_on_others = rests_on_others || verdict.demands.retry.is_some();
-            let nonce = verdict.demands.nonce.is_some();
+        if let Ok(Evaluated { request, verdict, shadow, doubt, .. }) = &mut evaluated {
+            let rests_on_others = settle::opens(request);
+            let settle = |verdict: &mut Verdict| {
+                settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
+            };
+            settle(verdict);
+            shadow.iter_mut().for_each(settle);
+            let all = || shadow.iter().chain([&*verdict]);
+            let rests_on_others = rests_on_others
+                || all().any(|verdict| verdict.demands.retry.is_some() || !verdict.demands.limits.is_empty());
+            let nonce = all().any(|verdict| verdict.demands.nonce.is_some());
             if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
                 evaluated = Err(Came::NotRecomputable(recorded.outcome));
             }
@@ -343,13 +356,16 @@ impl State {
     }
 }
 
-/// Evaluates one decision again, under its epoch alone.
-fn evaluate<'a>(task: Task<'a>, engines: Option<&Engines>, origin: &str) -> (Task<'a>, Result<Evaluated, Came>) {
+/// The engines of the live epoch and of its candidate.
+type Both<'a> = (Option<&'a Engines>, Option<&'a Engines>);
+
+/// Evaluates one decision again, under its epoch alone, and under the candidate's.
+fn evaluate<'a>(task: Task<'a>, engines: Both<'_>, origin: &str) -> (Task<'a>, Result<Evaluated, Came>) {
     let evaluated = evaluated(&task, engines, origin);
     (task, evaluated)
 }
 
-fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result<Evaluated, Came> {
+fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Result<Evaluated, Came> {
     let Record::Decision(recorded) = &task.record else { return Err(Came::Differs("it is no decision".to_owned())) };
     let Some(private) = &task.stored.private else { return Err(Came::NotRecomputable(recorded.outcome)) };
     let differs = |what: &str| Err(Came::Differs(what.to_owned()));
@@ -359,7 +375,7 @@ fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result
     let (Ok(request), Ok(detail)) = (Request::parse(&private.request), Detail::decode(&private.detail)) else {
         return differs("its request or its detail cannot be read");
     };
-    let Some(engine) = own_engine(engines) else { return differs("no epoch was published before it") };
+    let Some(engine) = own_engine(live) else { return differs("no epoch was published before it") };
     let doubt = detail.codes.iter().find_map(|(condition, code)| {
         let doubt = [Code::Clock, Code::GovernanceRace].into_iter().find(|doubt| doubt.name() == code)?;
         (*condition == doubt.condition()).then_some(doubt)
@@ -367,7 +383,8 @@ fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result
     let age = recorded.recorded_at.checked_sub(recorded.evaluated_at);
     if doubt == Some(Code::GovernanceRace) {
         // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
-        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies() && detail.counted.is_empty();
+        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies();
+        let denied = denied && detail.counted.is_empty() && recorded.shadow.is_none();
         return if denied {
             Err(Came::Same(&["api_key", "governance_race"]))
         } else {
@@ -377,27 +394,29 @@ fn evaluated(task: &Task<'_>, engines: Option<&Engines>, origin: &str) -> Result
     if age.is_none_or(|age| age > MAX_AGE_MS) {
         return differs("it was evaluated after it was recorded, or too long before");
     }
-    let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-    let now_ms = recorded.evaluated_at;
-    let checked = detail.signed.as_ref().map(|signed| engine.check(&signed.signature, origin, now_ms));
-    let facts = Facts {
-        realm: &recorded.realm,
-        key_id: &detail.key_id,
-        now_ms,
-        authzen: detail.authzen,
-        origin,
-        signed: checked.as_ref().zip(detail.signed.as_ref()),
-        retry_salt: detail.retry_salt,
+    let find = |engine: &Mutex<Engine>| {
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = recorded.evaluated_at;
+        let checked = detail.signed.as_ref().map(|signed| engine.check(&signed.signature, origin, now_ms));
+        let facts = Facts {
+            realm: &recorded.realm,
+            key_id: &detail.key_id,
+            now_ms,
+            authzen: detail.authzen,
+            origin,
+            signed: checked.as_ref().zip(detail.signed.as_ref()),
+            retry_salt: detail.retry_salt,
+        };
+        engine.decide(&request, &facts)
     };
-    let verdict = engine.decide(&request, &facts);
-    drop(engine);
-    Ok(Evaluated { request, detail, verdict, doubt })
+    let (verdict, shadow) = (find(engine), own_engine(candidate).map(find));
+    Ok(Evaluated { request, detail, verdict, shadow, doubt })
 }
 
 /// Holds what came out against what is recorded.
 fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
     let differs = |what: &str| Came::Differs(what.to_owned());
-    let Evaluated { request, detail, verdict, doubt } = again;
+    let Evaluated { request, detail, verdict, shadow, doubt } = again;
     let (Record::Decision(recorded), Some(private)) = (&task.record, &task.stored.private) else {
         return differs("it is no decision");
     };
@@ -421,7 +440,7 @@ fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
         detail: commitment(&private.detail_salt, &expected.encode()),
         grant: verdict.stands().then(|| settle::grant(&verdict, recorded.recorded_at)),
         audience: request.audience.clone(),
-        shadow: None,
+        shadow: fold.candidate.zip(shadow).map(|(epoch, verdict)| Shadow::of(epoch, verdict.classes())),
         ..recorded.clone()
     };
     if let Some(what) = leaf_difference(recorded, &expected) {

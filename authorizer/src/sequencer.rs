@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ledger::{AppendError, Batch, BatchError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
 use tokio::sync::oneshot;
-use verifier::decision::{Decision, Detail, Outcome};
+use verifier::decision::{Decision, Detail, Outcome, Shadow};
 use verifier::record::Record;
 
 use crate::canary::{self, Canary};
@@ -394,6 +394,12 @@ impl Sequencer {
         let before = (item.verdict.classes(), item.verdict.counted.len());
         self.fold.state.advance(now);
         settle::settle(&mut item.verdict, &item.request, &self.fold, caller.realm(), now, doubt);
+        // After a race nothing follows from an epoch that may be over.
+        let shadow = item.shadow.as_deref_mut().filter(|_| doubt != Some(Code::GovernanceRace));
+        let shadow = shadow.map(|(epoch, verdict)| {
+            settle::settle(verdict, &item.request, &self.fold, caller.realm(), now, doubt);
+            Shadow::of(*epoch, verdict.classes())
+        });
         let classes = item.verdict.classes();
         // What is counted is only ever left out.
         if (classes, item.verdict.counted.len()) != before {
@@ -416,7 +422,7 @@ impl Sequencer {
             detail: item.detail.hash,
             grant,
             audience: item.request.audience.clone(),
-            shadow: None,
+            shadow,
         });
         let moves = settle::opens(&item.request) || item.signed.is_some() || item.verdict.demands.retry.is_some();
         if moves || !item.verdict.counted.is_empty() {

@@ -17,8 +17,8 @@ use verifier::record::Record;
 
 use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
-use crate::fold::{Fold, FoldError};
-use crate::governance::{Governors, GovernorsError};
+use crate::fold::{Contents, Fold, FoldError};
+use crate::governance::{Candidate, Governors, GovernorsError};
 use crate::http::{self, NotListening, Room, Servers, TooFew};
 use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
@@ -144,19 +144,21 @@ impl Service {
         }
         let keys = ApiKeys::open(&api_keys_path(&config.data))?;
         let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
-        let (mut fold, content) = Fold::of(&reader, &governors)?;
+        let (mut fold, contents) = Fold::of(&reader, &governors)?;
         // Of an empty log it is the time of its creation.
         fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
         // A frozen log decides nothing and records nothing: neither time nor policies are asked for.
         let last_ms = (!fold.frozen).then_some(fold.last_ms);
         let clock = Clock::start(config.clock.clone(), last_ms, config.accept_clock_gap)?;
-        let content = content.filter(|_| !fold.frozen);
+        let contents = if fold.frozen { Contents::default() } else { contents };
         if clock.gap_accepted() {
             record_accepted_gap(&mut ledger, &mut fold, &clock)?;
         }
         let workers = config.workers.max(1);
-        let engines = content.map(|content| http::engines(content, workers)).transpose()?.map(|(_, engines)| engines);
-        let live = Live::of(&fold, engines);
+        let engines = |content| http::engines(content, workers).map(|(_, engines)| engines);
+        let candidate = contents.candidate.map(engines).transpose()?.zip(fold.candidate);
+        let candidate = candidate.map(|(engines, epoch)| Candidate { epoch, engines });
+        let live = Live::of(&fold, contents.live.map(engines).transpose()?, candidate);
         let last_ms = fold.last_ms;
         let queue = Queue::new(config.bounds);
         let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));

@@ -7,7 +7,7 @@
 mod kept;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -302,12 +302,15 @@ impl Worker {
         }
         let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let reading = self.shared.now();
-        // One signature covers the whole body: one asymmetric check, whatever the number of requests.
+        let candidate = live.candidate.as_ref();
+        let candidate = candidate.and_then(|candidate| Some((candidate.epoch, candidate.engines.get(self.index)?)));
+        // One signature covers the whole body: one asymmetric check an epoch, whatever the number of requests.
         let signature = asked.front().and_then(|first| first.signed.as_ref()).map(|signed| signed.signature.clone());
-        let checked = signature.map(|signature| {
+        let check = |engine: &Lock<Engine>| {
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.check(&signature, self.shared.reader.origin(), reading.at_ms)
-        });
+            signature.as_ref().map(|signature| engine.check(signature, self.shared.reader.origin(), reading.at_ms))
+        };
+        let (checked, checked_in_shadow) = (check(engine), candidate.and_then(|(_, engine)| check(engine)));
         let mut items = Vec::with_capacity(asked.len());
         let mut bytes = 0_usize;
         let mut ended = false;
@@ -316,9 +319,14 @@ impl Worker {
             // Held for one slice: while others have their turn it is free. Deciding does not change an engine, so none is ever left half
             // changed.
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            let in_shadow = candidate.map(|(_, engine)| engine.lock().unwrap_or_else(PoisonError::into_inner));
+            let live = Bench { engine: &engine, checked: checked.as_ref() };
+            let tried = candidate
+                .zip(in_shadow.as_deref())
+                .map(|((epoch, _), engine)| (epoch, Bench { engine, checked: checked_in_shadow.as_ref() }));
             for _ in 0..SLICE {
                 let Some(next) = asked.pop_front() else { break };
-                let item = self.evaluate(&engine, caller, next, &reading, checked.as_ref());
+                let item = self.evaluate(live, tried, caller, next, &reading);
                 bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
                 let stands = item.verdict.stands();
                 items.push(item);
@@ -365,7 +373,8 @@ impl Worker {
         let would = |request| {
             let asked = Asked { request, sent: None, signed: None };
             let origin = self.shared.reader.origin();
-            let (evaluated, verdict) = judge(&engine, caller, asked, &reading, None, origin, None);
+            let bench = Bench { engine: &engine, checked: None };
+            let (evaluated, verdict, _) = judge(bench, None, caller, asked, &reading, origin, None);
             verdict.stands() && !live.switches.halt_request(caller.realm(), &evaluated.request, &verdict.policies)
         };
         Ok(requests.into_iter().map(would).collect())
@@ -373,44 +382,48 @@ impl Worker {
 
     fn evaluate(
         &self,
-        engine: &Engine,
+        live: Bench<'_>,
+        tried: Option<(u64, Bench<'_>)>,
         caller: &Identity,
         asked: Asked,
         reading: &Reading,
-        checked: Option<&Checked>,
     ) -> Item {
         let origin = self.shared.reader.origin();
         let retry_salt = asked.request.retry_of.and_then(|decision| self.salt_of(caller, &decision));
-        let (evaluated, verdict) = judge(engine, caller, asked, reading, checked, origin, retry_salt);
+        let (epoch, tried) = tried.unzip();
+        let (evaluated, verdict, shadow) = judge(live, tried, caller, asked, reading, origin, retry_salt);
         let key = evaluated.request.idempotency_key.as_deref();
         let tag = key.map(|key| self.shared.keys.idempotency_tag(caller, key));
-        Item::new(caller, evaluated, tag, verdict)
+        Item::new(caller, evaluated, tag, verdict, epoch.zip(shadow))
     }
 }
 
-/// What is evaluated of what was asked, and what the worker finds.
+/// One epoch as it looks at a body.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    engine: &'a Engine,
+    /// What it says of the signature over the body.
+    checked: Option<&'a Checked>,
+}
+
+/// What is evaluated of what was asked, and what the worker finds under the live epoch and under the one that is tried in its shadow. What
+/// the live epoch leaves out of an AuthZEN request its candidate does not see either: it is not committed to.
 fn judge(
-    engine: &Engine,
+    live: Bench<'_>,
+    tried: Option<Bench<'_>>,
     caller: &Identity,
     asked: Asked,
     reading: &Reading,
-    checked: Option<&Checked>,
     origin: &str,
     retry_salt: Option<[u8; 16]>,
-) -> (Evaluated, Verdict) {
+) -> (Evaluated, Verdict, Option<Verdict>) {
     let Asked { request, sent, signed } = asked;
-    let facts = Facts {
-        authzen: sent.is_none(),
-        origin,
-        signed: checked.zip(signed.as_ref()),
-        retry_salt,
-        ..Facts::unsigned(caller.realm(), caller.key_id(), reading.at_ms)
-    };
+    let authzen = sent.is_none();
     let mut unreadable = false;
     let (evaluated, committed, original) = match sent {
         Some(sent) => (request, sent, None),
         None => {
-            let tolerated = engine.tolerate(&request);
+            let tolerated = live.engine.tolerate(&request);
             let committed = committed_form(&tolerated);
             // What is evaluated is what the committed bytes say (`1.0` is `1` there), for whoever reads them later does the same.
             let evaluated = Request::parse(&committed).unwrap_or_else(|_| {
@@ -420,14 +433,25 @@ fn judge(
             (evaluated, Bytes::from(committed), Some(request))
         }
     };
-    let mut verdict = engine.decide(&evaluated, &facts);
-    if unreadable {
-        verdict.unknown(Code::EngineError);
-    }
-    if reading.trouble.is_some() {
-        verdict.doubt(Code::Clock);
-    }
-    (Evaluated { request: evaluated, original, committed, signed }, verdict)
+    let find = |Bench { engine, checked }: Bench<'_>| {
+        let facts = Facts {
+            authzen,
+            origin,
+            signed: checked.zip(signed.as_ref()),
+            retry_salt,
+            ..Facts::unsigned(caller.realm(), caller.key_id(), reading.at_ms)
+        };
+        let mut verdict = engine.decide(&evaluated, &facts);
+        if unreadable {
+            verdict.unknown(Code::EngineError);
+        }
+        if reading.trouble.is_some() {
+            verdict.doubt(Code::Clock);
+        }
+        verdict
+    };
+    let (verdict, shadow) = (find(live), tried.map(find));
+    (Evaluated { request: evaluated, original, committed, signed }, verdict, shadow)
 }
 
 impl From<Item> for Asked {

@@ -132,8 +132,8 @@ pub struct Admin {
 /// What an act must follow.
 #[derive(Debug, Clone, Copy)]
 pub struct State {
-    /// The epoch in force, 0 before the first.
-    pub epoch: u64,
+    /// The newest epoch, in force or a candidate; 0 before the first.
+    pub newest_epoch: u64,
     /// The governance version in force.
     pub governance: u64,
 }
@@ -165,7 +165,7 @@ impl Admin {
         let number = |field: &str| answer.get(field).and_then(Value::as_u64);
         let malformed = || Failure::undecidable("the server's answer names no epoch and governance version");
         Ok(State {
-            epoch: number("epoch").ok_or_else(malformed)?,
+            newest_epoch: number("newest_epoch").ok_or_else(malformed)?,
             governance: number("governance").ok_or_else(malformed)?,
         })
     }

@@ -5,7 +5,7 @@
 //! that it follows: an act for another log, or one that is replayed, does not fit.
 //!
 //! ```text
-//! interlock/epoch/v1            interlock/switch/v1      interlock/freeze/v1
+//! interlock/epoch/v1 (*)        interlock/switch/v1      interlock/freeze/v1
 //! <origin>                      <origin>                 <origin>
 //! <governance version>          <governance version>     <governance version>
 //! <epoch number>                <target>                 <successor's verification key|none>
@@ -18,6 +18,8 @@
 //! permit <id>
 //! <reason>
 //! ```
+//!
+//! (*) `interlock/shadow-epoch/v1` publishes the same as a candidate: [`Mode::Shadow`].
 
 use thiserror::Error;
 
@@ -86,6 +88,15 @@ pub enum Power {
     Run,
 }
 
+/// What a published epoch is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is in force from its record on; a candidate before it is over.
+    Live,
+    /// A candidate: evaluated beside the live epoch, recorded in every decision, and never enforced.
+    Shadow,
+}
+
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
@@ -95,6 +106,8 @@ pub enum Deed {
         number: u64,
         /// SHA-256 of its content document.
         content: Hash,
+        /// Whether it is enforced. It is what the act's first line says, so nobody switches shadow mode on unseen.
+        mode: Mode,
     },
     /// Throw or release a kill switch.
     Switch {
@@ -168,8 +181,12 @@ impl Act {
     pub fn text(&self) -> String {
         let Self { origin, follows, deed } = self;
         match deed {
-            Deed::Epoch { number, content } => {
-                format!("interlock/epoch/v1\n{origin}\n{follows}\n{number}\n{content}\n")
+            Deed::Epoch { number, content, mode } => {
+                let kind = match mode {
+                    Mode::Live => "epoch",
+                    Mode::Shadow => "shadow-epoch",
+                };
+                format!("interlock/{kind}/v1\n{origin}\n{follows}\n{number}\n{content}\n")
             }
             Deed::Switch { target, power, reason } => {
                 let power = match power {
@@ -193,9 +210,10 @@ impl Act {
         let lines: Vec<&str> = text.strip_suffix('\n').ok_or(ActError::Unknown)?.split('\n').collect();
         let number = |line: &str| decimal(line).map_err(|_| ActError::Number);
         let (origin, follows, deed) = match lines.as_slice() {
-            ["interlock/epoch/v1", origin, follows, epoch, content] => {
+            [kind @ ("interlock/epoch/v1" | "interlock/shadow-epoch/v1"), origin, follows, epoch, content] => {
                 let content = content.parse().map_err(|_| ActError::Digest)?;
-                (origin, follows, Deed::Epoch { number: number(epoch)?, content })
+                let mode = if *kind == "interlock/epoch/v1" { Mode::Live } else { Mode::Shadow };
+                (origin, follows, Deed::Epoch { number: number(epoch)?, content, mode })
             }
             ["interlock/switch/v1", origin, follows, target, power, reason] => {
                 let power = match *power {
@@ -258,9 +276,11 @@ mod tests {
         let deed = Deed::Revocation { permit: PermitId([0xa5; 16]), reason: "it was stolen".to_owned() };
         let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
         assert_eq!(Act::parse(&act.text()), Ok(act));
-        let deed = Deed::Epoch { number: 1, content: Hash([7; 32]) };
-        let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
-        assert_eq!(Act::parse(&act.text()), Ok(act));
+        for mode in [Mode::Live, Mode::Shadow] {
+            let deed = Deed::Epoch { number: 1, content: Hash([7; 32]), mode };
+            let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
+            assert_eq!(Act::parse(&act.text()), Ok(act));
+        }
     }
 
     #[test]

@@ -208,6 +208,15 @@ pub struct Shadow {
     pub classes: Classes,
 }
 
+impl Shadow {
+    /// What a candidate with these verdicts would have decided.
+    #[must_use]
+    pub fn of(epoch: u64, classes: Classes) -> Self {
+        let outcome = if classes.none_denies() { Outcome::Allow } else { Outcome::Deny };
+        Self { epoch, outcome, classes }
+    }
+}
+
 /// The public leaf of one decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

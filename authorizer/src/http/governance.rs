@@ -176,7 +176,7 @@ fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
     let sent: Sent =
         serde_json::from_slice(body).map_err(|error| Problem::from(Code::InvalidJson).because(error.to_string()))?;
     let verified = shared.governors.open(&sent.note)?;
-    let Deed::Epoch { number, content: digest } = verified.act().deed else {
+    let Deed::Epoch { number, content: digest, .. } = verified.act().deed else {
         return Err(Problem::from(Code::InvalidAct).because("not an epoch".into()));
     };
     check_predecessor(number, sent.predecessor.as_deref())?;
@@ -254,9 +254,11 @@ fn refused(not: NotRecorded) -> Problem {
         NotRecorded::Stale(current) => {
             conflict(format!("the governance version in force is {current}"), "governance", current)
         }
-        NotRecorded::EpochNumber(current) => conflict(format!("the live epoch is {current}"), "epoch", current),
+        NotRecorded::EpochNumber(current) => conflict(format!("the newest epoch is {current}"), "epoch", current),
         NotRecorded::Frozen => Code::Frozen.into(),
-        NotRecorded::NoEpoch => Problem::from(Code::GovernanceConflict).because("the first act is an epoch".into()),
+        NotRecorded::NoEpoch => {
+            Problem::from(Code::GovernanceConflict).because("the first act is an epoch that is in force".into())
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) async fn show(worker: Data<Worker>, request: HttpRequest) -> HttpResp
             "origin": shared.reader.origin(),
             "vkey": shared.reader.verifier_key().to_string(),
             "epoch": live.epoch,
+            "newest_epoch": live.epochs.len(),
+            "candidate": live.candidate.as_ref().map(|candidate| candidate.epoch),
             "governance": live.governance,
             "frozen": live.frozen,
         }))

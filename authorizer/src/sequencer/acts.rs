@@ -6,13 +6,13 @@
 use std::sync::{Arc, PoisonError};
 
 use ledger::{BatchError, Head};
-use verifier::act::Deed;
+use verifier::act::{Deed, Mode};
 use verifier::epoch;
 use verifier::record::Record;
 
 use super::{Fault, Sequencer};
 use crate::engine::Trust;
-use crate::governance::{Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
+use crate::governance::{Candidate, Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Live;
 use crate::notices::Notice;
 
@@ -41,32 +41,39 @@ impl Sequencer {
         let recorded_at = self.shared.clock.read(self.fold.last_ms).at_ms;
         let governance = self.fold.governance + 1;
         let note = verified.note().to_owned();
-        let (index, head, engines) = match (&verified.act().deed, epoch) {
-            (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.epoch + 1 => {
-                return Ok(Err(NotRecorded::EpochNumber(self.fold.epoch)));
+        let live = self.shared.live.load_full();
+        let unchanged = || (live.engines.clone(), live.candidate.clone());
+        let (index, head, (engines, candidate)) = match (&verified.act().deed, epoch) {
+            (Deed::Epoch { number, .. }, Some(_)) if *number != self.fold.newest_epoch() + 1 => {
+                return Ok(Err(NotRecorded::EpochNumber(self.fold.newest_epoch())));
             }
-            (Deed::Epoch { number, .. }, Some(NewEpoch { document, engines, predecessor })) => {
+            (Deed::Epoch { number: 1, mode: Mode::Shadow, .. }, Some(_)) => return Ok(Err(NotRecorded::NoEpoch)),
+            (Deed::Epoch { number, mode, .. }, Some(NewEpoch { document, engines, predecessor })) => {
                 let Some(trust) = trust_of(&engines) else { return Ok(Err(NotRecorded::NoEpoch)) };
                 self.fold.last_ms = recorded_at;
                 let closing =
                     |first_part, parts| Record::Epoch { recorded_at, governance, first_part, parts, note, predecessor };
                 let (index, head) = self.append_epoch(*number, &document, recorded_at, closing)?;
-                self.fold.publish(*number, index, trust);
-                (index, head, Some(engines))
+                self.fold.publish(*number, *mode, index, trust);
+                let in_force = match mode {
+                    Mode::Live => (Some(engines), None),
+                    Mode::Shadow => (live.engines.clone(), Some(Candidate { epoch: *number, engines })),
+                };
+                (index, head, in_force)
             }
             (Deed::Switch { target, power, .. }, None) if self.fold.epoch > 0 => {
                 self.fold.last_ms = recorded_at;
                 self.batch.push(&Record::Switch { recorded_at, governance, note }, None)?;
                 let (index, head) = self.append()?;
                 self.fold.switch(target, *power);
-                (index, head, self.shared.live.load().engines.clone())
+                (index, head, unchanged())
             }
             (Deed::Revocation { permit, .. }, None) if self.fold.epoch > 0 => {
                 self.fold.last_ms = recorded_at;
                 self.batch.push(&Record::Revocation { recorded_at, governance, note }, None)?;
                 let (index, head) = self.append()?;
                 self.fold.revoke(*permit);
-                (index, head, self.shared.live.load().engines.clone())
+                (index, head, unchanged())
             }
             (Deed::Freeze { .. }, None) if self.fold.epoch > 0 => {
                 self.fold.last_ms = recorded_at;
@@ -74,16 +81,17 @@ impl Sequencer {
                 // A crash from here on: the freeze stands or it does not; if it does, the next opening is frozen.
                 let (index, head) = self.append()?;
                 self.fold.freeze();
-                (index, head, None)
+                (index, head, (None, None))
             }
             (Deed::Switch { .. } | Deed::Epoch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }, _) => {
                 return Ok(Err(NotRecorded::NoEpoch));
             }
         };
         // Durable: from the next body on, workers decide under it; what they decided before is sent back.
-        self.shared.live.store(Arc::new(Live::of(&self.fold, engines)));
+        self.shared.live.store(Arc::new(Live::of(&self.fold, engines, candidate)));
         let (act, target) = match &verified.act().deed {
-            Deed::Epoch { .. } => ("epoch", None),
+            Deed::Epoch { mode: Mode::Live, .. } => ("epoch", None),
+            Deed::Epoch { mode: Mode::Shadow, .. } => ("shadow-epoch", None),
             Deed::Switch { target, .. } => ("switch", Some(target.text())),
             Deed::Revocation { permit, .. } => ("revocation", Some(format!("permit {permit}"))),
             Deed::Freeze { .. } => ("freeze", None),

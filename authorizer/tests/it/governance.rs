@@ -66,7 +66,7 @@ fn a_switch_that_names_nothing_the_epoch_knows_is_thrown_with_a_warning() {
         trust: Some("[realms]\nmain = \"public\"\nlab = \"public\"\n".into()),
         ..Default::default()
     };
-    let deed = Deed::Epoch { number: 2, content: content.digest() };
+    let deed = Deed::Epoch { number: 2, content: content.digest(), mode: verifier::act::Mode::Live };
     let note = site.sign(&Act { origin: ORIGIN.into(), follows: 8, deed });
     let policies = json!([{ "id": "all", "text": content.policies[0].1 }]);
     let body = json!({ "policies": policies, "schema": content.schema, "trust": content.trust, "note": note });
@@ -109,7 +109,7 @@ fn an_act_is_refused_unless_it_is_signed_for_this_log_at_this_version() {
     let epoch = site.sign(&Act {
         origin: ORIGIN.into(),
         follows: 1,
-        deed: Deed::Epoch { number: 2, content: verifier::epoch::digest(b"") },
+        deed: Deed::Epoch { number: 2, content: verifier::epoch::digest(b""), mode: verifier::act::Mode::Live },
     });
     assert_eq!(send(&epoch).code(), "invalid_act");
     assert_eq!(site.size(), size);

@@ -23,6 +23,7 @@ mod privacy;
 mod replay;
 mod scopes;
 mod search;
+mod shadow;
 mod signatures;
 mod starting;
 mod statements;

@@ -61,7 +61,7 @@ fn a_committed_realm_is_not_disclosed_on_the_public_listener() {
         trust: Some("[realms]\nmain = \"committed\"\n".into()),
         ..EpochContent::default()
     };
-    let deed = Deed::Epoch { number: 2, content: content.digest() };
+    let deed = Deed::Epoch { number: 2, content: content.digest(), mode: verifier::act::Mode::Live };
     let note = site.sign(&Act { origin: ORIGIN.into(), follows: 1, deed });
     let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
     let body = json!({ "policies": policies, "trust": content.trust, "note": note }).to_string();

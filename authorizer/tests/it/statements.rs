@@ -148,7 +148,7 @@ fn a_realm_that_is_not_public_submits_no_statement() {
         trust: Some("[realms]\nmain = \"public\"\nclinic = \"committed\"\n".into()),
         ..EpochContent::default()
     };
-    let deed = verifier::act::Deed::Epoch { number: 2, content: content.digest() };
+    let deed = verifier::act::Deed::Epoch { number: 2, content: content.digest(), mode: verifier::act::Mode::Live };
     let note = site.sign(&verifier::act::Act { origin: crate::support::ORIGIN.into(), follows: 1, deed });
     let body =
         json!({ "policies": [{ "id": "all", "text": content.policies[0].1 }], "trust": content.trust, "note": note });

@@ -18,7 +18,7 @@ use ledger::storage::disk::Disk;
 use ledger::storage::ram::Ram;
 use ledger::{Ledger, Options, Reader, Signer, create_in, default_memory};
 use serde_json::{Value, json};
-use verifier::act::{Act, Deed, Power, Target};
+use verifier::act::{Act, Deed, Mode, Power, Target};
 use verifier::epoch::EpochContent;
 use verifier::event::{Event, Step};
 use verifier::receipt::Receipt;
@@ -158,9 +158,13 @@ impl Site {
         self.content_body(EpochContent { policies, ..EpochContent::default() }, follows, number)
     }
 
-    pub fn content_body(&self, mut content: EpochContent, follows: u64, number: u64) -> Value {
+    pub fn content_body(&self, content: EpochContent, follows: u64, number: u64) -> Value {
+        self.body_of(Mode::Live, content, follows, number)
+    }
+
+    fn body_of(&self, mode: Mode, mut content: EpochContent, follows: u64, number: u64) -> Value {
         content.policies.sort();
-        let deed = Deed::Epoch { number, content: content.digest() };
+        let deed = Deed::Epoch { number, content: content.digest(), mode };
         let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
         let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
         let mut body = json!({ "policies": policies, "note": note });
@@ -188,6 +192,12 @@ impl Site {
             ..EpochContent::default()
         };
         self.publish_content(content, follows, number)
+    }
+
+    /// An epoch that is tried in the live one's shadow.
+    pub fn publish_shadow(&self, content: EpochContent, follows: u64, number: u64) -> Answer {
+        let body = self.body_of(Mode::Shadow, content, follows, number);
+        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
     }
 
     /// An epoch of whatever content.

@@ -5,7 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use verifier::act::{Act, Deed};
+use verifier::act::{Act, Deed, Mode};
 use verifier::epoch::{EpochContent, MAX_CONTENT, digest};
 use verifier::hash::Hash;
 use verifier::note::Note;
@@ -23,10 +23,15 @@ const MAX_EPOCHS: u64 = 256;
 /// Parts that are read at once: 15 MB.
 const PARTS_AT_ONCE: u64 = 256;
 
+/// The mode of an epoch that was enforced.
+const LIVE: &str = "live";
+
 /// One epoch without its content.
 #[derive(Serialize)]
 struct EpochView {
     epoch: u64,
+    /// `live`, or `shadow` for a candidate, which was never enforced.
+    mode: &'static str,
     index: u64,
     governance: u64,
     recorded_at: String,
@@ -84,15 +89,14 @@ struct PolicyView {
     text: String,
 }
 
-/// Epoch `{n}`, or the newest one as `current`.
+/// Epoch `{n}`, or the newest one that is not a candidate as `current`.
 pub(super) async fn content(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let places = places(&public);
     let epoch = match last_segment(&request) {
-        "current" => places.len() as u64,
-        text => number("epoch", text)?,
+        "current" => current(&public.reader, &places)?,
+        text => closing(&public.reader, number("epoch", text)?, &places)?,
     };
-    let epoch = closing(&public.reader, epoch, &places)?;
     let damaged = || Problem::new(Code::Damaged, format!("the content of epoch {} is damaged", epoch.epoch));
     let document = document(&public.reader, &epoch)?;
     if digest(&document) != epoch.content {
@@ -110,6 +114,18 @@ fn places(public: &Public) -> Vec<u64> {
     (public.epochs)().iter().copied().take_while(|index| *index < size).collect()
 }
 
+/// The closing record of the newest epoch that was enforced. Candidates are few: each is published by hand.
+fn current(reader: &Reader, places: &[u64]) -> Result<EpochView, Problem> {
+    let mut number = places.len() as u64;
+    loop {
+        let epoch = closing(reader, number, places)?;
+        if epoch.mode == LIVE {
+            return Ok(epoch);
+        }
+        number -= 1;
+    }
+}
+
 /// The closing record of an epoch.
 fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Problem> {
     let unknown = || Problem::new(Code::UnknownEpoch, format!("there is no epoch {epoch}"));
@@ -121,9 +137,10 @@ fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Pro
     };
     let act = Note::parse(&note).ok().and_then(|note| Act::parse(&note.text).ok());
     match act.map(|act| act.deed) {
-        Some(Deed::Epoch { number, content }) if number == epoch => {
+        Some(Deed::Epoch { number, content, mode }) if number == epoch => {
             let recorded_at = rfc3339(recorded_at);
-            Ok(EpochView { epoch, index, governance, recorded_at, content, first_part, parts, note, predecessor })
+            let mode = if mode == Mode::Live { LIVE } else { "shadow" };
+            Ok(EpochView { epoch, mode, index, governance, recorded_at, content, first_part, parts, note, predecessor })
         }
         Some(Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }) | None => {
             Err(damaged())

@@ -12,6 +12,7 @@ use benches::echo::Echo;
 use benches::load::{Figures, Load, post};
 use benches::policy::Workload;
 use clap::{Args, Subcommand};
+use verifier::act::Mode;
 use verifier::epoch::EpochContent;
 
 use crate::client::block_on;
@@ -212,7 +213,9 @@ impl Serve {
         let admin = Admin::new(&made.admin_key)?;
         let policies = split_policies(POLICIES).map_err(Failure::refused)?;
         let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
-        block_on(async { policy::publish(&admin, &admin.client(&house.decision_url())?, &content, None).await })?;
+        block_on(async {
+            policy::publish(&admin, &admin.client(&house.decision_url())?, (Mode::Live, &content), None).await
+        })?;
 
         let bodies = requests()?;
         let batches: Vec<Vec<u8>> = (0..bodies.len()).map(|first| batch(&bodies, first)).collect();

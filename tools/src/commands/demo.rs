@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use authorizer::engine::split_policies;
 use clap::Args;
+use verifier::act::Mode;
 use verifier::epoch::EpochContent;
 use verifier::receipt::Receipt;
 use verifier::verify::{LogKey, climb};
@@ -63,8 +64,9 @@ fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
     let admin = Admin::new(&made.admin_key)?;
     let policies = split_policies(POLICIES).map_err(Failure::refused)?;
     let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
-    let published =
-        block_on(async { policy::publish(&admin, &admin.client(&house.decision_url())?, &content, None).await })?;
+    let published = block_on(async {
+        policy::publish(&admin, &admin.client(&house.decision_url())?, (Mode::Live, &content), None).await
+    })?;
     let index = published.get("index").and_then(serde_json::Value::as_u64).unwrap_or_default();
     say!("Epoch 1 at index {index}: {} policies, the written rules of an airline", content.policies.len())?;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use authorizer::engine::Published;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use verifier::act::Deed;
+use verifier::act::{Deed, Mode};
 use verifier::epoch::EpochContent;
 
 use crate::client::block_on;
@@ -35,6 +35,9 @@ pub enum Policy {
         /// For a log's first epoch: a file with the final checkpoint of the frozen log that it succeeds
         #[arg(long, value_name = "CHECKPOINT")]
         predecessor: Option<PathBuf>,
+        /// Try it in the live epoch's shadow: every decision records its verdict too, and nothing of it is enforced
+        #[arg(long)]
+        shadow: bool,
         /// The file with the admin key
         #[arg(long, env = "INTERLOCK_KEY_FILE")]
         key_file: PathBuf,
@@ -104,13 +107,14 @@ impl Policy {
                 let content = content.read()?;
                 say!("valid: {} policies, content digest {}", content.policies.len(), content.digest())?;
             }
-            Self::Publish { content, data, url, predecessor, key_file } => {
+            Self::Publish { content, data, url, predecessor, shadow, key_file } => {
+                let mode = if *shadow { Mode::Shadow } else { Mode::Live };
                 let (content, admin) = (content.read()?, Admin::read(key_file)?);
                 let read = |path: &PathBuf| files::read_text(path, verifier::record::MAX_NOTE);
                 let predecessor = predecessor.as_ref().map(read).transpose()?;
                 let answer = match (data, url) {
-                    (Some(data), _) => publish_in_directory(data, &admin, &content, predecessor)?,
-                    (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, &content, predecessor))?,
+                    (Some(data), _) => publish_in_directory(data, &admin, (mode, &content), predecessor)?,
+                    (None, Some(url)) => block_on(publish(&admin, &admin.client(url)?, (mode, &content), predecessor))?,
                     (None, None) => return Err(Failure::usage("either --data or --url")),
                 };
                 say!("{answer}")?;
@@ -129,11 +133,11 @@ impl Policy {
 fn publish_in_directory(
     data: &Path,
     admin: &Admin,
-    content: &EpochContent,
+    epoch: (Mode, &EpochContent),
     predecessor: Option<String>,
 ) -> Result<Value, Failure> {
     let house = House::open(data, &house::Addresses::anywhere_on_loopback(), &house::Words::default())?;
-    let published = block_on(publish(admin, &admin.client(&house.decision_url())?, content, predecessor));
+    let published = block_on(publish(admin, &admin.client(&house.decision_url())?, epoch, predecessor));
     house.stop();
     published
 }
@@ -142,11 +146,11 @@ fn publish_in_directory(
 pub async fn publish(
     admin: &Admin,
     client: &Client,
-    content: &EpochContent,
+    (mode, content): (Mode, &EpochContent),
     predecessor: Option<String>,
 ) -> Result<Value, Failure> {
     let state = admin.state(client).await?;
-    let deed = Deed::Epoch { number: state.epoch + 1, content: content.digest() };
+    let deed = Deed::Epoch { number: state.newest_epoch + 1, content: content.digest(), mode };
     let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({"id": id, "text": text})).collect();
     let mut body = json!({"policies": policies, "note": admin.sign(state.governance, deed)});
     let parts = [

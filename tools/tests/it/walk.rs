@@ -48,6 +48,28 @@ fn a_newcomer_gets_a_receipt_and_verifies_it_with_the_key_alone() {
     ok(["verify", copy.to_str().unwrap(), "--vkey", &house.vkey]);
 }
 
+#[test]
+fn a_candidate_is_tried_from_the_command_line_and_its_receipts_say_so() {
+    let house = House::new();
+    house.publish("hello");
+    let strict = house.path("strict.cedar");
+    std::fs::write(&strict, "@id(\"none\") forbid (principal, action, resource);").unwrap();
+    let (log, key) = (house.path("log"), house.path("admin_key"));
+    ok(["policy", "publish", "--shadow", "--data", &log, "--key-file", &key, "--policies", &strict]);
+    let server = house.serve();
+    let (_, answer) = Http::new().decide(&server.decisions, &house.api_key, &refund(250)).unwrap();
+    assert_eq!((&answer["decision"], &answer["shadow"]["decision"]), (&true.into(), &false.into()), "{answer}");
+    let receipt = house.path("tried.tlog-proof");
+    ok(["receipt", answer["permit"].as_str().unwrap(), "-o", &receipt, "--url", &server.public]);
+    let said = ok(["verify", &receipt, "--vkey", &house.vkey]);
+    assert!(said.contains("(in shadow mode: the candidate epoch 2 would deny)"), "{said}");
+    let shown = ok(["policy", "show", "--url", &server.public]);
+    assert!(shown.contains(r#""epoch":1,"mode":"live""#), "{shown}");
+    server.stop();
+    let governors = house.path("log/keys/admin.vkeys");
+    ok(["replay", &log, "--vkey", &house.vkey, "--governors", &governors]);
+}
+
 /// Contents of the derived files.
 fn listing(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();

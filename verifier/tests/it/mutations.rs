@@ -2,7 +2,7 @@
 //! byte (or, where spaces mean nothing, as the same value), and nothing beyond a limit is accepted.
 
 use ed25519_dalek::{Signer, SigningKey};
-use verifier::act::{Act, Deed, Power, Target};
+use verifier::act::{Act, Deed, Mode, Power, Target};
 use verifier::checkpoint::Checkpoint;
 use verifier::cose::{Consistency, CoseReceipt, Inclusion, MAX_COSE};
 use verifier::decision::Detail;
@@ -239,7 +239,7 @@ fn acts() {
     let act = |deed| Act { origin: "ledger.example/evidence".into(), follows: 7, deed }.text();
     let switch = |target| act(Deed::Switch { target, power: Power::Halt, reason: "drill".into() });
     let acts = [
-        act(Deed::Epoch { number: 1, content: leaf_hash(b"x") }),
+        act(Deed::Epoch { number: 1, content: leaf_hash(b"x"), mode: Mode::Shadow }),
         switch(Target::parse("global").unwrap()),
         switch(Target::parse("subject N::Agent::\"x::\\\"y\"").unwrap()),
     ];

@@ -1,7 +1,7 @@
 //! Epochs, put together from their records.
 
 use ledger::{Batch, Signer};
-use verifier::act::{Act, Deed};
+use verifier::act::{Act, Deed, Mode};
 use verifier::epoch::{EpochContent, digest, parts};
 use verifier::hash::{Hash, leaf_hash};
 use verifier::record::Record;
@@ -29,7 +29,11 @@ fn an_epoch_is_served_from_its_records_and_only_if_it_is_what_was_signed() {
             batch.push(&part, None).unwrap();
             count += 1;
         }
-        let act = Act { origin: ORIGIN.into(), follows: number - 1, deed: Deed::Epoch { number, content: signed } };
+        let act = Act {
+            origin: ORIGIN.into(),
+            follows: number - 1,
+            deed: Deed::Epoch { number, content: signed, mode: Mode::Live },
+        };
         let note = admin.sign_note(&act.text());
         let closing = Record::Epoch {
             recorded_at: START,

@@ -200,12 +200,12 @@ fn in_words(record: &Record) -> String {
                 }
                 (Outcome::Allow | Outcome::Deny, _) => format!("decision {} denies", decision.permit),
             };
-            format!(
-                "{what}; realm {}, epoch {}, recorded {}",
-                decision.realm,
-                decision.epoch,
-                rfc3339(decision.recorded_at)
-            )
+            let tried = decision.shadow.map_or(String::new(), |shadow| {
+                let would = if shadow.outcome == Outcome::Allow { "would allow" } else { "would deny" };
+                format!(" (in shadow mode: the candidate epoch {} {would})", shadow.epoch)
+            });
+            let (realm, epoch) = (&decision.realm, decision.epoch);
+            format!("{what}; realm {realm}, epoch {epoch}{tried}, recorded {}", rfc3339(decision.recorded_at))
         }
         record => format!("{} record of {}", record.kind_name(), rfc3339(record.recorded_at())),
     }
@@ -218,6 +218,9 @@ fn decision_json(record: &Record) -> Value {
         "allow": decision.outcome == Outcome::Allow,
         "realm": decision.realm,
         "epoch": decision.epoch,
+        "shadow": decision.shadow.map(|shadow| json!({
+            "epoch": shadow.epoch, "allow": shadow.outcome == Outcome::Allow,
+        })),
         "expires_at": decision.grant.map(|grant| rfc3339(grant.expires_at)),
     })
 }
