@@ -113,15 +113,24 @@ enum Earlier {
     InThisBody(usize),
 }
 
-/// Closes the queue however the thread ends.
-struct Closing(Arc<Shared>);
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was recorded, answered or sent back; more may wait.
+    Done,
+    /// Nothing waits.
+    Idle,
+    /// The service stops and nothing waits, or the log cannot be written any more.
+    Over,
+}
 
-impl Drop for Closing {
+/// Whatever ends the sequencer closes the queue.
+impl Drop for Sequencer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("the sequencer panicked".into());
+            self.shared.fail("the sequencer panicked".into());
         }
-        self.0.queue.close();
+        self.shared.queue.close();
     }
 }
 
@@ -133,35 +142,51 @@ impl Sequencer {
         Sequencer { ledger, fold, shared, batch, batch_load, waiting: Vec::new(), held: None, lapsed: Vec::new() }
     }
 
-    /// Runs until the service stops and nothing waits, or the log cannot be written any more.
+    /// Runs until a turn says that it is over.
     pub fn run(mut self) {
-        let shared = self.shared.clone();
-        let _closing = Closing(shared.clone());
-        if let Err(fault) = self.work() {
-            shared.fail(fault.to_string());
-        }
-    }
-
-    fn work(&mut self) -> Result<(), Fault> {
         loop {
-            while let Some(act) = self.shared.queue.pop_act() {
-                self.govern(act)?;
-            }
-            self.lapse()?;
-            self.fill()?;
-            if !self.waiting.is_empty() || !self.batch.is_empty() {
-                self.commit()?;
-            } else if self.held.is_none() {
-                if self.shared.stopping.load(Ordering::SeqCst) {
-                    return Ok(());
-                }
-                self.shared.queue.wait(IDLE);
+            match self.turn() {
+                Turn::Done => {}
+                Turn::Idle => self.shared.queue.wait(IDLE),
+                Turn::Over => return,
             }
         }
     }
 
-    /// Takes what waits, up to the limits of a batch.
-    fn fill(&mut self) -> Result<(), Fault> {
+    /// Records every act of governance that waits, then one batch of what waits, and answers. Does not wait for anything but the disk; after
+    /// [`Turn::Over`] it must be dropped.
+    pub fn turn(&mut self) -> Turn {
+        self.work().unwrap_or_else(|fault| {
+            self.shared.fail(fault.to_string());
+            Turn::Over
+        })
+    }
+
+    /// The state that the next decision rests on.
+    #[must_use]
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    fn work(&mut self) -> Result<Turn, Fault> {
+        let mut turn = Turn::Idle;
+        while let Some(act) = self.shared.queue.pop_act() {
+            self.govern(act)?;
+            turn = Turn::Done;
+        }
+        self.lapse()?;
+        turn = if self.fill()? { Turn::Done } else { turn };
+        if !self.waiting.is_empty() || !self.batch.is_empty() {
+            self.commit()?;
+            turn = Turn::Done;
+        }
+        let over = turn == Turn::Idle && self.shared.stopping.load(Ordering::SeqCst);
+        Ok(if over { Turn::Over } else { turn })
+    }
+
+    /// Takes what waits, up to the limits of a batch. Says whether there was anything.
+    fn fill(&mut self) -> Result<bool, Fault> {
+        let mut any = false;
         while let Some(work) = self.held.take().or_else(|| self.shared.queue.pop()) {
             let (Load { decisions, bytes }, load) = (self.batch_load, work.load());
             let full = decisions.saturating_add(load.decisions) > BATCH_DECISIONS
@@ -170,8 +195,9 @@ impl Sequencer {
             // Any one body fits into an empty batch: its limits are below those of the ledger.
             if full && !(self.waiting.is_empty() && self.batch.is_empty()) {
                 self.held = Some(work);
-                return Ok(());
+                return Ok(true);
             }
+            any = true;
             match work {
                 Work::Decisions(proposal) => self.sequence(proposal)?,
                 Work::Statement(submission) => self.keep(submission)?,
@@ -181,7 +207,7 @@ impl Sequencer {
                 Work::Survey(survey) => self.survey(survey),
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     fn batched(&mut self, load: Load, waiting: Waiting) {

@@ -138,38 +138,14 @@ impl Service {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then, and the log is closed again.
-    pub fn start(config: Config, mut ledger: Ledger, reader: Reader) -> Result<Service, StartError> {
+    pub fn start(config: Config, ledger: Ledger, reader: Reader) -> Result<Service, StartError> {
         if !config.listen.ip().is_loopback() && !config.behind_proxy {
             return Err(StartError::Exposed(config.listen));
         }
-        let keys = ApiKeys::open(&api_keys_path(&config.data))?;
-        let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
-        let (mut fold, contents) = Fold::of(&reader, &governors)?;
-        // Of an empty log it is the time of its creation.
-        fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
-        // A frozen log decides nothing and records nothing: neither time nor policies are asked for.
-        let last_ms = (!fold.frozen).then_some(fold.last_ms);
-        let clock = Clock::start(config.clock.clone(), last_ms, config.accept_clock_gap)?;
-        let contents = if fold.frozen { Contents::default() } else { contents };
-        if clock.gap_accepted() {
-            record_accepted_gap(&mut ledger, &mut fold, &clock)?;
-        }
-        let workers = config.workers.max(1);
-        let engines = |content| http::engines(content, workers).map(|(_, engines)| engines);
-        let candidate = contents.candidate.map(engines).transpose()?.zip(fold.candidate);
-        let candidate = candidate.map(|(engines, epoch)| Candidate { epoch, engines });
-        let live = Live::of(&fold, contents.live.map(engines).transpose()?, candidate);
-        let last_ms = fold.last_ms;
-        let queue = Queue::new(config.bounds);
-        let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));
-        let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
-
-        if let Some(metadata) = metadata {
-            // Just made: it is empty.
-            let _ = shared.metadata.set(metadata);
-        }
+        let (shared, sequencer) = assemble(&config, ledger, reader)?;
 
         // The log is open, so its files are counted.
+        let workers = shared.workers;
         let room = Room::take(workers, http::PUBLIC_WORKERS)?;
         shared.budget.limit_bodies(room.private.services.saturating_mul(workers));
         let servers = Servers::start(config.listen, config.public, room, &shared)
@@ -177,7 +153,6 @@ impl Service {
         let (address, public) = servers.addresses();
 
         let (done, sequencer_done) = mpsc::channel();
-        let sequencer = Sequencer::new(ledger, fold, shared.clone());
         std::thread::Builder::new()
             .name("sequencer".into())
             .spawn(move || {
@@ -236,6 +211,41 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Everything but listeners and threads: the log folded, the keys read, the clock held against the last record. For whoever drives the
+/// sequencer by hand; [`Service::start`] does the rest.
+///
+/// # Errors
+/// [`StartError`]; the log is closed again.
+pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(Arc<Shared>, Sequencer), StartError> {
+    let keys = ApiKeys::open(&api_keys_path(&config.data))?;
+    let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
+    let (mut fold, contents) = Fold::of(&reader, &governors)?;
+    // Of an empty log it is the time of its creation.
+    fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
+    // A frozen log decides nothing and records nothing: neither time nor policies are asked for.
+    let last_ms = (!fold.frozen).then_some(fold.last_ms);
+    let clock = Clock::start(config.clock.clone(), last_ms, config.accept_clock_gap)?;
+    let contents = if fold.frozen { Contents::default() } else { contents };
+    if clock.gap_accepted() {
+        record_accepted_gap(&mut ledger, &mut fold, &clock)?;
+    }
+    let workers = config.workers.max(1);
+    let engines = |content| http::engines(content, workers).map(|(_, engines)| engines);
+    let candidate = contents.candidate.map(engines).transpose()?.zip(fold.candidate);
+    let candidate = candidate.map(|(engines, epoch)| Candidate { epoch, engines });
+    let live = Live::of(&fold, contents.live.map(engines).transpose()?, candidate);
+    let last_ms = fold.last_ms;
+    let queue = Queue::new(config.bounds);
+    let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));
+    let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
+    if let Some(metadata) = metadata {
+        // Just made: it is empty.
+        let _ = shared.metadata.set(metadata);
+    }
+    let sequencer = Sequencer::new(ledger, fold, shared.clone());
+    Ok((shared, sequencer))
 }
 
 /// Whoever asks a service that has just started finds it ready, if it can be: the first canary is on its way.

@@ -1,0 +1,292 @@
+//! Callers with requests under way, each polled by hand, and what must hold of every answer that they get.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use authorizer::fold::IDEMPOTENCY_MS;
+use ledger::Reader;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use verifier::checkpoint::SignedCheckpoint;
+use verifier::decision::Outcome;
+use verifier::hash::leaf_hash;
+use verifier::proof::verify_range;
+use verifier::receipt::{RangeReceipt, Receipt};
+use verifier::record::Record;
+use verifier::text::unb64;
+use verifier::verify::{LogKey, verify_receipt};
+
+use crate::support::Answer;
+
+pub type Answering = Pin<Box<dyn Future<Output = Answer>>>;
+
+/// What a call asked for.
+pub enum Asked {
+    Decisions { realm: &'static str, requests: Vec<Value>, range: bool },
+    Event { permit: String },
+    Permit,
+    Statement,
+    Approval { realm: &'static str, retry: Value },
+    Act,
+    Canary,
+}
+
+struct Call {
+    number: u64,
+    asked: Asked,
+    at_ms: u64,
+    answering: Answering,
+}
+
+/// Something that was answered, and so must be in the log for ever.
+#[derive(Clone)]
+pub struct Kept {
+    pub index: u64,
+    pub leaf: Vec<u8>,
+}
+
+/// All callers, what they know, and the one source of chance.
+pub struct Callers {
+    pub random: StdRng,
+    /// Permits that were allowed, and leases with their ends, oldest first.
+    pub permits: Vec<String>,
+    pub leases: Vec<(String, u64)>,
+    pub retries: Vec<(&'static str, Value)>,
+    /// Denials that an approval would change.
+    pub unapproved: Vec<(&'static str, Value, Value)>,
+    pub kept: Vec<Kept>,
+    pub counts: BTreeMap<String, u64>,
+    pub now_ms: u64,
+    pub reader: Option<Reader>,
+    calls: Vec<Call>,
+    begun: u64,
+    /// By realm and key: the request, its permit, when it was asked for first.
+    keyed: HashMap<(&'static str, String), (Value, String, u64)>,
+    trace: Sha256,
+    verbose: bool,
+}
+
+impl Callers {
+    pub fn new(seed: u64, now_ms: u64) -> Self {
+        Callers {
+            random: StdRng::seed_from_u64(seed),
+            permits: Vec::new(),
+            leases: Vec::new(),
+            retries: Vec::new(),
+            unapproved: Vec::new(),
+            kept: Vec::new(),
+            counts: BTreeMap::new(),
+            now_ms,
+            reader: None,
+            calls: Vec::new(),
+            begun: 0,
+            keyed: HashMap::new(),
+            trace: Sha256::new(),
+            verbose: std::env::var_os("INTERLOCK_SIM_TRACE").is_some(),
+        }
+    }
+
+    /// One line of what happens. Ids and salts are random bytes of the operating system and never stand in it.
+    pub fn tell(&mut self, line: &str) {
+        if self.verbose {
+            println!("{line}");
+        }
+        self.trace.update(line.as_bytes());
+        self.trace.update(b"\n");
+    }
+
+    pub fn count(&mut self, what: &str) {
+        *self.counts.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What happened so far, in 32 bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        self.trace.clone().finalize().into()
+    }
+
+    pub fn under_way(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub fn begin(&mut self, asked: Asked, answering: Answering) {
+        self.begun += 1;
+        self.calls.push(Call { number: self.begun, asked, at_ms: self.now_ms, answering });
+    }
+
+    /// Lets one of them have its turn.
+    pub fn poll_one(&mut self) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let at = self.random.random_range(0..self.calls.len());
+        let polled = self.calls[at].answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let std::task::Poll::Ready(answer) = polled {
+            let call = self.calls.remove(at);
+            self.answered(call, &answer);
+        }
+    }
+
+    /// The process is gone; nobody knows what became of what was under way.
+    pub fn hang_up(&mut self) {
+        self.calls.clear();
+        self.reader = None;
+    }
+
+    fn answered(&mut self, call: Call, answer: &Answer) {
+        let name = match &call.asked {
+            Asked::Decisions { .. } => "decisions",
+            Asked::Event { .. } => "event",
+            Asked::Permit => "permit",
+            Asked::Statement => "statement",
+            Asked::Approval { .. } => "approval",
+            Asked::Act => "act",
+            Asked::Canary => "canary",
+        };
+        let code = if answer.status >= 400 { answer.code() } else { String::new() };
+        self.tell(&format!("{} {name} {} {code}", call.number, answer.status));
+        self.count(&format!("{name} {} {code}", answer.status));
+        match answer.status {
+            200 | 201 => {}
+            404 | 409 | 422 | 503 => {
+                assert!(!answer.text().contains("\"decision\":true"), "{}", answer.text());
+                return;
+            }
+            _ => panic!("{name}: {} {}", answer.status, answer.text()),
+        }
+        match call.asked {
+            Asked::Decisions { realm, requests, range } => self.decided(realm, &requests, range, call.at_ms, answer),
+            Asked::Event { permit } => {
+                let json = answer.json();
+                let index = self.proved(&json);
+                self.tell(&format!("  {} at {index}", json["answer"]));
+                if let Some(end) = json["lease_ends_at_ms"].as_u64()
+                    && let Some(lease) = self.leases.iter_mut().find(|(id, _)| *id == permit)
+                {
+                    lease.1 = end;
+                }
+            }
+            Asked::Statement => {
+                let json = answer.json();
+                let index = self.proved(&json);
+                self.tell(&format!("  at {index}"));
+            }
+            Asked::Permit => {
+                let json = answer.json();
+                self.proved(&json);
+                self.tell(&format!("  {}", json["decision"]));
+            }
+            Asked::Approval { realm, retry } => self.retries.push((realm, retry)),
+            Asked::Act => {
+                let json = answer.json();
+                let index = json["index"].as_u64().unwrap();
+                let reader = self.reader.as_ref().unwrap();
+                let head = SignedCheckpoint::open(
+                    json["checkpoint"].as_str().unwrap(),
+                    reader.verifier_key(),
+                    reader.origin(),
+                );
+                assert!(
+                    index < head.unwrap().checkpoint().size && index < reader.size(),
+                    "an act before it is published"
+                );
+                let leaf = reader.entry(index).unwrap();
+                self.kept.push(Kept { index, leaf });
+                self.tell(&format!("  version {} at {index}", json["governance"]));
+            }
+            Asked::Canary => {}
+        }
+    }
+
+    /// Checks the receipt of an answer as its receiver would, with the log's key alone, and keeps what it is for. Its index.
+    fn proved(&mut self, answer: &Value) -> u64 {
+        let reader = self.reader.as_ref().unwrap();
+        let receipt = Receipt::parse(answer["receipt"].as_str().unwrap()).unwrap();
+        let leaf = unb64(answer["record"].as_str().unwrap()).unwrap();
+        let key = LogKey::unlimited(reader.verifier_key().clone());
+        let verified = verify_receipt(&receipt, Some(&leaf), &[key]).unwrap();
+        let (index, size) = (verified.index(), verified.head().size);
+        assert_eq!(Some(index), answer["index"].as_u64());
+        assert!(
+            index < size && size <= reader.size(),
+            "{index} is answered below {size}, and {} is published",
+            reader.size()
+        );
+        assert_eq!(reader.root_at(size).unwrap(), verified.head().root, "a head that was never published");
+        self.kept.push(Kept { index, leaf });
+        index
+    }
+
+    fn decided(&mut self, realm: &'static str, requests: &[Value], range: bool, at_ms: u64, answer: &Answer) {
+        let json = answer.json();
+        let items = match &json {
+            Value::Array(items) => items.clone(),
+            Value::Object(_) if range => json["results"].as_array().unwrap().clone(),
+            one => vec![one.clone()],
+        };
+        assert_eq!(items.len(), requests.len());
+        if range && !json["receipt"].is_null() {
+            self.in_range(&json["receipt"], &items);
+        }
+        for (request, item) in requests.iter().zip(&items) {
+            if item.get("receipt").is_some() {
+                self.proved(item);
+            }
+            let allowed = item["decision"] == true;
+            let leaf = unb64(item["record"].as_str().unwrap()).unwrap();
+            let Record::Decision(decision) = Record::decode(&leaf).unwrap() else { panic!("no decision: {item}") };
+            let permit = decision.permit.to_string();
+            assert_eq!(item["permit"], permit.as_str());
+            self.tell(&format!("  {allowed} {} at {}", item["reasons"], item["index"]));
+            self.count(if allowed { "allowed" } else { "denied" });
+            assert!(!allowed || decision.outcome == Outcome::Allow, "allowed, and the record denies: {item}");
+            if let Some(key) = request["idempotency_key"].as_str() {
+                self.repeated(realm, key, request, &permit, at_ms);
+            }
+            if allowed {
+                self.permits.push(permit.clone());
+                if let Some(end) = decision.grant.unwrap().lease_ends_at {
+                    self.leases.push((permit, end));
+                }
+            } else if item["reasons"] == serde_json::json!(["approval_missing"]) && request.get("retry_of").is_none() {
+                self.unapproved.push((realm, item.clone(), request.clone()));
+            }
+        }
+    }
+
+    fn in_range(&mut self, receipt: &Value, items: &[Value]) {
+        let reader = self.reader.as_ref().unwrap();
+        let receipt = RangeReceipt::from_json(receipt.to_string().as_bytes()).unwrap();
+        let head = SignedCheckpoint::open(&receipt.checkpoint, reader.verifier_key(), reader.origin()).unwrap();
+        let head = head.checkpoint();
+        assert!(head.size <= reader.size(), "a head that is not published");
+        let own: Vec<&Value> = items.iter().filter(|item| item.get("receipt").is_none()).collect();
+        let mut leaves: Vec<(u64, Vec<u8>)> = own
+            .iter()
+            .map(|item| (item["index"].as_u64().unwrap(), unb64(item["record"].as_str().unwrap()).unwrap()))
+            .collect();
+        leaves.sort();
+        leaves.dedup();
+        let hashes: Vec<_> = leaves.iter().map(|(_, leaf)| leaf_hash(leaf)).collect();
+        assert_eq!((leaves[0].0, leaves.len() as u64), (receipt.first, receipt.count));
+        verify_range(receipt.first, &hashes, head.size, &receipt.proof, &head.root).unwrap();
+        self.kept.extend(leaves.into_iter().map(|(index, leaf)| Kept { index, leaf }));
+    }
+
+    /// The same request under the same key is the same permit for a day.
+    fn repeated(&mut self, realm: &'static str, key: &str, request: &Value, permit: &str, at_ms: u64) {
+        let known = self.keyed.entry((realm, key.to_owned()));
+        let (first, before, asked_ms) = known.or_insert_with(|| (request.clone(), permit.to_owned(), at_ms));
+        if before == permit {
+            assert_eq!(first, request, "one permit for two requests");
+            return;
+        }
+        // Asked for when the key was not forgotten yet, for certain: a clock may have led by a second.
+        let young = self.now_ms.saturating_sub(*asked_ms) < IDEMPOTENCY_MS - 60_000;
+        assert!(!young, "a second permit under one key");
+        (*first, *before, *asked_ms) = (request.clone(), permit.to_owned(), at_ms);
+    }
+}
