@@ -225,6 +225,7 @@ pub fn detail(
         delegates: request.delegates.clone(),
         signed,
         retry_salt: verdict.demands.retry.map(|retry| retry.salt),
+        evidence: None,
     }
 }
 

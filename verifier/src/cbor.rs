@@ -247,9 +247,58 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The head of a map: how many pairs follow, at most one a byte that is left; keys to be read by whoever calls.
+    pub fn map_len(&mut self) -> Result<usize, CborError> {
+        self.length(MAP, "a map")
+    }
+
     /// The head of a map, to be read key by key.
     pub fn map(&mut self) -> Result<Map, CborError> {
         Ok(Map { left: self.length(MAP, "a map")?, next: None, last: None })
+    }
+
+    /// The bytes of the next item, of whatever type: definite, with shortest heads, at most `depth` deep in arrays, maps and tags. Floats and
+    /// simple values are passed over too.
+    pub fn item(&mut self, depth: usize) -> Result<&'a [u8], CborError> {
+        let start = self.at;
+        self.pass(depth)?;
+        self.bytes.get(start..self.at).ok_or(CborError::Truncated(start))
+    }
+
+    fn pass(&mut self, depth: usize) -> Result<(), CborError> {
+        let at = self.at;
+        let first = *self.bytes.get(at).ok_or(CborError::Truncated(at))?;
+        let inner = || depth.checked_sub(1).ok_or(CborError::WrongType { expected: "an item that is less deep", at });
+        match first >> 5 {
+            UINT => self.head(UINT, "an integer").map(drop),
+            NEGATIVE => self.head(NEGATIVE, "an integer").map(drop),
+            BYTES => self.bytes().map(drop),
+            TEXT => self.text().map(drop),
+            ARRAY => {
+                let (depth, len) = (inner()?, self.array()?);
+                (0..len).try_for_each(|_| self.pass(depth))
+            }
+            MAP => {
+                let (depth, len) = (inner()?, self.length(MAP, "a map")?);
+                (0..len).try_for_each(|_| self.pass(depth).and_then(|()| self.pass(depth)))
+            }
+            TAG => {
+                let depth = inner()?;
+                self.head(TAG, "a tag")?;
+                self.pass(depth)
+            }
+            _ => {
+                let width = match first & 0x1f {
+                    0..=23 => 0,
+                    24 => 1,
+                    25 => 2,
+                    26 => 4,
+                    27 => 8,
+                    _ => return Err(CborError::NotShortest(at)),
+                };
+                self.take(1 + width).map(drop)
+            }
+        }
     }
 
     /// Refuses bytes that are left.
@@ -309,6 +358,36 @@ mod tests {
         let mut out = Vec::new();
         write(&mut Encoder(&mut out));
         out
+    }
+
+    #[test]
+    fn an_item_of_any_type_is_passed_over_and_none_is_run_over() {
+        let unhex = |hex: &str| crate::text::unhex(hex).unwrap();
+        for hex in [
+            "00",
+            "38ff",
+            "4101",
+            "6161",
+            "80",
+            "83010203",
+            "a1616101",
+            "c11a514b67b0",
+            "f4",
+            "f93c00",
+            "fb3ff199999999999a",
+            "f8ff",
+        ] {
+            let bytes = unhex(hex);
+            let longer = [&bytes[..], &[0]].concat();
+            assert_eq!(Decoder::new(&longer).item(1), Ok(bytes.as_slice()), "{hex}");
+            (0..bytes.len()).for_each(|end| assert!(Decoder::new(&bytes[..end]).item(1).is_err(), "{hex}"));
+        }
+        assert!(Decoder::new(&unhex("8180")).item(1).is_err());
+        assert!(Decoder::new(&unhex("8180")).item(2).is_ok());
+        assert!(Decoder::new(&vec![0x81; 1 << 20]).item(8).is_err());
+        for indefinite in ["9fff", "bfff", "5fff", "ff", "fc", "1800"] {
+            assert!(Decoder::new(&unhex(indefinite)).item(9).is_err(), "{indefinite}");
+        }
     }
 
     #[test]

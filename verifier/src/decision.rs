@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::cbor::CborError;
-pub use crate::detail::{Counted, Counter, Detail, MAX_COUNTED, Named, Signed};
+pub use crate::detail::{Counted, Counter, Detail, Evidence, EvidenceNonce, MAX_COUNTED, Named, Signed};
 use crate::hash::Hash;
 
 /// A permit's name: 16 random bytes, written as 32 lower-case hex digits.

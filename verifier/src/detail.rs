@@ -11,7 +11,7 @@ use crate::cbor::{CborError, Decoder, Encoder};
 use crate::decision::{Condition, PermitId};
 use crate::hash::Hash;
 use crate::http_signature::HttpSignature;
-use crate::request::MAX_LIST;
+use crate::request::{MAX_ASSERTIONS, MAX_LIST};
 
 /// The private part of a decision that says what it rested on. Read by the fold, shown where the realm is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,30 @@ pub struct Detail {
     pub signed: Option<Signed>,
     /// The salt of the request of the denied decision that is tried again, where approvals were asked for.
     pub retry_salt: Option<[u8; 16]>,
+    /// Whose evidence it relied on.
+    pub evidence: Option<Evidence>,
 }
+
+/// Evidence that a decision relied on. The evidence itself stands in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Issuers whose word held, sorted and distinct, at most [`MAX_ISSUERS`].
+    pub issuers: Vec<String>,
+    /// The nonce of an attestation, which this decision has used up.
+    pub nonce: Option<EvidenceNonce>,
+}
+
+/// A nonce of an attestation that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvidenceNonce {
+    /// SHA-256 over issuer and nonce.
+    pub id: [u8; 32],
+    /// The attestation is stale at and after this time, Unix milliseconds; the nonce is forgotten then.
+    pub expires_ms: u64,
+}
+
+/// A detail names at most so many issuers: a request brings no more evidence.
+pub const MAX_ISSUERS: usize = MAX_ASSERTIONS + 1;
 
 /// The requester's signature over a body, and which of its requests this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +139,7 @@ impl Detail {
             !self.delegates.is_empty(),
             self.signed.is_some(),
             self.retry_salt.is_some(),
+            self.evidence.is_some(),
         ];
         e.map(6 + optional.into_iter().filter(|present| *present).count());
         e.uint(0);
@@ -192,6 +216,16 @@ impl Detail {
             e.uint(16);
             e.bytes(salt);
         }
+        if let Some(Evidence { issuers, nonce }) = &self.evidence {
+            e.uint(17);
+            e.array(if nonce.is_some() { 3 } else { 1 });
+            e.array(issuers.len());
+            issuers.iter().for_each(|issuer| e.text(issuer));
+            if let Some(EvidenceNonce { id, expires_ms }) = nonce {
+                e.bytes(id);
+                e.uint(*expires_ms);
+            }
+        }
     }
 
     /// Reads the bytes back; refuses all but the one encoding.
@@ -226,6 +260,7 @@ impl Detail {
         let delegates = if map.optional(d, 14)? { some_texts(d, 14)? } else { Vec::new() };
         let signed = map.optional(d, 15)?.then(|| signed(d)).transpose()?;
         let retry_salt = map.optional(d, 16)?.then(|| d.bytes_of()).transpose()?;
+        let evidence = map.optional(d, 17)?.then(|| evidence(d)).transpose()?;
         map.finish(d)?;
         d.clone().finish()?;
         Ok(Self {
@@ -245,6 +280,7 @@ impl Detail {
             delegates,
             signed,
             retry_salt,
+            evidence,
         })
     }
 }
@@ -338,6 +374,20 @@ fn signed(d: &mut Decoder<'_>) -> Result<Signed, CborError> {
     let signature = HttpSignature { path, params, digest: Hash(d.bytes_of()?), signature: d.bytes_of()? };
     signature.params().map_err(|_| CborError::OutOfRange(15))?;
     Ok(Signed { signature: Arc::new(signature), body: d.bytes_of()?, item: d.uint()? })
+}
+
+fn evidence(d: &mut Decoder<'_>) -> Result<Evidence, CborError> {
+    let parts = d.array()?;
+    let issuers = texts(d, MAX_ISSUERS, 17)?;
+    if issuers.is_empty() || !issuers.is_sorted_by(|a, b| a < b) {
+        return Err(CborError::OutOfRange(17));
+    }
+    let nonce = match parts {
+        1 => None,
+        3 => Some(EvidenceNonce { id: d.bytes_of()?, expires_ms: d.uint()? }),
+        _ => return Err(CborError::OutOfRange(17)),
+    };
+    Ok(Evidence { issuers, nonce })
 }
 
 fn pair(d: &mut Decoder<'_>) -> Result<(String, String), CborError> {

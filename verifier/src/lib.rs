@@ -12,6 +12,7 @@ pub mod decision;
 pub mod detail;
 pub mod epoch;
 pub mod event;
+pub mod evidence;
 pub mod freeze;
 pub mod guard;
 pub mod hash;

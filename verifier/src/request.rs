@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::decision::PermitId;
+use crate::evidence::MAX_TOKEN;
 use crate::json::{Json, JsonError};
 
 /// A single request has at most so many bytes.
@@ -74,10 +75,10 @@ pub struct Request {
     pub deadline: Option<u64>,
     /// Scopes that the action claims.
     pub scopes: Vec<String>,
-    /// Trust assertions.
+    /// Trust assertions: each a compact JWS or a DSSE envelope (`evidence`), not read yet.
     pub assertions: Vec<Json>,
-    /// Attestation evidence.
-    pub attestation: Option<Json>,
+    /// An attestation result: a JWT or the base64url of a CWT (`evidence::eat`), not read yet.
+    pub attestation: Option<String>,
     /// The denied decision that is tried again.
     pub retry_of: Option<PermitId>,
 }
@@ -167,8 +168,8 @@ impl Request {
             },
             deadline: fields.time("deadline")?,
             scopes: fields.strings("scopes")?,
-            assertions: fields.array("assertions", MAX_ASSERTIONS)?,
-            attestation: fields.take("attestation"),
+            assertions: fields.assertions("assertions")?,
+            attestation: fields.token("attestation")?,
             retry_of: fields.permit("retry_of")?,
         };
         fields.finish()?;
@@ -286,6 +287,28 @@ impl Fields {
         }
     }
 
+    fn assertions(&mut self, name: &str) -> Result<Vec<Json>, RequestError> {
+        let values = self.array(name, MAX_ASSERTIONS)?;
+        for value in &values {
+            match value {
+                Json::String(token) if (1..=MAX_TOKEN).contains(&token.len()) => {}
+                Json::String(_) => return Err(self.invalid(name, "a list of tokens of 1 to 16,384 bytes")),
+                Json::Object(_) => {}
+                _ => return Err(self.wrong(name, "a list of strings (JWS) and objects (DSSE)")),
+            }
+        }
+        Ok(values)
+    }
+
+    fn token(&mut self, name: &str) -> Result<Option<String>, RequestError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::String(token)) if (1..=MAX_TOKEN).contains(&token.len()) => Ok(Some(token)),
+            Some(Json::String(_)) => Err(self.invalid(name, "a token of 1 to 16,384 bytes")),
+            Some(_) => Err(self.wrong(name, "a string")),
+        }
+    }
+
     fn permit(&mut self, name: &str) -> Result<Option<PermitId>, RequestError> {
         match self.take(name) {
             None => Ok(None),
@@ -365,7 +388,7 @@ mod tests {
     fn every_field_is_read() {
         let request = parse(
             r#","context":{"x":1},"idempotency_key":"k","parent":"000102030405060708090a0b0c0d0e0f","delegates":["b"],"audience":"gw",
-            "ttl_ms":5,"lease_ms":4,"uses":2,"deadline":"2026-11-23T10:00:00.5Z","scopes":["s"],"assertions":[1],"attestation":{},
+            "ttl_ms":5,"lease_ms":4,"uses":2,"deadline":"2026-11-23T10:00:00.5Z","scopes":["s"],"assertions":["a.b.c",{}],"attestation":"x",
             "retry_of":"ffffffffffffffffffffffffffffffff""#,
         )
         .unwrap();
@@ -388,7 +411,11 @@ mod tests {
         assert_eq!(code(r#","parent":"0001""#), "invalid_value");
         assert_eq!(code(r#","parent":"FF0102030405060708090a0b0c0d0e0f""#), "invalid_value");
         assert_eq!(code(r#","audience":"a\nb""#), "invalid_value");
-        assert_eq!(code(r#","assertions":[1,2,3,4,5,6,7,8,9]"#), "invalid_value");
+        assert_eq!(code(r#","assertions":["1","2","3","4","5","6","7","8","9"]"#), "invalid_value");
+        assert_eq!(code(r#","assertions":[1]"#), "wrong_type");
+        assert_eq!(code(r#","assertions":[""]"#), "invalid_value");
+        assert_eq!(code(r#","attestation":{}"#), "wrong_type");
+        assert_eq!(code(&format!(r#","attestation":"{}""#, "a".repeat(MAX_TOKEN + 1))), "invalid_value");
         assert_eq!(Request::parse(b"{}").unwrap_err(), RequestError::MissingField("/subject".into()));
         assert_eq!(Request::parse(b"[]").unwrap_err().code(), "wrong_type");
         assert_eq!(Request::parse(&vec![b' '; MAX_REQUEST + 1]).unwrap_err().code(), "request_too_large");

@@ -3,7 +3,8 @@
 //! Guarantees that each value has one spelling: what these functions read, they write back byte for byte.
 //! Does not guess: no missing padding, no upper-case hex, no sign, no leading zero, no space.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
 /// Writes base64. A record of 270 bytes takes 68 ns with the vector unit and 163 ns without, and an answer holds three; what is
@@ -57,6 +58,20 @@ pub fn push_b64(out: &mut String, bytes: &[u8]) {
 /// [`TextError::Base64`] on any other spelling, including missing padding and non-zero unused bits.
 pub fn unb64(text: &str) -> Result<Vec<u8>, TextError> {
     STANDARD.decode(text).map_err(|_| TextError::Base64)
+}
+
+/// URL-safe base64 without padding (RFC 4648 §5), as JOSE and EAT write bytes (RFC 7515 §2).
+#[must_use]
+pub fn b64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads strict URL-safe base64 without padding.
+///
+/// # Errors
+/// [`TextError::Base64`] on any other spelling, including padding and non-zero unused bits.
+pub fn unb64url(text: &str) -> Result<Vec<u8>, TextError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| TextError::Base64)
 }
 
 /// Lower-case hexadecimal digits.

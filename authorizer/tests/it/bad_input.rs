@@ -22,7 +22,7 @@ fn every_bad_body_is_refused_with_its_code_and_nothing_is_recorded() {
         ("a scalar", JSON, b"1".to_vec(), "wrong_type"),
         ("something behind the object", JSON, format!("{good} x").into(), "invalid_json"),
         ("assertions", JSON, with("\"assertions\":[{}]").into(), "not_implemented"),
-        ("an attestation", JSON, with("\"attestation\":{}").into(), "not_implemented"),
+        ("an attestation", JSON, with("\"attestation\":\"x\"").into(), "not_implemented"),
         ("an unknown field", JSON, with("\"color\":1").into(), "unknown_field"),
         ("a wrong type", JSON, with("\"context\":[]").into(), "wrong_type"),
         ("a duplicate key", JSON, with("\"action\":{\"name\":\"read\"}").into(), "duplicate_key"),

@@ -7,6 +7,12 @@ use verifier::checkpoint::Checkpoint;
 use verifier::cose::{Consistency, CoseReceipt, Inclusion, MAX_COSE};
 use verifier::decision::Detail;
 use verifier::epoch::EpochContent;
+use verifier::evidence::claims::Claims;
+use verifier::evidence::dsse::{Envelope, IN_TOTO};
+use verifier::evidence::eat::Eat;
+use verifier::evidence::key::IssuerKey;
+use verifier::evidence::statement::{STATEMENT, Statement};
+use verifier::evidence::{MAX_NAME as MAX_EVIDENCE_NAME, MAX_PARTS, MAX_TOKEN, Signed, cwt, jws};
 use verifier::guard::{Permit, Trust};
 use verifier::hash::leaf_hash;
 use verifier::json::Json;
@@ -15,7 +21,7 @@ use verifier::proof::{MAX_CONSISTENCY, MAX_PATH};
 use verifier::receipt::{Form, MAX_EXTRA, MAX_JSON, MAX_RANGE_PROOF, RangeReceipt, Receipt};
 use verifier::record::{MAX_RECORD, Record};
 use verifier::request::{MAX_ASSERTIONS, MAX_REQUEST, Request};
-use verifier::text::{DECIMAL_LIMIT, b64};
+use verifier::text::{DECIMAL_LIMIT, b64, b64url, hex, unhex};
 use verifier::tile::{Bundle, MAX_LEVEL, Resource, Tile, entries, push_entry};
 
 use crate::mutate::{as_it_is, mutate};
@@ -250,7 +256,7 @@ fn acts() {
 fn requests_permits_and_trust_files() {
     let requests = [
         r#"{"subject":{"type":"Agent","id":"a","properties":{"n":1,"f":-2.5e3,"s":"\u00e9\n"}},"action":{"name":"read"},"resource":{"type":"Doc","id":"1"},"context":{"deep":[[{"x":null}],true]},"ttl_ms":60000,"uses":2,"idempotency_key":"k"}"#,
-        r#"{"subject":{"type":"A","id":"b"},"action":{"name":"c"},"resource":{"type":"D","id":"e"},"audience":"g","deadline":"2026-11-23T03:14:15.926Z","delegates":["x"],"scopes":["s"],"assertions":["a"],"attestation":{},"parent":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"}"#,
+        r#"{"subject":{"type":"A","id":"b"},"action":{"name":"c"},"resource":{"type":"D","id":"e"},"audience":"g","deadline":"2026-11-23T03:14:15.926Z","delegates":["x"],"scopes":["s"],"assertions":["a",{}],"attestation":"a","parent":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"}"#,
     ]
     .map(|text| text.as_bytes().to_vec());
     mutate("JSON", &requests, as_it_is, |bytes| {
@@ -283,6 +289,85 @@ fn requests_permits_and_trust_files() {
     });
 }
 
+const CLAIMS: &str = r#"{"iss":"https://i.example","sub":"Agent::\"a\"","aud":"o","exp":9,"nbf":1,"iat":2,"eat_nonce":"12345678","dbgstat":"disabled","measres":[["m",[["r","success"]]]],"psa-software-components":[{"measurement-type":"image","measurement-value":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","measurement-desc":"sha-256"}]}"#;
+/// RFC 8392, appendix A.3, and the same claims as EAT has them.
+const CWTS: [&str; 2] = [
+    "d28443a10126a104524173796d6d657472696345434453413235365850a70175636f61703a2f2f61732e6578616d706c652e636f6d02656572696b77037818636f61703a2f2f6c696768742e6578616d706c652e636f6d041a5612aeb0051a5610d9f0061a5610d9f007420b7158405427c1ff28d23fbad1f29c4c7c6a555e601d6fa29f9179bc3d7438bacaca5acd08c8d4d4f96131680c429a01f85951ecee743a52b9b63632c57209120e1c9e30",
+    "d83dd28443a10127a05862aa0161690261730361610409050106020a480303030303030303190107011901128182616d818261720119095f81a30165696d616765025820070707070707070707070707070707070707070707070707070707070707070706677368612d323536584000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+];
+
+fn compact(header: &str, payload: &str) -> String {
+    format!("{}.{}.{}", b64url(header.as_bytes()), b64url(payload.as_bytes()), b64url(&[7; 64]))
+}
+
+/// What a signature is over is what was read, in each of the three forms.
+#[test]
+fn tokens_and_envelopes() {
+    let tokens = [compact(r#"{"alg":"EdDSA"}"#, CLAIMS), compact(r#"{"alg":"ES256","typ":"JWT","kid":"k"}"#, "{}")];
+    mutate(
+        "compact JWS",
+        &bytes(&tokens),
+        as_it_is,
+        of_text(|text| {
+            let (Signed { message, signature, .. }, payload) = jws::read(text).ok()?;
+            assert!(text.len() <= MAX_TOKEN && message.ends_with(format!(".{}", b64url(&payload)).as_bytes()));
+            Some(format!("{}.{}", String::from_utf8(message).unwrap(), b64url(&signature)))
+        }),
+    );
+    let keys = [[&b"ed25519:"[..], b64(key().1.key_bytes().as_slice()).as_bytes()].concat()];
+    mutate("issuer's key", &keys, as_it_is, of_text(|text| Some(text.parse::<IssuerKey>().ok()?.to_string())));
+    let envelope = format!(
+        r#"{{"payloadType":"{IN_TOTO}","payload":"{}","signatures":[{{"keyid":"i","sig":"{}"}}]}}"#,
+        b64(b"{}"),
+        b64(&[7; 64])
+    );
+    mutate("DSSE envelope", &[envelope.into_bytes()], as_it_is, |bytes| {
+        let Envelope { issuer, payload, .. } = Envelope::read(&Json::parse(bytes).ok()?).ok()?;
+        assert!((1..=MAX_EVIDENCE_NAME).contains(&issuer.len()) && payload.len() <= MAX_TOKEN);
+        Some(bytes.to_vec())
+    });
+    let tokens = CWTS[..1].iter().map(|hex| unhex(hex).unwrap()).collect::<Vec<_>>();
+    let tried = mutate("CWT", &tokens, as_it_is, |bytes| {
+        let (signed, payload) = cwt::read(bytes).ok()?;
+        assert!(hex(&signed.message).contains(&hex(payload)) && hex(bytes).ends_with(&hex(&signed.signature)));
+        Some(bytes.to_vec())
+    });
+    assert!(tried.accepted > 0, "no mutant reached the end of the decoder");
+}
+
+#[test]
+fn claims_statements_and_attestations() {
+    mutate("JWT claims", &[CLAIMS.as_bytes().to_vec()], as_it_is, |bytes| {
+        let (claims, _) = Claims::of_jwt(bytes).ok()?;
+        let names = [claims.issuer, claims.subject, claims.audience];
+        assert!(names.iter().all(|name| (1..=MAX_EVIDENCE_NAME).contains(&name.len())) && claims.expires < 1 << 38);
+        Some(bytes.to_vec())
+    });
+    let attestation = |payload: &[u8]| {
+        let token = format!("{}.{}.{}", b64url(br#"{"alg":"EdDSA"}"#), b64url(payload), b64url(&[7; 64]));
+        let (_, eat) = Eat::read(&token).ok()?;
+        assert!(eat.measured.len() <= MAX_PARTS && eat.nonce.is_none_or(|nonce| (8..=88).contains(&nonce.len())));
+        Some(payload.to_vec())
+    };
+    mutate("EAT in JSON", &[CLAIMS.as_bytes().to_vec()], as_it_is, attestation);
+    let whole = unhex(CWTS[1]).unwrap();
+    let tried = mutate("EAT in CBOR", &[whole], as_it_is, |bytes| {
+        let (_, eat) = Eat::read(&b64url(bytes)).ok()?;
+        assert!(eat.measured.len() <= MAX_PARTS && eat.nonce.is_none_or(|nonce| (8..=64).contains(&nonce.len())));
+        Some(bytes.to_vec())
+    });
+    assert!(tried.accepted > 0, "no mutant reached the end of the decoder");
+    let hex = "ab".repeat(32);
+    let statement = format!(
+        r#"{{"_type":"{STATEMENT}","subject":[{{"digest":{{"sha256":"{hex}"}}}}],"predicateType":"p","predicate":{{"r":"PASSED"}}}}"#
+    );
+    mutate("in-toto statement", &[statement.into_bytes()], as_it_is, |bytes| {
+        let statement = Statement::read(bytes).ok()?;
+        assert!((1..=MAX_PARTS).contains(&statement.digests.len()));
+        Some(bytes.to_vec())
+    });
+}
+
 #[test]
 fn nothing_beyond_a_limit_is_accepted() {
     let digits = "9".repeat(1 << 20);
@@ -297,5 +382,7 @@ fn nothing_beyond_a_limit_is_accepted() {
     assert!(Record::decode(&vec![0xa1; MAX_RECORD + 1]).is_err());
     assert!(Request::parse(&vec![b' '; MAX_REQUEST + 1]).is_err());
     assert!(Json::parse(&vec![b'['; 1 << 20]).is_err());
+    assert!(jws::read(&"a".repeat(MAX_TOKEN + 1)).is_err());
+    assert!(cwt::read(&vec![0xd2; MAX_TOKEN + 1]).is_err());
     assert!(Permit::from_answer(&vec![b' '; Permit::MAX_ANSWER + 1]).is_err());
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use verifier::decision::{
-    Class, Classes, Condition, Counted, Counter, Decision, Detail, Grant, Named, Outcome, PermitId, Shadow, Signed,
-    commitment,
+    Class, Classes, Condition, Counted, Counter, Decision, Detail, Evidence, EvidenceNonce, Grant, Named, Outcome,
+    PermitId, Shadow, Signed, commitment,
 };
 use verifier::hash::Hash;
 use verifier::http_signature::HttpSignature;
@@ -85,7 +85,7 @@ pub fn every_kind() -> Vec<Record> {
     ]
 }
 
-pub fn details() -> [Detail; 2] {
+pub fn details() -> [Detail; 3] {
     let small = Detail {
         subject: ("Agent".into(), "a".into()),
         action: "read".into(),
@@ -103,6 +103,7 @@ pub fn details() -> [Detail; 2] {
         delegates: vec![],
         signed: None,
         retry_salt: None,
+        evidence: None,
     };
     let many: Vec<String> = (0..50).map(|i| format!("policy-{i:03}")).collect();
     let params = r#"("@method" "@path" "content-digest");created=1;expires=2;nonce="n";keyid="k";tag="o""#;
@@ -127,9 +128,15 @@ pub fn details() -> [Detail; 2] {
         delegates: vec!["Agent::\"b\"".into()],
         signed: Some(Signed { signature: signature.into(), body: [3; 16], item: 4 }),
         retry_salt: Some([5; 16]),
+        evidence: Some(Evidence {
+            issuers: vec!["a".into(), "b".into()],
+            nonce: Some(EvidenceNonce { id: [6; 32], expires_ms: 7 }),
+        }),
         ..small.clone()
     };
-    [small, full]
+    let reusable = Evidence { issuers: vec!["a".into()], nonce: None };
+    let attested = Detail { evidence: Some(reusable), ..small.clone() };
+    [small, full, attested]
 }
 
 #[test]
@@ -182,7 +189,15 @@ fn the_decision_leaf_has_these_bytes() {
 
 #[test]
 fn the_parts_of_a_detail_that_prove_something_have_these_bytes() {
-    let [small, full] = details();
+    let [small, full, attested] = details();
+    let part = |with: Vec<u8>, without: Vec<u8>| {
+        let head = [&[without[0] + 1], &without[1..]].concat();
+        verifier::text::hex(with.strip_prefix(&head[..]).unwrap())
+    };
+    assert_eq!(part(attested.encode(), small.encode()), "1181816161");
+    let golden = format!("118382616161625820{}07", "06".repeat(32));
+    assert_eq!(part(Detail { evidence: full.evidence, ..small.clone() }.encode(), small.encode()), golden);
+    let [small, full, _] = details();
     let (without, with) = (small.encode(), Detail { signed: full.signed, ..small }.encode());
     let part = with.strip_prefix(&[&[without[0] + 1], &without[1..]].concat()[..]).unwrap();
     let golden = concat!(
@@ -202,7 +217,7 @@ fn the_parts_of_a_detail_that_prove_something_have_these_bytes() {
         "04"
     );
     assert_eq!(verifier::text::hex(part), golden);
-    let [small, full] = details();
+    let [small, full, _] = details();
     let (without, with) = (small.encode(), Detail { retry_salt: full.retry_salt, ..small }.encode());
     let part = with.strip_prefix(&[&[without[0] + 1], &without[1..]].concat()[..]).unwrap();
     assert_eq!(verifier::text::hex(part), "105005050505050505050505050505050505");
