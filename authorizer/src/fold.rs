@@ -84,7 +84,7 @@ impl Switches {
 #[derive(Debug, Default)]
 pub struct Idempotency {
     index_of: HashMap<[u8; 32], u64>,
-    by_age: VecDeque<(u64, [u8; 32])>,
+    by_age: VecDeque<(u64, [u8; 32], u64)>,
 }
 
 impl Idempotency {
@@ -102,15 +102,18 @@ impl Idempotency {
 
     fn insert(&mut self, tag: [u8; 32], index: u64, recorded_at: u64) {
         self.index_of.insert(tag, index);
-        self.by_age.push_back((recorded_at, tag));
+        self.by_age.push_back((recorded_at, tag, index));
     }
 
-    /// Forgets what is older than [`IDEMPOTENCY_MS`]; recorded time never goes backwards, so the oldest is in front.
+    /// Forgets what is older than [`IDEMPOTENCY_MS`]; recorded time never goes backwards, so the oldest is in front. A key that was used
+    /// again since stands for its newer record, whichever of the two is noticed first.
     pub fn forget(&mut self, now_ms: u64) {
-        while let Some((recorded_at, tag)) = self.by_age.front()
+        while let Some((recorded_at, tag, index)) = self.by_age.front()
             && recorded_at.saturating_add(IDEMPOTENCY_MS) <= now_ms
         {
-            self.index_of.remove(tag);
+            if self.index_of.get(tag) == Some(index) {
+                self.index_of.remove(tag);
+            }
             self.by_age.pop_front();
         }
     }
@@ -505,5 +508,16 @@ mod tests {
         assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (Some(7), Some(8)));
         keys.forget(IDEMPOTENCY_MS + 1_000);
         assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (None, Some(8)));
+    }
+
+    /// A restart reads both records before it forgets anything: the newer one was forgotten with the older, and a second permit was given
+    /// under one key. The simulation found it.
+    #[test]
+    fn a_key_that_is_used_again_after_a_day_is_not_forgotten_with_its_first_record() {
+        let mut keys = Idempotency::default();
+        keys.insert([1; 32], 7, 1_000);
+        keys.insert([1; 32], 9, IDEMPOTENCY_MS + 2_000);
+        keys.forget(IDEMPOTENCY_MS + 2_000);
+        assert_eq!(keys.get(&[1; 32]), Some(9));
     }
 }
