@@ -25,6 +25,7 @@ mod scopes;
 mod search;
 mod shadow;
 mod signatures;
+mod simulation;
 mod starting;
 mod statements;
 mod strangers;

@@ -1,12 +1,15 @@
 //! Callers with requests under way, each polled by hand, and what must hold of every answer that they get.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
 use authorizer::fold::IDEMPOTENCY_MS;
 use ledger::Reader;
+use ledger::storage::Storage;
+use ledger::storage::ram::Process;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -54,14 +57,18 @@ pub struct Callers {
     pub random: StdRng,
     /// Permits that were allowed, and leases with their ends, oldest first.
     pub permits: Vec<String>,
-    pub leases: Vec<(String, u64)>,
+    pub leases: Vec<(&'static str, String, u64)>,
     pub retries: Vec<(&'static str, Value)>,
     /// Denials that an approval would change.
     pub unapproved: Vec<(&'static str, Value, Value)>,
     pub kept: Vec<Kept>,
+    /// Requests with an idempotency key, the last ones.
+    pub asked_before: VecDeque<Value>,
     pub counts: BTreeMap<String, u64>,
     pub now_ms: u64,
     pub reader: Option<Reader>,
+    /// The disk of the process: gone when that is.
+    pub disk: Option<Process>,
     calls: Vec<Call>,
     begun: u64,
     /// By realm and key: the request, its permit, when it was asked for first.
@@ -79,9 +86,11 @@ impl Callers {
             retries: Vec::new(),
             unapproved: Vec::new(),
             kept: Vec::new(),
+            asked_before: VecDeque::new(),
             counts: BTreeMap::new(),
             now_ms,
             reader: None,
+            disk: None,
             calls: Vec::new(),
             begun: 0,
             keyed: HashMap::new(),
@@ -119,7 +128,9 @@ impl Callers {
 
     /// Lets one of them have its turn.
     pub fn poll_one(&mut self) {
-        if self.calls.is_empty() {
+        // A process that was killed answers nobody.
+        let alive = self.disk.as_ref().is_some_and(|disk| disk.exists(Path::new("/")).is_ok());
+        if self.calls.is_empty() || !alive {
             return;
         }
         let at = self.random.random_range(0..self.calls.len());
@@ -133,7 +144,7 @@ impl Callers {
     /// The process is gone; nobody knows what became of what was under way.
     pub fn hang_up(&mut self) {
         self.calls.clear();
-        self.reader = None;
+        (self.reader, self.disk) = (None, None);
     }
 
     fn answered(&mut self, call: Call, answer: &Answer) {
@@ -149,8 +160,11 @@ impl Callers {
         let code = if answer.status >= 400 { answer.code() } else { String::new() };
         self.tell(&format!("{} {name} {} {code}", call.number, answer.status));
         self.count(&format!("{name} {} {code}", answer.status));
+        // Time may have passed since it was signed.
+        let void = matches!(call.asked, Asked::Approval { .. }) && code == "invalid_approval";
         match answer.status {
             200 | 201 => {}
+            400 if void => return,
             404 | 409 | 422 | 503 => {
                 assert!(!answer.text().contains("\"decision\":true"), "{}", answer.text());
                 return;
@@ -164,9 +178,9 @@ impl Callers {
                 let index = self.proved(&json);
                 self.tell(&format!("  {} at {index}", json["answer"]));
                 if let Some(end) = json["lease_ends_at_ms"].as_u64()
-                    && let Some(lease) = self.leases.iter_mut().find(|(id, _)| *id == permit)
+                    && let Some(lease) = self.leases.iter_mut().find(|(_, id, _)| *id == permit)
                 {
-                    lease.1 = end;
+                    lease.2 = end;
                 }
             }
             Asked::Statement => {
@@ -249,7 +263,7 @@ impl Callers {
             if allowed {
                 self.permits.push(permit.clone());
                 if let Some(end) = decision.grant.unwrap().lease_ends_at {
-                    self.leases.push((permit, end));
+                    self.leases.push((realm, permit, end));
                 }
             } else if item["reasons"] == serde_json::json!(["approval_missing"]) && request.get("retry_of").is_none() {
                 self.unapproved.push((realm, item.clone(), request.clone()));

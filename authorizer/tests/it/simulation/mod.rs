@@ -8,12 +8,15 @@
 //! with the log's key alone and survives a power cut at that moment. At the end: replay of the whole log finds no difference.
 //!
 //! `INTERLOCK_SIM_SEED=n` lives one run again; `INTERLOCK_SIM_RUNS=n` more of them; `INTERLOCK_SIM_TRACE=1` tells each step.
-//! Does not: reorder memory between threads; `model.rs` beside the queue does.
+//! Does not: reorder what threads do within a turn; the model of the queue does (`model.rs`).
 
 mod callers;
+mod checks;
 mod disk;
 mod model;
+mod process;
 mod requests;
+mod steps;
 mod world;
 
 use std::collections::BTreeMap;

@@ -100,31 +100,35 @@ fn one_of<'a>(random: &mut StdRng, among: &[&'a str]) -> &'a str {
     among[random.random_range(0..among.len())]
 }
 
-/// A request, with now and then a parent out of these permits.
-pub fn request(random: &mut StdRng, permits: &[String]) -> Value {
+/// A request, with now and then a parent out of these permits, or one that was asked for before.
+pub fn request(random: &mut StdRng, permits: &[String], again: Option<&Value>) -> Value {
     let mut request = read("r");
-    request["subject"]["id"] = one_of(random, &["alice", "bob", "carol", "eve"]).into();
+    request["subject"]["id"] = one_of(random, &["alice", "bob", "carol", "alice", "bob", "carol", "eve"]).into();
     let action = one_of(random, &["read", "read", "read", "write", "write", "pay", "erase"]);
     request["action"]["name"] = action.into();
-    request["context"] = json!({ "cents": random.random_range(-2..120) });
-    request["ttl_ms"] = random.random_range(1..120_000).into();
+    request["context"] = json!({ "cents": random.random_range(-1..60) });
+    request["ttl_ms"] = random.random_range(1..400_000).into();
     if action == "write" || random.random_bool(0.2) {
         request["lease_ms"] = random.random_range(1..60_000).into();
         request["audience"] = "gate".into();
     }
-    if random.random_bool(0.1) {
+    if random.random_bool(0.03) {
         request["deadline"] = "2026-01-01T00:00:00Z".into();
     }
     if random.random_bool(0.4) {
         request["delegates"] = json!(["Agent::\"alice\"", "Agent::\"bob\"", "Agent::\"eve\""]);
         request["scopes"] = json!([one_of(random, &["a:b", "a:*", "a:**", "a:b:c"])]);
     }
-    if random.random_bool(0.3) && !permits.is_empty() {
+    if random.random_bool(0.2) && !permits.is_empty() {
         let recent = permits.len().saturating_sub(6);
         request["parent"] = permits[random.random_range(recent..permits.len())].clone().into();
     }
-    if random.random_bool(0.35) {
-        request["idempotency_key"] = one_of(random, &["k1", "k2", "k3", "k4", "k5", "k6", "k7"]).into();
+    if random.random_bool(0.3) {
+        // Asked for again as it was asked before, or another request under the same key.
+        match again {
+            Some(before) if random.random_bool(0.7) => return before.clone(),
+            _ => request["idempotency_key"] = format!("k{}", random.random_range(0..40)).into(),
+        }
     }
     request
 }
