@@ -7,11 +7,12 @@ use authorizer::clock::{Source, System};
 use authorizer::http::BaseUrl;
 use authorizer::keys::admin_bearer;
 use authorizer::service::{Config, Service, StartError};
+use clap::Args;
 use ledger::{Ledger, OpenError, Options, Reader, Signer};
 use serde_json::Value;
 use verifier::act::{Act, Deed};
 
-use crate::client::Client;
+use crate::client::{Answer, Client, block_on};
 use crate::exit::Failure;
 use crate::files;
 use crate::output::note;
@@ -127,6 +128,44 @@ impl House {
 pub struct Admin {
     signer: Signer,
     origin: String,
+}
+
+/// A running server, and who administers it.
+#[derive(Debug, Args)]
+pub struct AtServer {
+    /// The server's decision API
+    #[arg(long, env = "INTERLOCK_URL", default_value = "http://127.0.0.1:7411")]
+    url: String,
+    /// The file with the admin key
+    #[arg(long, env = "INTERLOCK_KEY_FILE")]
+    key_file: PathBuf,
+}
+
+impl AtServer {
+    /// Signs a deed under the governance version in force and posts it.
+    pub fn act(&self, path: &str, deed: Deed) -> Result<Answer, Failure> {
+        let admin = Admin::read(&self.key_file)?;
+        let client = admin.client(&self.url)?;
+        block_on(async {
+            let follows = admin.state(&client).await?.governance;
+            client.post(path, NOTE, admin.sign(follows, deed).into_bytes()).await?.success()
+        })
+    }
+
+    /// Posts a note that somebody signed.
+    pub fn post(&self, path: &str, note: String) -> Result<Answer, Failure> {
+        let client = Admin::read(&self.key_file)?.client(&self.url)?;
+        block_on(async { client.post(path, NOTE, note.into_bytes()).await?.success() })
+    }
+}
+
+/// The media type of a signed note.
+const NOTE: &str = "text/plain; charset=utf-8";
+
+/// A signing key, from a file that only its owner can read.
+pub fn read_signer(key_file: &Path) -> Result<Signer, Failure> {
+    let text = files::read_secret(key_file)?;
+    Signer::from_skey(&text).map_err(|error| Failure::usage(format!("{}: {error}", key_file.display())))
 }
 
 /// What an act must follow.

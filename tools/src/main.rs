@@ -15,8 +15,8 @@ mod output;
 mod trace;
 
 use commands::{
-    audit, bench, demo, freeze, init, keys, policy, receipt, replay, revoke, serve, switch, trace as trace_command,
-    transfer, verify,
+    approval, audit, bench, demo, freeze, init, keys, policy, receipt, replay, revoke, serve, switch,
+    trace as trace_command, transfer, verify,
 };
 use exit::{Exit, Failure};
 use output::note;
@@ -46,6 +46,8 @@ enum Command {
     Keys(keys::Keys),
     Switch(switch::Switch),
     Revoke(revoke::Revoke),
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
     Freeze(freeze::Freeze),
     Trace(trace_command::Trace),
     Receipt(receipt::Fetch),
@@ -70,6 +72,7 @@ impl Interlock {
             Command::Keys(command) => command.run(),
             Command::Switch(command) => command.run(),
             Command::Revoke(command) => command.run(),
+            Command::Approval(command) => command.run(),
             Command::Freeze(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Receipt(command) => command.run(),

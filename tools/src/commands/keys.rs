@@ -1,19 +1,22 @@
-//! `interlock keys`: API keys of a log that no server has open, or of a running server by its address.
+//! `interlock keys`: API keys of a log that no server has open, or of a running server by its address; and signing keys, which no server
+//! ever sees: of agents, executors and approvers, whose public halves an epoch names.
 
 use std::path::PathBuf;
 
 use authorizer::keys::{ApiKeys, Role};
 use authorizer::service::api_keys_path;
 use clap::{Args, Subcommand};
+use ledger::Signer;
 use serde_json::{Value, json};
 use verifier::text::rfc3339;
 
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::house::{self, Admin};
 use crate::output::say;
 
-/// Create, list or revoke API keys.
+/// Create, list or revoke API keys; make a signing key.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// Make a key; its text is shown this once
@@ -35,6 +38,14 @@ pub enum Keys {
         at: At,
         /// The key's id
         id: String,
+    },
+    /// Make a signing key for an agent, an executor or an approver; prints the public half, which an epoch's trust file names
+    Signer {
+        /// Its name: one line without spaces and `+`
+        name: String,
+        /// Where the private half goes; a file that is there is not replaced
+        #[arg(short, long)]
+        output: PathBuf,
     },
 }
 
@@ -60,6 +71,7 @@ impl Keys {
     /// Runs the subcommand.
     pub fn run(&self) -> Result<Exit, Failure> {
         let (at, deed) = match self {
+            Self::Signer { name, output } => return signer(name, output),
             Self::Create { at, realm } => (at, Deed::Create(realm)),
             Self::List { at } => (at, Deed::List),
             Self::Revoke { at, id } => (at, Deed::Revoke(id)),
@@ -79,6 +91,14 @@ impl Keys {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The private half is durable before the public one is shown.
+fn signer(name: &str, output: &std::path::Path) -> Result<Exit, Failure> {
+    let signer = Signer::generate(name).map_err(Failure::usage)?;
+    files::write_new(output, &format!("{}\n", signer.skey().as_str()), 0o600)?;
+    say!("{}", signer.verifier_key())?;
+    Ok(Exit::Ok)
 }
 
 /// What is to be done with keys.

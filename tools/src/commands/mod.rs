@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub mod approval;
 pub mod audit;
 pub mod bench;
 pub mod demo;

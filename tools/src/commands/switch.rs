@@ -1,14 +1,11 @@
 //! `interlock switch`: throws or releases a kill switch on a running server.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use verifier::act::{Deed, Power, Target};
 
-use crate::client::block_on;
 use crate::exit::{Exit, Failure};
-use crate::house::Admin;
+use crate::house::AtServer;
 use crate::output::{note, say};
 
 /// Stop everything, or one realm, subject, action or policy; or let it run again.
@@ -21,12 +18,8 @@ pub struct Switch {
     /// Why, one line; stands in the log
     #[arg(long)]
     reason: String,
-    /// The server's decision API
-    #[arg(long, env = "INTERLOCK_URL", default_value = "http://127.0.0.1:7411")]
-    url: String,
-    /// The file with the admin key
-    #[arg(long, env = "INTERLOCK_KEY_FILE")]
-    key_file: PathBuf,
+    #[command(flatten)]
+    at: AtServer,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,13 +39,7 @@ impl Switch {
             To::Halt => Power::Halt,
             To::Run => Power::Run,
         };
-        let admin = Admin::read(&self.key_file)?;
-        let client = admin.client(&self.url)?;
-        let answer = block_on(async {
-            let follows = admin.state(&client).await?.governance;
-            let note = admin.sign(follows, Deed::Switch { target, power, reason });
-            client.post("/v1/switches", "text/plain; charset=utf-8", note.into_bytes()).await?.success()
-        })?;
+        let answer = self.at.act("/v1/switches", Deed::Switch { target, power, reason })?;
         say!("{}", answer.text()?)?;
         for warning in answer.json()?.get("warnings").and_then(Value::as_array).into_iter().flatten() {
             note!("warning: {}", warning.as_str().unwrap_or_default());

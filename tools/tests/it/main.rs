@@ -3,6 +3,7 @@
 
 mod agentdojo;
 mod airline;
+mod approving;
 mod damage;
 mod descriptors;
 mod failure;
