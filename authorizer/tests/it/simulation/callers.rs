@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use authorizer::fold::IDEMPOTENCY_MS;
-use ledger::Reader;
 use ledger::storage::Storage;
 use ledger::storage::ram::Process;
+use ledger::{Head, Reader};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -69,6 +70,8 @@ pub struct Callers {
     pub reader: Option<Reader>,
     /// The disk of the process: gone when that is.
     pub disk: Option<Process>,
+    /// The largest head that a reader was shown, at any moment of a commit too.
+    pub seen: Option<Arc<Head>>,
     calls: Vec<Call>,
     begun: u64,
     /// By realm and key: the request, its permit, when it was asked for first.
@@ -91,6 +94,7 @@ impl Callers {
             now_ms,
             reader: None,
             disk: None,
+            seen: None,
             calls: Vec::new(),
             begun: 0,
             keyed: HashMap::new(),
@@ -126,11 +130,21 @@ impl Callers {
         self.calls.push(Call { number: self.begun, asked, at_ms: self.now_ms, answering });
     }
 
+    /// A process that was killed answers nobody.
+    fn alive(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.exists(Path::new("/")).is_ok())
+    }
+
+    /// A stranger looks at the published head.
+    pub fn look(&mut self) {
+        if let Some(reader) = self.reader.as_ref().filter(|_| self.alive()) {
+            self.seen = Some(reader.head());
+        }
+    }
+
     /// Lets one of them have its turn.
     pub fn poll_one(&mut self) {
-        // A process that was killed answers nobody.
-        let alive = self.disk.as_ref().is_some_and(|disk| disk.exists(Path::new("/")).is_ok());
-        if self.calls.is_empty() || !alive {
+        if self.calls.is_empty() || !self.alive() {
             return;
         }
         let at = self.random.random_range(0..self.calls.len());

@@ -21,8 +21,10 @@ pub fn set_bell(bell: Option<Rc<dyn Fn()>>) {
 }
 
 fn ring() {
-    // The ledger's own threads have no bell.
-    if let Some(bell) = BELL.with(|place| place.borrow().clone()) {
+    // The ledger's own threads have no bell; and once something does not hold, nothing more happens.
+    if !std::thread::panicking()
+        && let Some(bell) = BELL.with(|place| place.borrow().clone())
+    {
         bell();
     }
 }

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use verifier::text::hex;
 
 /// Steps of a run: some crashes, some epochs, a few hundred decisions.
-const STEPS: usize = 1_500;
+const STEPS: usize = 1_200;
 /// Runs in every test; more with `INTERLOCK_SIM_RUNS`.
 const RUNS: u64 = 6;
 

@@ -120,6 +120,11 @@ impl World {
         let mut callers = self.callers.borrow_mut();
         (callers.reader, callers.disk) = (Some(reader.clone()), Some(self.ram.process()));
         callers.tell(&format!("open at {}", reader.size()));
+        if let Some(seen) = &callers.seen {
+            let (size, root) = (seen.checkpoint.size, seen.checkpoint.root);
+            assert!(reader.size() >= size, "a head of {size} was shown, and {} is left", reader.size());
+            assert_eq!(reader.root_at(size).unwrap(), root, "another history than was shown");
+        }
         for kept in &callers.kept {
             assert_eq!(reader.entry(kept.index).unwrap(), kept.leaf, "entry {} was answered", kept.index);
         }

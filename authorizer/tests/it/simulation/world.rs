@@ -108,9 +108,11 @@ impl World {
             // Whoever is polled just now may not be polled within; and a log that is opened or dropped has no callers.
             if let Ok(mut callers) = ringing.try_borrow_mut()
                 && callers.disk.is_some()
-                && callers.random.random_bool(0.5)
             {
-                callers.poll_one();
+                callers.look();
+                if callers.random.random_bool(0.5) {
+                    callers.poll_one();
+                }
             }
         })));
         World {
