@@ -24,6 +24,7 @@ pub mod service;
 pub mod settle;
 pub mod state;
 pub mod statement;
+mod sync;
 pub mod worker;
 
 pub use service::{Config, Service, StartError};

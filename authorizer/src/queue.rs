@@ -6,13 +6,12 @@
 //! queue, so no caller waits for a dead sequencer. Lock-free: a slow worker never blocks the sequencer.
 //! Does not: order bodies of different workers beyond first come, first served; promise an answer (the waiting side
 //! has its own deadline).
+//!
+//! Every interleaving of this file's own steps is tried in `tests/it/model.rs`, which compiles it over another `sync.rs`.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
+use super::sync::{ArrayQueue, AtomicBool, AtomicUsize, Ordering, Sleeper};
 
 /// Bodies that may wait: at 5 ms a batch and one body each, more than a second of waiting, after which a verdict is
 /// too old anyway.
@@ -54,7 +53,7 @@ pub struct Queue<P, A> {
     bytes: AtomicUsize,
     closed: AtomicBool,
     asleep: AtomicBool,
-    consumer: OnceLock<Thread>,
+    consumer: Sleeper,
     bounds: Bounds,
 }
 
@@ -87,7 +86,7 @@ impl<P, A> Queue<P, A> {
             bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            consumer: OnceLock::new(),
+            consumer: Sleeper::default(),
             bounds,
         }
     }
@@ -176,13 +175,14 @@ impl<P, A> Queue<P, A> {
 
     /// Sleeps until something was pushed, the queue was closed, or `at_most` has passed. For the consumer only.
     pub fn wait(&self, at_most: Duration) {
-        self.consumer.get_or_init(std::thread::current);
-        // Announce the sleep before the last look: a producer either sees the announcement or its push is seen here.
-        self.asleep.store(true, Ordering::SeqCst);
+        self.consumer.introduce();
+        // Announce the sleep before the last look: a producer either sees the announcement or its push is seen here. Swapped, as the
+        // producers do: each change of the flag then follows the one before, and none can overtake an announcement.
+        self.asleep.swap(true, Ordering::SeqCst);
         if self.proposals.is_empty() && self.acts.is_empty() && !self.is_closed() {
-            std::thread::park_timeout(at_most);
+            self.consumer.sleep(at_most);
         }
-        self.asleep.store(false, Ordering::SeqCst);
+        self.asleep.swap(false, Ordering::SeqCst);
     }
 
     /// Refuses all later pushes and drops what waits: the dropped reply channels tell the callers.
@@ -194,9 +194,7 @@ impl<P, A> Queue<P, A> {
 
     /// Wakes the consumer so that it looks at the state of the service.
     pub fn wake(&self) {
-        if let Some(thread) = self.consumer.get() {
-            thread.unpark();
-        }
+        self.consumer.wake();
     }
 
     fn after_push<T>(&self) -> Result<(), Refused<T>> {
@@ -228,105 +226,5 @@ impl<P, A> Queue<P, A> {
             self.release(load);
         }
         fits
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::thread;
-
-    use super::*;
-
-    const ONE: Load = Load { decisions: 1, bytes: 100 };
-
-    fn small() -> Queue<u32, u32> {
-        Queue::new(Bounds { bodies: 4, decisions: 6, bytes: 1_000 })
-    }
-
-    #[test]
-    fn every_bound_refuses_and_gives_the_value_back() {
-        let queue = small();
-        for n in 0..4 {
-            assert_eq!(queue.push(n, ONE), Ok(()));
-        }
-        assert!(!queue.has_room());
-        assert_eq!(queue.push(9, ONE), Err(Refused::Full(9)));
-        let queue = small();
-        assert_eq!(queue.push(1, Load { decisions: 5, bytes: 1 }), Ok(()));
-        assert_eq!(queue.push(2, Load { decisions: 2, bytes: 1 }), Err(Refused::Full(2)));
-        assert_eq!(queue.push(3, Load { decisions: 1, bytes: 1_000 }), Err(Refused::Full(3)));
-        assert_eq!(queue.push(4, Load { decisions: 1, bytes: 999 }), Ok(()));
-    }
-
-    #[test]
-    fn what_was_popped_counts_until_it_is_answered() {
-        let queue = small();
-        for n in 0..4 {
-            queue.push(n, ONE).unwrap();
-        }
-        assert_eq!(queue.pop(), Some(0));
-        assert_eq!(queue.push(9, ONE), Err(Refused::Full(9)));
-        queue.release(ONE);
-        assert_eq!(queue.push(9, ONE), Ok(()));
-    }
-
-    #[test]
-    fn a_full_queue_of_proposals_leaves_the_governance_lane_open() {
-        let queue = small();
-        for n in 0..4 {
-            queue.push(n, ONE).unwrap();
-        }
-        assert_eq!(queue.push_act(7), Ok(()));
-        assert_eq!(queue.pop_act(), Some(7));
-    }
-
-    #[test]
-    fn nothing_stays_in_a_closed_queue() {
-        let queue = small();
-        queue.push(1, ONE).unwrap();
-        queue.push_act(1).unwrap();
-        queue.close();
-        assert_eq!(queue.pop(), None);
-        assert_eq!(queue.pop_act(), None);
-        assert_eq!(queue.push(2, ONE), Err(Refused::Closed));
-        assert_eq!(queue.push_act(2), Err(Refused::Closed));
-        assert!(!queue.has_room());
-    }
-
-    #[test]
-    fn every_pushed_value_wakes_the_consumer_and_arrives_once() {
-        let queue: Arc<Queue<u32, u32>> = Arc::new(Queue::new(Bounds::default()));
-        let producers: Vec<_> = (0..4_u32)
-            .map(|p| {
-                let queue = queue.clone();
-                thread::spawn(move || {
-                    for n in 0..2_000 {
-                        while queue.push(p * 10_000 + n, Load { decisions: 1, bytes: 1 }).is_err() {
-                            thread::yield_now();
-                        }
-                    }
-                })
-            })
-            .collect();
-        let mut seen = Vec::new();
-        while seen.len() < 8_000 {
-            while let Some(n) = queue.pop() {
-                queue.release(Load { decisions: 1, bytes: 1 });
-                seen.push(n);
-            }
-            // Far longer than the test may take: only a wake-up ends the sleep in time.
-            if seen.len() < 8_000 {
-                queue.wait(Duration::from_secs(600));
-            }
-        }
-        producers.into_iter().for_each(|p| p.join().unwrap());
-        for p in 0..4 {
-            let of_one: Vec<u32> = seen.iter().copied().filter(|n| n / 10_000 == p).collect();
-            assert!(of_one.is_sorted(), "first come, first served for one producer");
-        }
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 8_000);
     }
 }
