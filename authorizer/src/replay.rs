@@ -329,7 +329,7 @@ impl State {
             let all = || shadow.iter().chain([&*verdict]);
             let rests_on_others = rests_on_others
                 || all().any(|verdict| verdict.demands.retry.is_some() || !verdict.demands.limits.is_empty());
-            let nonce = all().any(|verdict| verdict.demands.nonce.is_some());
+            let nonce = all().any(|verdict| verdict.demands.nonce.is_some() || verdict.demands.attested.is_some());
             if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
                 evaluated = Err(Came::NotRecomputable(recorded.outcome));
             }
@@ -384,7 +384,8 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
     if doubt == Some(Code::GovernanceRace) {
         // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
         let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies();
-        let denied = denied && detail.counted.is_empty() && recorded.shadow.is_none();
+        let used = detail.evidence.as_ref().is_some_and(|evidence| evidence.nonce.is_some());
+        let denied = denied && detail.counted.is_empty() && !used && recorded.shadow.is_none();
         return if denied {
             Err(Came::Same(&["api_key", "governance_race"]))
         } else {
@@ -406,6 +407,8 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
             origin,
             signed: checked.as_ref().zip(detail.signed.as_ref()),
             retry_salt: detail.retry_salt,
+            renewal: false,
+            evidence: None,
         };
         engine.decide(&request, &facts)
     };
@@ -486,7 +489,7 @@ fn detail_difference(recorded: &Detail, expected: &Detail) -> String {
         };
         format!("its detail counts `{}`, computed again it is `{}`", all(recorded), all(expected))
     } else {
-        "its detail names another subject, action, resource, parent, scopes, delegates or retry than its request"
+        "its detail names other evidence, or another subject, action, resource, parent, scopes, delegates or retry than its request"
             .to_owned()
     }
 }

@@ -451,6 +451,7 @@ impl Sequencer {
             shadow,
         });
         let moves = settle::opens(&item.request) || item.signed.is_some() || item.verdict.demands.retry.is_some();
+        let moves = moves || item.verdict.demands.attested.is_some();
         if moves || !item.verdict.counted.is_empty() {
             let detail = item.detail_of(caller);
             self.fold.state.decided(&self.fold.trust, index, &decision, &detail).map_err(Fault::Fold)?;

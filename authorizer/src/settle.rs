@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use verifier::decision::{Condition, Counted, Counter, Detail, Grant, Named, PermitId, Signed};
+use verifier::decision::{
+    Condition, Counted, Counter, Detail, Evidence, EvidenceNonce, Grant, Named, PermitId, Signed,
+};
 use verifier::request::Request;
 
 use crate::engine::{ApprovalRule, Approver, Code, MOST_MAX_DEPTH, Scope, Standing, Verdict};
@@ -23,6 +25,7 @@ pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str
         verdict.doubt(code);
     }
     nonce(verdict, &fold.state, now_ms);
+    attested(verdict, &fold.state, now_ms);
     if fold.switches.halt_request(realm, request, &verdict.policies) {
         verdict.fail(Code::Halted);
     }
@@ -69,6 +72,31 @@ fn nonce(verdict: &mut Verdict, state: &State, now_ms: u64) {
         Err(Unusable::Expired) => verdict.fail(Code::SignatureExpired),
         Err(Unusable::Full) => verdict.fail(Code::TooManyNonces),
     }
+}
+
+/// An attestation passes once, and not when it is stale.
+fn attested(verdict: &mut Verdict, state: &State, now_ms: u64) {
+    let Some(nonce) = verdict.demands.attested else { return };
+    match state.attestations.admits(&nonce, now_ms) {
+        Ok(()) => {}
+        Err(Unusable::Used) => verdict.fail(Code::AttestationNonceUsed),
+        Err(Unusable::Expired) => verdict.fail(Code::AttestationStale),
+        Err(Unusable::Full) => verdict.fail(Code::TooManyAttestations),
+    }
+}
+
+/// Whose evidence a decision relied on, and the nonce that it uses up: only where attestation and identity passed, so that nobody's nonce is
+/// used up by a stranger, and not where the moment itself was in doubt, which nobody could compute again.
+fn evidence(verdict: &Verdict) -> Option<Evidence> {
+    let mut issuers: Vec<String> = verdict.demands.issuers.iter().map(|(_, issuer)| issuer.clone()).collect();
+    issuers.sort_unstable();
+    issuers.dedup();
+    let passed = |condition| verdict.standing(condition) == Standing::Pass;
+    let doubted = matches!(verdict.standing(Condition::Runtime), Standing::Unknown(_));
+    let nonce =
+        verdict.demands.attested.filter(|_| passed(Condition::Attestation) && passed(Condition::Identity) && !doubted);
+    let nonce = nonce.map(|nonce| EvidenceNonce { id: nonce.id, expires_ms: nonce.expires_ms });
+    (!issuers.is_empty()).then_some(Evidence { issuers, nonce })
 }
 
 /// Condition 5 from the parent upward, and what condition 6 says of lineages.
@@ -225,7 +253,7 @@ pub fn detail(
         delegates: request.delegates.clone(),
         signed,
         retry_salt: verdict.demands.retry.map(|retry| retry.salt),
-        evidence: None,
+        evidence: evidence(verdict),
     }
 }
 

@@ -13,7 +13,7 @@ pub mod permits;
 
 use std::collections::HashSet;
 
-use verifier::decision::{Condition, Counter, Decision, Detail, PermitId};
+use verifier::decision::{Condition, Counter, Decision, Detail, EvidenceNonce, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
 use crate::approval::Given;
@@ -39,6 +39,8 @@ pub struct State {
     pub permits: Permits,
     /// Nonces of signed requests.
     pub nonces: Nonces,
+    /// Nonces of attestations.
+    pub attestations: Nonces,
     /// Approvals of denied decisions.
     pub approved: Approved,
     blind: HashSet<String>,
@@ -48,6 +50,7 @@ impl State {
     /// Lets time pass: what ends by `now_ms` gives back what it held. Recorded times only, which never go backwards.
     pub fn advance(&mut self, now_ms: u64) {
         self.nonces.forget(now_ms);
+        self.attestations.forget(now_ms);
         self.approved.forget(now_ms);
         for permit in self.permits.end_by(now_ms) {
             self.give_back(&permit);
@@ -79,6 +82,9 @@ impl State {
             && let Some(nonce) = Nonce::of(signed)
         {
             self.nonces.consume(&nonce);
+        }
+        if let Some(EvidenceNonce { id, expires_ms }) = detail.evidence.as_ref().and_then(|evidence| evidence.nonce) {
+            self.attestations.consume(&Nonce { id, body: [0; 16], item: 0, expires_ms });
         }
         // What was allowed by approvals has used them.
         let subject = (detail.subject.0.as_str(), detail.subject.1.as_str());

@@ -89,6 +89,31 @@ codes! {
         NonceUsed = "nonce_used",
         /// As many nonces as are kept are in use.
         TooManyNonces = "too_many_nonces",
+    Trust:
+        /// The action demands an assertion that the request does not bring.
+        AssertionMissing = "assertion_missing",
+        /// What is brought is neither a JWT nor an envelope with a statement, of the closed forms.
+        AssertionMalformed = "assertion_malformed",
+        /// The issuer is none of the epoch's issuers of assertions.
+        AssertionIssuerUnknown = "assertion_issuer_unknown",
+        /// The token names another algorithm than the issuer's key has.
+        AssertionAlgorithm = "assertion_algorithm",
+        /// The issuer's key did not sign it.
+        AssertionSignature = "assertion_signature",
+        /// It has run out.
+        AssertionExpired = "assertion_expired",
+        /// It does not hold yet.
+        AssertionNotYet = "assertion_not_yet",
+        /// It is for another audience than this origin.
+        AssertionAudience = "assertion_audience",
+        /// It is about nothing that the request names.
+        AssertionSubject = "assertion_subject",
+        /// The issuer may not make statements of this type.
+        AssertionPredicate = "assertion_predicate",
+        /// It is the one that is demanded, and says something else than what is demanded.
+        AssertionValue = "assertion_value",
+        /// Its issuer was revoked.
+        AssertionRevoked = "assertion_revoked",
     Runtime:
         /// The request's deadline has passed.
         Deadline = "deadline",
@@ -146,6 +171,44 @@ codes! {
         FanOutExceeded = "fan_out_exceeded",
         /// As many leases and permits with descendants as are kept are open.
         TooManyOpen = "too_many_open",
+    Environment:
+        /// The attestation does not name a measurement that is demanded, or there is no attestation.
+        MeasurementMissing = "measurement_missing",
+        /// A measurement is none of the reference values.
+        MeasurementMismatch = "measurement_mismatch",
+        /// What attests the environment does not hold.
+        EnvironmentUnattested = "environment_unattested",
+    Attestation:
+        /// The action demands an attestation, and the request brings none.
+        AttestationMissing = "attestation_missing",
+        /// What is brought is no attestation of the closed forms.
+        AttestationMalformed = "attestation_malformed",
+        /// The issuer is none of those that the action takes attestations from.
+        AttestationIssuerUnknown = "attestation_issuer_unknown",
+        /// The token names another algorithm than the issuer's key has.
+        AttestationAlgorithm = "attestation_algorithm",
+        /// The issuer's key did not sign it.
+        AttestationSignature = "attestation_signature",
+        /// It has run out.
+        AttestationExpired = "attestation_expired",
+        /// It does not hold yet.
+        AttestationNotYet = "attestation_not_yet",
+        /// It was issued too long ago.
+        AttestationStale = "attestation_stale",
+        /// It is for another audience than this origin.
+        AttestationAudience = "attestation_audience",
+        /// It is about another subject than the request's.
+        AttestationSubject = "attestation_subject",
+        /// It says that the environment is not what it should be: it can be debugged, or a comparison did not succeed.
+        AttestationUnsound = "attestation_unsound",
+        /// It answers no challenge, and could be brought again and again.
+        AttestationNonceMissing = "attestation_nonce_missing",
+        /// It was brought before.
+        AttestationNonceUsed = "attestation_nonce_used",
+        /// As many nonces of attestations as are kept are in use.
+        TooManyAttestations = "too_many_attestations",
+        /// Its issuer was revoked.
+        AttestationRevoked = "attestation_revoked",
     Permissions:
         /// The epoch requires approvals, and too few that count are in the log; the answer says whose.
         ApprovalMissing = "approval_missing",

@@ -15,6 +15,7 @@ use super::catalogue::Catalogue;
 use super::codes::Code;
 use super::demands::{self, Demands};
 use super::evaluate::{Answer, Evaluate};
+use super::evidence::{self, Checks, Held};
 use super::signatures::{self, Checked};
 use super::trust::{DEFAULT_TTL_MS, RealmMode, Trust};
 
@@ -35,13 +36,27 @@ pub struct Facts<'a> {
     pub signed: Option<(&'a Checked, &'a Signed)>,
     /// The salt of the request of the denied decision that is tried again, if there is such a decision.
     pub retry_salt: Option<[u8; 16]>,
+    /// Whether the permit of the request is renewed: what it rested on once only is not asked for again.
+    pub renewal: bool,
+    /// What the request's evidence amounts to: filled in by [`Engine::decide`], for policies.
+    pub evidence: Option<&'a Held>,
 }
 
 impl<'a> Facts<'a> {
     /// A native request that is not signed.
     #[must_use]
     pub const fn unsigned(realm: &'a str, key_id: &'a str, now_ms: u64) -> Self {
-        Self { realm, key_id, now_ms, authzen: false, origin: "", signed: None, retry_salt: None }
+        Self {
+            realm,
+            key_id,
+            now_ms,
+            authzen: false,
+            origin: "",
+            signed: None,
+            retry_salt: None,
+            renewal: false,
+            evidence: None,
+        }
     }
 }
 
@@ -178,39 +193,42 @@ pub struct Engine {
     evaluator: Box<dyn Evaluate>,
     trust: Arc<Trust>,
     catalogue: Arc<Catalogue>,
+    checks: Checks,
 }
 
 impl Engine {
     pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Arc<Trust>, catalogue: Arc<Catalogue>) -> Self {
-        Self { evaluator, trust, catalogue }
+        Self { evaluator, trust, catalogue, checks: Checks::default() }
     }
 
     /// Decides a request. Total: there is an answer to everything, and the answer to doubt is a standing that denies.
     pub fn decide(&self, request: &Request, facts: &Facts<'_>) -> Verdict {
+        let found = evidence::weigh(&self.trust, &self.checks, &*self.evaluator, request, facts);
+        let facts = &Facts { evidence: Some(&found.held), ..*facts };
         let Answer { standing, policies, errors } = self.evaluator.evaluate(request, facts);
         let mut verdict = Verdict {
             standings: [
                 standing,
                 Standing::Pass, // the key was checked before the request was read
-                Standing::NotRequired,
+                found.trust,
                 Standing::Pass,
                 Standing::NotRequired,
                 Standing::NotRequired,
-                Standing::NotRequired,
-                Standing::NotRequired,
+                found.environment,
+                found.attestation,
                 Standing::Pass,
             ],
             policies,
             errors,
-            valid_until_ms: request.deadline.unwrap_or(u64::MAX),
+            valid_until_ms: request.deadline.unwrap_or(u64::MAX).min(found.valid_until_ms),
             ttl_ms: request.ttl_ms.unwrap_or_else(|| DEFAULT_TTL_MS.min(self.trust.limits().max_ttl_ms)),
             uses: request.uses.unwrap_or(1),
             lease_ms: request.lease_ms,
             mode: self.trust.realm(facts.realm).unwrap_or(RealmMode::Committed),
-            demands: Demands::default(),
+            demands: Demands { issuers: found.issuers, attested: found.nonce, ..Demands::default() },
             counted: Vec::new(),
         };
-        if verdict.valid_until_ms <= facts.now_ms {
+        if request.deadline.is_some_and(|deadline| deadline <= facts.now_ms) {
             verdict.fail(Code::Deadline);
         }
         if self.trust.realm(facts.realm).is_none() {
@@ -249,6 +267,7 @@ impl Engine {
             origin,
             signed: checked.as_ref().zip(signed),
             retry_salt: detail.retry_salt,
+            renewal: true,
             ..Facts::unsigned(realm, &detail.key_id, now_ms)
         };
         self.decide(request, &facts)

@@ -37,6 +37,10 @@ pub struct Demands {
     pub approvals: Vec<Arc<ApprovalRule>>,
     /// The denied decision that it tries again, where approvals are asked for.
     pub retry: Option<Retry>,
+    /// Whose evidence holds, for which condition.
+    pub issuers: Vec<(Condition, String)>,
+    /// The nonce of its attestation, where that may pass once only.
+    pub attested: Option<Nonce>,
 }
 
 impl Demands {

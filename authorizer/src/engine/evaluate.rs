@@ -17,6 +17,7 @@ use verifier::text::rfc3339;
 use super::codes::Code;
 use super::convert::{Converter, integers_survive, record_of, untyped_record};
 use super::decide::{Facts, Standing};
+use super::evidence::Held;
 use super::extension::{Extension, Extensions};
 use super::findings::{Finding, FindingCode, Part};
 use super::index::{Index, Place};
@@ -59,6 +60,9 @@ pub trait Evaluate: Send {
 
     /// An attribute that the epoch registers of an entity: outer `None` if it does not, inner `None` if it is no integer.
     fn registered_number(&self, entity: &Entity, attribute: &str) -> Option<Option<i64>>;
+
+    /// An attribute that the epoch registers of an entity: outer `None` if it does not, inner `None` if it is no string.
+    fn registered_text(&self, entity: &Entity, attribute: &str) -> Option<Option<String>>;
 }
 
 /// Plain Cedar over those policies of the epoch that could apply.
@@ -217,6 +221,10 @@ impl Evaluate for PlainCedar {
     fn registered_number(&self, entity: &Entity, attribute: &str) -> Option<Option<i64>> {
         self.registry.number(&entity_uid(entity)?, attribute)
     }
+
+    fn registered_text(&self, entity: &Entity, attribute: &str) -> Option<Option<String>> {
+        self.registry.text(&entity_uid(entity)?, attribute)
+    }
 }
 
 fn entity_uid(entity: &Entity) -> Option<EntityUid> {
@@ -321,10 +329,18 @@ fn supplied(
 
 fn interlock(extensions: &Extensions, facts: &Facts<'_>, wanted: impl Fn(&str) -> bool) -> Vec<(String, Expr)> {
     let fact = |name: &str, value: &dyn Fn() -> Expr| wanted(name).then(|| (name.to_owned(), value()));
+    let held = |of: fn(&Held) -> &Vec<String>| {
+        let names = facts.evidence.map_or(&[][..], |held| of(held));
+        Expr::new_set(names.iter().map(|name| Expr::new_string(name.clone())))
+    };
+    let attested_by = || facts.evidence.map_or(String::new(), |held| held.attested_by.clone());
     let all = [
+        fact("assertions", &|| held(|held| &held.assertions)),
+        fact("attested_by", &|| Expr::new_string(attested_by())),
         fact("evaluated_at", &|| extensions.of(Extension::Datetime, &rfc3339(facts.now_ms))),
         fact("key", &|| Expr::new_string(facts.key_id.to_owned())),
         fact("realm", &|| Expr::new_string(facts.realm.to_owned())),
+        fact("reference_values", &|| held(|held| &held.reference_values)),
     ];
     all.into_iter().flatten().collect()
 }

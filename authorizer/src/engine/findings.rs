@@ -59,8 +59,6 @@ pub enum FindingCode {
     TrustInvalid,
     /// The trust configuration requires a condition that does not exist.
     UnknownCondition,
-    /// The trust configuration requires a condition that this version does not evaluate.
-    ConditionNotImplemented,
     /// The trust configuration names an action that the schema does not declare.
     UnknownAction,
     /// The trust configuration names a type of subjects that the schema does not declare.
@@ -87,7 +85,6 @@ impl FindingCode {
             Self::EntitiesInvalid => "entities_invalid",
             Self::TrustInvalid => "trust_invalid",
             Self::UnknownCondition => "unknown_condition",
-            Self::ConditionNotImplemented => "condition_not_implemented",
             Self::UnknownAction => "unknown_action",
             Self::UnknownType => "unknown_type",
             Self::TrustImpossible => "trust_impossible",

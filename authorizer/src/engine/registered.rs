@@ -64,6 +64,15 @@ impl Registry {
         })
     }
 
+    /// A registered attribute: outer `None` if there is none, inner `None` if it is no string.
+    pub(super) fn text(&self, uid: &EntityUid, attribute: &str) -> Option<Option<String>> {
+        let value = self.0.get(uid)?.entity.attr(attribute)?;
+        Some(match value {
+            Ok(EvalResult::String(value)) => Some(value),
+            Ok(_) | Err(_) => None,
+        })
+    }
+
     /// Everything that an entity is `in`, itself left out.
     pub(super) fn ancestors(&self, uid: &EntityUid) -> &[EntityUid] {
         self.0.get(uid).map_or(&[], |registered| &registered.ancestors)

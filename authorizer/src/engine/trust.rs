@@ -77,15 +77,54 @@
 //! name = "at-work"
 //! subjects = ["Agent"]
 //! max = 5
+//!
+//! # Whose evidence counts. The name is what an issuer calls itself: `iss` of a token, `keyid` of an envelope. An issuer has one kind, and a key
+//! # of its own: `ed25519:` and 32 bytes, or `p256:` and the 33 bytes of a compressed point, in base64.
+//! [issuers."https://registry.example"]
+//! kind = "assertions"
+//! key = "p256:A3/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRF"
+//! claims = ["review"]      # claims of a JWT that it may speak about
+//! predicates = ["https://slsa.dev/verification_summary/v1"]   # types of in-toto statements that it may make
+//!
+//! [issuers."https://verifier.example"]
+//! kind = "attestation"
+//! key = "ed25519:JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs="
+//! max_age_ms = 300_000     # default: so long an attestation is fresh, at most an hour
+//! reusable = false         # default: an attestation passes once, by its `eat_nonce`
+//!
+//! # What is asserted: by any one of the issuers, about the request's `subject` (default) or `resource`, written `Type::"id"`, or about a string
+//! # of it such as `subject.model`. With a `predicate` it is a statement about the artifact whose `sha-256:…` stands there, as the id of
+//! # subject or resource or as that string. Each claim, or member of the predicate, must have one of the values.
+//! [assertions.reviewed-model]
+//! issuers = ["https://registry.example"]
+//! about = "subject.model"
+//! claims = { review = ["passed"] }
+//!
+//! [assertions.built-tool]
+//! issuers = ["https://registry.example"]
+//! about = "resource.image"
+//! predicate = "https://slsa.dev/verification_summary/v1"
+//! claims = { verificationResult = ["PASSED"] }
+//!
+//! # Digests that an environment must have, for each measurement any one of these.
+//! [reference_values.agent-image]
+//! image = ["sha-256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+//!
+//! [actions.delete_account]
+//! require = ["trust", "environment", "attestation"]
+//! assertions = ["reviewed-model", "built-tool"]   # all of them
+//! attestation = ["https://verifier.example"]      # any one of them; default: any issuer of attestations
+//! reference_values = ["agent-image"]              # all of them
 //! ```
 //!
-//! Unknown fields are refused. A required condition that this version does not evaluate refuses the whole epoch: it must never be
-//! recorded as if it had been asked and answered. What can never be met (an action that requires a scope which no grant covers) refuses
-//! it too; what has no effect is warned of.
+//! Unknown fields are refused. What can never be met (an action that requires a scope which no grant covers) refuses the whole epoch;
+//! what has no effect is warned of. A token's `aud` is this log's origin. A request that brings evidence which does not hold is denied also
+//! where nothing asks for it.
 
 pub(super) mod agents;
 pub(super) mod approvals;
 mod checks;
+pub(super) mod evidence;
 pub(super) mod limits;
 pub(super) mod scope;
 pub(super) mod subjects;
@@ -101,6 +140,7 @@ use verifier::request::Entity;
 use super::findings::{Finding, FindingCode, Part, Position};
 use agents::{AgentKey, Agents, Signatures};
 use approvals::{Approvals, Approver, RuleEntry};
+use evidence::{Demanded, Evidence, Issuer, Reference, Rule};
 use limits::Limit;
 use scope::Scope;
 use subjects::Selector;
@@ -128,7 +168,8 @@ pub const MAX_AUDIENCE_KEYS: usize = 64;
 /// The conditions that are evaluated for every action and cannot be switched off.
 pub const ALWAYS: [Condition; 4] = [Condition::Policy, Condition::Identity, Condition::Runtime, Condition::Permissions];
 /// The conditions that an action may require beside them.
-pub const REQUIRABLE: [Condition; 2] = [Condition::Scopes, Condition::Operational];
+pub const REQUIRABLE: [Condition; 5] =
+    [Condition::Trust, Condition::Scopes, Condition::Operational, Condition::Environment, Condition::Attestation];
 
 /// Whether the private parts of a realm's decisions are served to anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -180,6 +221,7 @@ pub struct Trust {
     named: HashSet<(String, String)>,
     agents: Agents,
     approvals: Approvals,
+    evidence: Evidence,
 }
 
 /// The file, field by field.
@@ -208,6 +250,12 @@ struct File {
     approvers: Vec<Approver>,
     #[serde(default)]
     approvals: Vec<RuleEntry>,
+    #[serde(default)]
+    issuers: BTreeMap<String, Arc<Issuer>>,
+    #[serde(default)]
+    assertions: BTreeMap<String, Rule>,
+    #[serde(default)]
+    reference_values: BTreeMap<String, Reference>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -216,6 +264,12 @@ struct Action {
     require: Vec<String>,
     #[serde(default)]
     scopes: Vec<Scope>,
+    #[serde(default)]
+    assertions: Vec<String>,
+    #[serde(default)]
+    attestation: Vec<String>,
+    #[serde(default)]
+    reference_values: Vec<String>,
 }
 
 /// Scopes that some subjects may hold.
@@ -287,6 +341,16 @@ impl Trust {
         &self.approvals
     }
 
+    /// Whose evidence counts, and for what.
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The evidence that an action demands.
+    pub(super) fn demanded(&self, action: &str) -> Option<Demanded<'_>> {
+        self.actions.get(action).map(Action::demanded)
+    }
+
     /// Who signs requests, and who must.
     pub(super) fn agents(&self) -> &Agents {
         &self.agents
@@ -338,6 +402,11 @@ impl Trust {
 }
 
 impl Action {
+    fn demanded(&self) -> Demanded<'_> {
+        let Self { assertions, attestation, reference_values, .. } = self;
+        Demanded { assertions, attestation, reference_values }
+    }
+
     fn requires(&self, condition: Condition) -> bool {
         self.require.iter().any(|required| required == condition.name())
     }
@@ -358,6 +427,9 @@ impl Trust {
             signatures,
             approvers,
             approvals,
+            issuers,
+            assertions,
+            reference_values,
         } = file;
         let rates = rates.into_iter().map(Limit::from);
         let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
@@ -381,7 +453,8 @@ impl Trust {
         }
         let approvals = Approvals::of(approvers, approvals);
         let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
-        (Self { realms, audiences, limits, actions, grants, counted, named, agents, approvals }, findings)
+        let evidence = Evidence { issuers, rules: assertions, references: reference_values };
+        (Self { realms, audiences, limits, actions, grants, counted, named, agents, approvals, evidence }, findings)
     }
 }
 
@@ -408,7 +481,7 @@ mod tests {
         assert_eq!(trust.realm("clinic"), Some(RealmMode::Committed));
         assert_eq!(trust.realm("elsewhere"), None);
         assert_eq!(Trust::default().realm("elsewhere"), Some(RealmMode::Public));
-        assert_eq!(trust.actions().collect::<HashSet<_>>(), ["transfer_funds"].into());
+        assert_eq!(trust.actions().collect::<HashSet<_>>(), ["transfer_funds", "delete_account"].into());
         assert_eq!(trust.subject_types().collect::<HashSet<_>>(), ["Agent", "Bot"].into());
         assert_eq!(trust.counted().len(), 3);
         assert_eq!(trust.idle(), []);
@@ -426,17 +499,18 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_is_not_implemented_cannot_be_required() {
+    fn every_condition_always_holds_or_can_be_required() {
         for condition in Condition::ALL {
             let text = format!("[actions.pay]\nrequire = [\"{}\"]\n", condition.name());
             let expected: &[_] = if ALWAYS.contains(&condition) {
                 &[]
-            } else if REQUIRABLE.contains(&condition) {
-                &[FindingCode::TrustImpossible] // there is neither a grant nor a limit here
             } else {
-                &[FindingCode::ConditionNotImplemented]
+                assert!(REQUIRABLE.contains(&condition));
+                &[FindingCode::TrustImpossible] // there is neither a grant nor a limit nor an issuer here
             };
-            assert_eq!(codes(&text), expected, "{}", condition.name());
+            let mut found = codes(&text);
+            found.dedup();
+            assert_eq!(found, expected, "{}", condition.name());
         }
     }
 }

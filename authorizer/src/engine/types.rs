@@ -74,7 +74,17 @@ pub(super) struct Types {
 }
 
 /// The facts that Interlock supplies: fixed by the request, its key and `evaluated_at`, all of them in the record.
-const FACTS: [(&str, Type); 3] = [("evaluated_at", Type::Datetime), ("key", Type::String), ("realm", Type::String)];
+fn facts() -> [(&'static str, Type); 6] {
+    let names = || Type::Set(Arc::new(Type::String));
+    [
+        ("assertions", names()),       // rules of assertions that hold
+        ("attested_by", Type::String), // empty where no attestation holds
+        ("evaluated_at", Type::Datetime),
+        ("key", Type::String),
+        ("realm", Type::String),
+        ("reference_values", names()), // sets that the attested environment has
+    ]
+}
 
 impl Types {
     /// The table of a schema in Cedar's syntax that Cedar has accepted.
@@ -185,7 +195,7 @@ impl Reader<'_> {
         if let Some(field) = &interlock
             && !suppliable(field)
         {
-            let known = FACTS.map(|(name, ty)| format!("{name}: {}", format!("{ty:?}").to_lowercase())).join(", ");
+            let known = facts().map(|(name, ty)| format!("{name}: {}", format!("{ty:?}").to_lowercase())).join(", ");
             return Some(Err(reserved(name, &format!("`context.interlock` may have these attributes only: {known}"))));
         }
         let uid = EntityUid::from_type_name_and_id(action_type()?, EntityId::new(name));
@@ -268,7 +278,8 @@ fn applies_to_something(applies: &Value) -> bool {
 /// Whether `context.interlock` asks for nothing but the facts that there are.
 fn suppliable(field: &Field) -> bool {
     let Type::Record(shape) = &field.ty else { return false };
-    shape.iter().all(|(name, field)| FACTS.iter().any(|(fact, ty)| fact == name && *ty == field.ty))
+    let facts = facts();
+    shape.iter().all(|(name, field)| facts.iter().any(|(fact, ty)| fact == name && *ty == field.ty))
 }
 
 fn unreadable(name: &str) -> Finding {

@@ -6,7 +6,7 @@ use verifier::request::Request;
 
 use super::body::{self, Shape};
 use super::problem::{Code, Problem};
-use super::routes::{caller, respond, room_for, take};
+use super::routes::{caller, respond, room};
 use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
 use crate::proposal::{Durable, Stop};
@@ -23,7 +23,7 @@ pub(super) async fn decide(worker: Data<Worker>, request: HttpRequest, payload: 
 
 async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let caller = caller(worker, request)?;
-    room_for(worker, &caller)?;
+    room(worker)?;
     let style = style(request.query_string())?;
     let lines = match (body::content_is(request, JSON), body::content_is(request, LINES)) {
         (true, _) => false,
@@ -34,7 +34,6 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let signed = SignedBody::of(request, &body)?;
     let (shape, items) = body::split(&body, lines)?;
-    take(worker, &caller, items.len(), body.len())?;
     let mut asked = Vec::with_capacity(items.len());
     let turn = worker.turn_in_time(items.len()).await?;
     for (n, sent) in items.into_iter().enumerate() {
@@ -42,7 +41,6 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
         // One bad item refuses the whole body: nothing has been decided or recorded so far.
         let request = Request::parse(&sent)
             .map_err(Problem::from)
-            .and_then(refuse_unbuilt)
             .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
         asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
     }
@@ -59,18 +57,6 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let text = write(&writer, durable, shape).await.map_err(|_| Code::Unavailable)?;
     let content_type = if shape == Shape::Lines { LINES } else { JSON };
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
-}
-
-/// A field that asks for a condition which this version does not evaluate is refused: an assertion that nobody
-/// verifies must not stand in a record as if it had counted.
-fn refuse_unbuilt(request: Request) -> Result<Request, Problem> {
-    let unbuilt = [("assertions", !request.assertions.is_empty()), ("attestation", request.attestation.is_some())];
-    match unbuilt.into_iter().find(|(_, present)| *present) {
-        None => Ok(request),
-        Some((field, _)) => {
-            Err(Problem::from(Code::NotImplemented).because(format!("`/{field}` is not evaluated by this version")))
-        }
-    }
 }
 
 async fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {

@@ -1,4 +1,5 @@
-//! Nonces of signed requests: each is used by one body, until its signature runs out (threat 10).
+//! Nonces of signed requests: each is used by one body, until its signature runs out (threat 10). Nonces of attestations likewise, each by
+//! one request, until the attestation is stale.
 //!
 //! Guarantees: a body that is sent again, to another worker or after a restart, finds its nonce used; the requests of one body share it,
 //! each once and in order. Memory is bounded by [`MAX_NONCES`]: when it is full, signed requests are denied until nonces run out.

@@ -5,10 +5,10 @@
 
 use verifier::decision::Condition;
 
+use super::evidence::Demanded;
 use super::scope::{Scope, all_covered};
 use super::{
-    ALWAYS, Grant, LONGEST_MAX_TTL_MS, Limits, MAX_GRANTS, MOST_MAX_CHILDREN, MOST_MAX_DEPTH, REQUIRABLE, Trust,
-    invalid, limits,
+    Action, Grant, LONGEST_MAX_TTL_MS, Limits, MAX_GRANTS, MOST_MAX_CHILDREN, MOST_MAX_DEPTH, Trust, invalid, limits,
 };
 use crate::engine::findings::{Finding, FindingCode, Part};
 
@@ -28,6 +28,12 @@ impl Trust {
             .collect();
         findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
         findings.extend(self.agents.faults().into_iter().chain(self.approvals.faults(&self.agents)).map(invalid));
+        findings.extend(self.evidence.faults().into_iter().map(invalid));
+        for (name, action) in &self.actions {
+            let unknown = self.evidence.unknown(action.demanded()).into_iter();
+            findings
+                .extend(unknown.map(|what| invalid(format!("action `{name}` asks for `{what}`, which there is not"))));
+        }
         if self.grants.len() > MAX_GRANTS {
             findings.push(invalid(format!("there are {} grants, more than {MAX_GRANTS}", self.grants.len())));
         }
@@ -46,11 +52,7 @@ impl Trust {
             let mut find = |code, message: String| findings.push(Finding::new(code, Part::Trust, message));
             for required in &action.require {
                 match Condition::named(required) {
-                    Some(condition) if ALWAYS.contains(&condition) || REQUIRABLE.contains(&condition) => {}
-                    Some(_) => find(
-                        FindingCode::ConditionNotImplemented,
-                        format!("action `{name}` requires `{required}`, which this version does not evaluate"),
-                    ),
+                    Some(_) => {}
                     None => find(
                         FindingCode::UnknownCondition,
                         format!("action `{name}` requires `{required}`, which is not one of the nine conditions"),
@@ -71,6 +73,30 @@ impl Trust {
             } else if !action.scopes.is_empty() {
                 never("lists scopes and does not require `scopes`: they would never be asked for".to_owned());
             }
+            let Demanded { assertions, attestation, reference_values } = action.demanded();
+            let lists = [
+                (Condition::Trust, "assertions", assertions.is_empty()),
+                (Condition::Environment, "reference_values", reference_values.is_empty()),
+            ];
+            for (condition, list, none) in lists {
+                match (action.requires(condition), none) {
+                    (true, true) => never(format!("requires `{}`, and names no `{list}`", condition.name())),
+                    (false, false) => {
+                        never(format!(
+                            "names `{list}` and does not require `{}`: they would never be asked for",
+                            condition.name()
+                        ));
+                    }
+                    (true, false) | (false, true) => {}
+                }
+            }
+            let attested = action.requires(Condition::Attestation);
+            if (attested || action.requires(Condition::Environment)) && !self.evidence.attests() {
+                never("requires what is attested, and there is no issuer of attestations".to_owned());
+            }
+            if !attested && !attestation.is_empty() {
+                never("names `attestation` and does not require it: it would never be asked for".to_owned());
+            }
             let limited = self.counted.iter().any(|limit| limit.reach.holds_action(name));
             if action.requires(Condition::Operational) && !limited {
                 never("requires `operational`, and no limit applies to it".to_owned());
@@ -84,6 +110,11 @@ impl Trust {
         let required = |condition| self.actions.values().any(|action| action.requires(condition));
         let unused = |what: String| Finding::new(FindingCode::TrustUnused, Part::Trust, what);
         let mut findings: Vec<_> = self.agents.idle().into_iter().chain(self.approvals.idle()).map(unused).collect();
+        let attested =
+            |action: &&Action| [Condition::Attestation, Condition::Environment].iter().any(|of| action.requires(*of));
+        let demanded = self.actions.values().map(Action::demanded);
+        let attesting = self.actions.values().filter(attested).map(Action::demanded);
+        findings.extend(self.evidence.idle(demanded, attesting).into_iter().map(unused));
         if !self.grants.is_empty() && !required(Condition::Scopes) {
             let message =
                 "there are grants, and no action requires `scopes`: only requests that claim some are held to them";

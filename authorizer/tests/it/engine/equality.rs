@@ -163,7 +163,7 @@ fn plainly(
     if schema.is_none() {
         context["action"] = json!({});
         context["interlock"] = json!({
-            "realm": FACTS.realm, "key": FACTS.key_id,
+            "realm": FACTS.realm, "key": FACTS.key_id, "assertions": [], "attested_by": "", "reference_values": [],
             "evaluated_at": {"__extn": {"fn": "datetime", "arg": "2024-05-15T15:00:00Z"}},
         });
     }

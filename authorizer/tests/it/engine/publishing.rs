@@ -131,9 +131,9 @@ fn trust_is_refused_when_it_asks_for_what_is_not_there() {
         codes(EpochContent { schema: Some(SCHEMA.into()), trust: Some(trust.into()), ..EpochContent::default() })
     };
     assert_eq!(trusting("[actions.read]\nrequire = [\"policy\"]\n"), []);
-    assert_eq!(trusting("[actions.read]\nrequire = [\"attestation\"]\n"), [FindingCode::ConditionNotImplemented]);
+    assert_eq!(trusting("[actions.read]\nrequire = [\"attestation\"]\n"), [FindingCode::TrustImpossible]);
     assert_eq!(trusting("[actions.burn]\nrequire = [\"policy\"]\n"), [FindingCode::UnknownAction]);
-    assert_eq!(trusting("[issuers]\n"), [FindingCode::TrustInvalid]);
+    assert_eq!(trusting("[issuer]\n"), [FindingCode::TrustInvalid]);
 }
 
 #[test]
