@@ -73,6 +73,9 @@ pub fn request() -> Option<Request> {
 /// Sends canaries through one worker for as long as it lives.
 pub async fn keep(worker: &Worker) {
     loop {
+        if let Some(spare) = worker.shared().spare.get() {
+            spare.look();
+        }
         send(worker).await;
         tokio::time::sleep(EVERY).await;
     }

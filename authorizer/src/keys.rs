@@ -5,7 +5,7 @@
 //! the old or the new file, whole); secrets are kept only as HMAC-SHA256 under the file's pepper and shown once;
 //! look-up goes by the public key id, the secret is compared in constant time, and an unknown, revoked or wrong key
 //! costs the same work. A revocation holds from the next call on. [`Identity`] has one birthplace: a valid key.
-//! Does not: limit rates; sign requests (condition 2 beyond API keys).
+//! Does not: hold a key to its quota; sign requests (condition 2 beyond API keys).
 
 mod bearer;
 mod file;
@@ -26,6 +26,8 @@ use zeroize::Zeroizing;
 pub use bearer::admin_bearer;
 use bearer::{ID_BYTES, SECRET_BYTES, admin_parts, bearer_text, keyed, parse_bearer};
 use file::{read_file, write_file};
+
+use crate::quota::Quota;
 
 /// Keys in one file: each is looked up in a map and listed whole, and a service has tens, not thousands.
 pub const MAX_KEYS: usize = 10_000;
@@ -56,6 +58,9 @@ pub struct KeyInfo {
     /// RFC 3339, UTC; a revoked key is refused like an unknown one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
+    /// What the key may take.
+    #[serde(flatten)]
+    pub quota: Quota,
 }
 
 /// Who calls. Exists only for a valid key: [`ApiKeys::authenticate`] is its one birthplace.
@@ -79,6 +84,12 @@ impl Identity {
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.0.realm
+    }
+
+    /// What the key may take.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.0.quota
     }
 
     /// Whether the key may govern.
@@ -225,11 +236,25 @@ impl ApiKeys {
         role: Role,
         created: String,
     ) -> Result<(Zeroizing<String>, Arc<KeyInfo>), KeysError> {
+        self.create_limited(realm, role, Quota::default(), created)
+    }
+
+    /// As [`ApiKeys::create`], with what the key may take.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::create`].
+    pub fn create_limited(
+        &self,
+        realm: &str,
+        role: Role,
+        quota: Quota,
+        created: String,
+    ) -> Result<(Zeroizing<String>, Arc<KeyInfo>), KeysError> {
         let mut id = [0; ID_BYTES];
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         getrandom::fill(&mut id).map_err(KeysError::Randomness)?;
         getrandom::fill(secret.as_mut()).map_err(KeysError::Randomness)?;
-        let info = self.add(id, &secret, realm, role, created)?;
+        let info = self.add(id, &secret, realm, role, quota, created)?;
         Ok((bearer_text(&id, &secret), info))
     }
 
@@ -239,7 +264,7 @@ impl ApiKeys {
     /// As [`ApiKeys::create`].
     pub fn create_admin(&self, seed: &[u8; 32], created: String) -> Result<Arc<KeyInfo>, KeysError> {
         let (id, secret) = admin_parts(seed);
-        self.add(id, &secret, "main", Role::Admin, created)
+        self.add(id, &secret, "main", Role::Admin, Quota::default(), created)
     }
 
     fn add(
@@ -248,13 +273,14 @@ impl ApiKeys {
         secret: &[u8; SECRET_BYTES],
         realm: &str,
         role: Role,
+        quota: Quota,
         created: String,
     ) -> Result<Arc<KeyInfo>, KeysError> {
         let well_formed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
         if realm.is_empty() || realm.len() > MAX_REALM || !realm.bytes().all(well_formed) {
             return Err(KeysError::Realm(realm.chars().take(MAX_REALM).collect()));
         }
-        let info = Arc::new(KeyInfo { id: hex(&id), realm: realm.into(), role, created, revoked: None });
+        let info = Arc::new(KeyInfo { id: hex(&id), realm: realm.into(), role, created, revoked: None, quota });
         self.change(|snapshot| {
             if snapshot.entries.len() >= MAX_KEYS {
                 return Err(KeysError::TooMany);

@@ -21,6 +21,8 @@ use crate::metrics::{self, Metrics};
 use crate::notices::Notices;
 use crate::proposal::Work;
 use crate::queue::Queue;
+use crate::quota::Quotas;
+use crate::spare::Spare;
 
 /// What is in force.
 #[derive(Debug)]
@@ -86,6 +88,10 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Who is told of what changes.
     pub notices: Arc<Notices>,
+    /// What keys have taken of their quotas.
+    pub quotas: Quotas,
+    /// What is kept of the disk; a log in memory has none.
+    pub spare: OnceLock<Spare>,
     /// AuthZEN's metadata, where the operator said by which address clients come.
     pub metadata: OnceLock<Metadata>,
     /// How many workers decide, each with an engine of its own.
@@ -121,6 +127,8 @@ impl Shared {
             admin_budget: Budget::default(),
             canaries: Canaries::default(),
             metrics: Metrics::default(),
+            quotas: Quotas::default(),
+            spare: OnceLock::new(),
             metadata: OnceLock::new(),
             notices: Arc::default(),
             workers,
@@ -159,10 +167,19 @@ impl Shared {
         if self.now().trouble.is_some() {
             return Err("the clock cannot be relied on");
         }
+        if self.is_short() {
+            return Err("the disk is nearly full");
+        }
         if self.canaries.age(self.live.load().epoch).is_none() {
             return Err("no canary was denied lately");
         }
         if self.stopping.load(Ordering::SeqCst) { Err("the service is stopping") } else { Ok(()) }
+    }
+
+    /// Whether what is left of the disk is kept for governance and for executions under way.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.spare.get().is_some_and(Spare::is_short)
     }
 
     /// What metrics tell of now.

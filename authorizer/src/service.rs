@@ -24,6 +24,7 @@ use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
 use crate::sequencer::Sequencer;
+use crate::spare::{self, Spare};
 
 /// A start waits so long for the first canary, then goes on without being ready.
 const FIRST_CANARY: Duration = Duration::from_secs(5);
@@ -62,6 +63,8 @@ pub struct Config {
     pub clock: Arc<dyn Source>,
     /// The bounds of the queue.
     pub bounds: Bounds,
+    /// Bytes of the disk that decisions leave free.
+    pub reserve: u64,
 }
 
 impl Config {
@@ -79,6 +82,7 @@ impl Config {
             accept_clock_gap: false,
             clock: Arc::new(System::default()),
             bounds: Bounds::default(),
+            reserve: spare::RESERVE,
         }
     }
 }
@@ -240,8 +244,9 @@ pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(
     let queue = Queue::new(config.bounds);
     let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));
     let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
+    // Just made: both are empty.
+    let _ = shared.spare.set(Spare::new(config.data.clone(), config.reserve));
     if let Some(metadata) = metadata {
-        // Just made: it is empty.
         let _ = shared.metadata.set(metadata);
     }
     let sequencer = Sequencer::new(ledger, fold, shared.clone());

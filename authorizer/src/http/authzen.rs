@@ -14,7 +14,7 @@ use verifier::text::push_b64;
 
 use super::body::{self, MAX_BODY, MAX_ITEMS};
 use super::problem::{Code, Problem};
-use super::routes::{caller, not_allowed, room};
+use super::routes::{caller, not_allowed, room_for, take};
 use super::signature::SignedBody;
 use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
@@ -83,12 +83,13 @@ pub(super) async fn read<'a>(
     limit: usize,
 ) -> Result<(Identity, Json, Option<SignedBody>, body::Share<'a>), Problem> {
     let caller = caller(worker, request)?;
-    room(worker)?;
+    room_for(worker, &caller)?;
     if !body::content_is(request, "application/json") {
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().budget;
     let (body, share) = body::read(budget, &caller, request, payload, limit, body::BODY_DEADLINE).await?;
+    take(worker, &caller, 0, body.len())?;
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }
@@ -108,6 +109,7 @@ async fn one(
     json: &Json,
     signed: Option<&SignedBody>,
 ) -> Result<String, Problem> {
+    take(worker, caller, 1, 0)?;
     let signed = signed.map(|signed| signed.item(0));
     let asked = vec![Asked { request: evaluated(json, None)?, sent: None, signed }];
     let durable = worker.decide(caller, asked, Stop::Never).await?;
@@ -147,6 +149,7 @@ async fn many(
         Some(_) => return Err(wrong("`/options` must be an object")),
     };
     check_defaults(json)?;
+    take(worker, caller, items.len(), 0)?;
     let turn = worker.turn_in_time(items.len()).await?;
     let mut entries: Vec<Result<Request, Problem>> = Vec::with_capacity(items.len());
     for item in items {

@@ -6,7 +6,7 @@ use verifier::request::Request;
 
 use super::body::{self, Shape};
 use super::problem::{Code, Problem};
-use super::routes::{caller, respond, room};
+use super::routes::{caller, respond, room_for, take};
 use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
 use crate::proposal::{Durable, Stop};
@@ -23,7 +23,7 @@ pub(super) async fn decide(worker: Data<Worker>, request: HttpRequest, payload: 
 
 async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let caller = caller(worker, request)?;
-    room(worker)?;
+    room_for(worker, &caller)?;
     let style = style(request.query_string())?;
     let lines = match (body::content_is(request, JSON), body::content_is(request, LINES)) {
         (true, _) => false,
@@ -34,6 +34,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let signed = SignedBody::of(request, &body)?;
     let (shape, items) = body::split(&body, lines)?;
+    take(worker, &caller, items.len(), body.len())?;
     let mut asked = Vec::with_capacity(items.len());
     let turn = worker.turn_in_time(items.len()).await?;
     for (n, sent) in items.into_iter().enumerate() {

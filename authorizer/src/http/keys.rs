@@ -1,5 +1,7 @@
 //! `POST`, `GET` and `DELETE /v1/keys`: API keys, for administrators.
 
+use std::num::NonZeroU32;
+
 use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -10,6 +12,7 @@ use super::body;
 use super::problem::{Code, Problem};
 use super::routes::{admin, respond};
 use crate::keys::{KeysError, Role};
+use crate::quota::Quota;
 use crate::worker::Worker;
 
 /// A body here holds two short strings.
@@ -22,6 +25,8 @@ struct NewKey {
     realm: String,
     #[serde(default = "service")]
     role: Role,
+    records_per_second: Option<NonZeroU32>,
+    bytes_per_second: Option<NonZeroU32>,
 }
 
 fn main() -> String {
@@ -43,14 +48,16 @@ async fn try_create(worker: Data<Worker>, request: &HttpRequest, payload: Payloa
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     // The strict reading first: duplicate keys are refused there.
     Json::parse(text)?;
-    let NewKey { realm, role } =
+    let NewKey { realm, role, records_per_second, bytes_per_second } =
         serde_json::from_slice(text).map_err(|error| Problem::from(Code::InvalidValue).because(error.to_string()))?;
+    let quota = Quota { records_per_second, bytes_per_second };
     let created = rfc3339(worker.shared().now().at_ms);
     let shared = worker.clone();
-    let made = web::block(move || shared.shared().keys.create(&realm, role, created)).await;
+    let made = web::block(move || shared.shared().keys.create_limited(&realm, role, quota, created)).await;
     let (key, info) = made.map_err(|_| Code::KeyFile)?.map_err(problem)?;
     let answer = serde_json::json!({
         "id": info.id, "realm": info.realm, "role": info.role, "created": info.created, "key": *key,
+        "records_per_second": quota.records_per_second, "bytes_per_second": quota.bytes_per_second,
     });
     Ok(HttpResponse::Created().insert_header(("Cache-Control", "no-store")).json(answer))
 }

@@ -3,6 +3,8 @@
 //! Guarantees: every error answer is RFC 9457 problem+json with one code of a closed list (AuthZEN paths: the message
 //! as a JSON string); 401 is the same bytes whatever was wrong; no answer carries a secret or a body.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use rand::RngExt;
@@ -149,6 +151,10 @@ codes! {
     Clock = 503 "clock" "the clock cannot be relied on",
     /// No epoch is published yet: nothing can be allowed.
     NoEpoch = 503 "no_epoch" "no epoch is published",
+    /// The key has taken what it may take.
+    Quota = 429 "quota" "the key has taken what it may take a second",
+    /// What is free of the disk is kept for governance and for executions under way.
+    DiskReserve = 503 "disk_reserve" "what is left of the disk is kept for governance and for executions under way",
     /// More is waiting than can be taken.
     Overloaded = 503 "overloaded" "more is waiting than can be taken",
     /// The log cannot be written now: nothing is allowed. What was under way may have been recorded.
@@ -170,11 +176,13 @@ pub struct Problem {
     pub more: String,
     /// For `405`: the methods that the path knows (RFC 9110 §10.2.1).
     pub allow: Option<&'static str>,
+    /// For `429`: seconds to wait.
+    pub wait: u64,
 }
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Problem { code, detail: String::new(), item: None, more: String::new(), allow: None }
+        Problem { code, detail: String::new(), item: None, more: String::new(), allow: None, wait: 0 }
     }
 }
 
@@ -232,6 +240,12 @@ impl Problem {
         self
     }
 
+    /// A key that has to wait so long.
+    #[must_use]
+    pub fn owed(wait: Duration) -> Self {
+        Problem { wait: wait.as_secs().saturating_add(1), ..Problem::from(Code::Quota) }
+    }
+
     /// Names the item.
     #[must_use]
     pub fn at(mut self, item: usize) -> Self {
@@ -242,7 +256,7 @@ impl Problem {
     /// The answer as RFC 9457 problem+json.
     #[must_use]
     pub fn response(&self) -> HttpResponse {
-        let Problem { code, detail, item, more, allow: _ } = self;
+        let Problem { code, detail, item, more, allow: _, wait: _ } = self;
         let mut body = format!(
             r#"{{"type":"urn:interlock:problem:{}","title":"{}","status":{},"code":"{0}""#,
             code.name(),
@@ -293,6 +307,9 @@ impl Problem {
             503 if self.code != Code::Frozen => {
                 let seconds = rand::rng().random_range(RETRY_AFTER);
                 response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            }
+            429 => {
+                response.insert_header((header::RETRY_AFTER, self.wait.to_string()));
             }
             _ => {}
         }

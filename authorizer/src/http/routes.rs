@@ -110,6 +110,26 @@ pub fn room(worker: &Worker) -> Result<(), Problem> {
     if queue.has_room() { Ok(()) } else { Err(Code::Overloaded.into()) }
 }
 
+/// As [`room`], for what fills the disk: what is kept of it is for others, and a key has what it was made for.
+///
+/// # Errors
+/// As [`room`], and [`Code::DiskReserve`], [`Code::Quota`].
+pub fn room_for(worker: &Worker, caller: &Identity) -> Result<(), Problem> {
+    room(worker)?;
+    if worker.shared().is_short() {
+        return Err(Code::DiskReserve.into());
+    }
+    worker.shared().quotas.open(caller).map_err(Problem::owed)
+}
+
+/// Takes what a body asks for out of its key's quota.
+///
+/// # Errors
+/// [`Code::Quota`]; nothing was taken then.
+pub fn take(worker: &Worker, caller: &Identity, records: usize, bytes: usize) -> Result<(), Problem> {
+    worker.shared().quotas.take(caller, records, bytes).map_err(Problem::owed)
+}
+
 /// Refuses whatever would be recorded behind a freeze.
 ///
 /// # Errors

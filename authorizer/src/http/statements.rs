@@ -15,7 +15,7 @@ use verifier::text::{b64, rfc3339};
 
 use super::body;
 use super::problem::{Code, Problem};
-use super::routes::{caller, respond, room};
+use super::routes::{caller, respond, room_for, take};
 use crate::statement::{DSSE, OPAQUE, Stated, check_envelope};
 use crate::worker::Worker;
 
@@ -41,7 +41,7 @@ async fn state(
     media_type: Result<String, Problem>,
 ) -> Result<Stated, Problem> {
     let caller = caller(worker, request)?;
-    room(worker)?;
+    room_for(worker, &caller)?;
     let media_type = media_type?;
     let budget = &worker.shared().budget;
     let read = body::read(budget, &caller, request, payload, MAX_BODY, body::BODY_DEADLINE).await;
@@ -49,6 +49,7 @@ async fn state(
         Code::BodyTooLarge => Code::StatementTooLarge.into(),
         _ => problem,
     })?;
+    take(worker, &caller, 1, body.len())?;
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }

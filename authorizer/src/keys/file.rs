@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::bearer::{ID_BYTES, unhex_into};
 use super::{Entry, KeyInfo, KeysError, MAX_KEYS, Role, Snapshot};
+use crate::quota::Quota;
 
 /// The largest key file that is read: [`MAX_KEYS`] entries of about 300 bytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -39,6 +41,10 @@ struct StoredKey {
     created: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    records_per_second: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes_per_second: Option<NonZeroU32>,
 }
 
 pub(super) fn read_file(path: &Path) -> Result<Snapshot, KeysError> {
@@ -64,11 +70,13 @@ pub(super) fn read_file(path: &Path) -> Result<Snapshot, KeysError> {
         return Err(damaged("too many keys"));
     }
     let mut entries = HashMap::with_capacity(stored.key.len());
-    for StoredKey { id, hash, realm, role, created, revoked } in stored.key {
+    for stored in stored.key {
+        let StoredKey { id, hash, realm, role, created, revoked, records_per_second, bytes_per_second } = stored;
+        let quota = Quota { records_per_second, bytes_per_second };
         let (mut raw_id, mut raw_hash) = ([0; ID_BYTES], [0; 32]);
         unhex_into(id.as_bytes(), &mut raw_id).ok_or_else(|| damaged("a key id is not 12 hex digits"))?;
         unhex_into(hash.as_bytes(), &mut raw_hash).ok_or_else(|| damaged("a key hash is not 64 hex digits"))?;
-        let info = Arc::new(KeyInfo { id, realm, role, created, revoked });
+        let info = Arc::new(KeyInfo { id, realm, role, created, revoked, quota });
         if entries.insert(raw_id, Entry { hash: raw_hash, info }).is_some() {
             return Err(damaged("a key id stands twice"));
         }
@@ -82,8 +90,10 @@ pub(super) fn write_file(path: &Path, snapshot: &Snapshot) -> Result<(), KeysErr
         .entries
         .values()
         .map(|entry| {
-            let KeyInfo { id, realm, role, created, revoked } = KeyInfo::clone(&entry.info);
-            StoredKey { id, hash: hex(&entry.hash), realm, role, created, revoked }
+            let KeyInfo { id, realm, role, created, revoked, quota } = KeyInfo::clone(&entry.info);
+            let Quota { records_per_second, bytes_per_second } = quota;
+            let hash = hex(&entry.hash);
+            StoredKey { id, hash, realm, role, created, revoked, records_per_second, bytes_per_second }
         })
         .collect();
     key.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));

@@ -24,6 +24,7 @@ mod model;
 mod operational;
 mod privacy;
 mod queue;
+mod quotas;
 mod replay;
 mod scopes;
 mod search;

@@ -1,9 +1,11 @@
 //! `interlock keys`: API keys of a log that no server has open, or of a running server by its address; and signing keys, which no server
 //! ever sees: of agents, executors and approvers, whose public halves an epoch names.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use authorizer::keys::{ApiKeys, Role};
+use authorizer::quota::Quota;
 use authorizer::service::api_keys_path;
 use clap::{Args, Subcommand};
 use ledger::Signer;
@@ -26,6 +28,8 @@ pub enum Keys {
         /// The realm that every decision of the key belongs to
         #[arg(long, default_value = "main")]
         realm: String,
+        #[command(flatten)]
+        quota: QuotaArgs,
     },
     /// Show all keys, without their secrets
     List {
@@ -47,6 +51,17 @@ pub enum Keys {
         #[arg(short, long)]
         output: PathBuf,
     },
+}
+
+/// What a key may take; beyond it it gets 429.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct QuotaArgs {
+    /// Requests and statements a second
+    #[arg(long)]
+    records_per_second: Option<NonZeroU32>,
+    /// Bytes of bodies a second
+    #[arg(long)]
+    bytes_per_second: Option<NonZeroU32>,
 }
 
 /// Where the keys are.
@@ -72,7 +87,7 @@ impl Keys {
     pub fn run(&self) -> Result<Exit, Failure> {
         let (at, deed) = match self {
             Self::Signer { name, output } => return signer(name, output),
-            Self::Create { at, realm } => (at, Deed::Create(realm)),
+            Self::Create { at, realm, quota } => (at, Deed::Create(realm, *quota)),
             Self::List { at } => (at, Deed::List),
             Self::Revoke { at, id } => (at, Deed::Revoke(id)),
         };
@@ -80,13 +95,13 @@ impl Keys {
         if let Err(unseen) = print(&answer, at.json) {
             return Err(match (deed, answer.get("id").and_then(Value::as_str)) {
                 // A key that nobody has seen must not live.
-                (Deed::Create(_), Some(id)) => match at.carry_out(Deed::Revoke(id)) {
+                (Deed::Create(..), Some(id)) => match at.carry_out(Deed::Revoke(id)) {
                     Ok(_) => unseen,
                     Err(living) => {
                         unseen.and(format!("key {id}, which nobody has seen, could not be revoked: {living}"))
                     }
                 },
-                (Deed::Create(_) | Deed::List | Deed::Revoke(_), _) => unseen,
+                (Deed::Create(..) | Deed::List | Deed::Revoke(_), _) => unseen,
             });
         }
         Ok(Exit::Ok)
@@ -105,7 +120,7 @@ fn signer(name: &str, output: &std::path::Path) -> Result<Exit, Failure> {
 #[derive(Debug, Clone, Copy)]
 enum Deed<'a> {
     /// Make one in this realm.
-    Create(&'a str),
+    Create(&'a str, QuotaArgs),
     List,
     /// Revoke the one with this id.
     Revoke(&'a str),
@@ -127,8 +142,10 @@ fn in_directory(data: &std::path::Path, deed: Deed<'_>) -> Result<Value, Failure
     let now = rfc3339(house::now_ms());
     let as_json = |info: &authorizer::keys::KeyInfo| serde_json::to_value(info).map_err(Failure::undecidable);
     match deed {
-        Deed::Create(realm) => {
-            let (text, info) = keys.create(realm, Role::Service, now).map_err(Failure::refused)?;
+        Deed::Create(realm, QuotaArgs { records_per_second, bytes_per_second }) => {
+            let quota = Quota { records_per_second, bytes_per_second };
+            let made = keys.create_limited(realm, Role::Service, quota, now);
+            let (text, info) = made.map_err(Failure::refused)?;
             let mut answer = as_json(&info)?;
             if let Some(object) = answer.as_object_mut() {
                 object.insert("key".to_owned(), json!(text.as_str()));
@@ -147,8 +164,11 @@ fn at_server(admin: &Admin, url: &str, deed: Deed<'_>) -> Result<Value, Failure>
     let client = admin.client(url)?;
     block_on(async {
         let answer = match deed {
-            Deed::Create(realm) => {
-                client.post("/v1/keys", "application/json", json!({ "realm": realm }).to_string().into_bytes()).await?
+            Deed::Create(realm, QuotaArgs { records_per_second, bytes_per_second }) => {
+                let body = json!({
+                    "realm": realm, "records_per_second": records_per_second, "bytes_per_second": bytes_per_second,
+                });
+                client.post("/v1/keys", "application/json", body.to_string().into_bytes()).await?
             }
             Deed::List => client.get("/v1/keys").await?,
             Deed::Revoke(id) => {

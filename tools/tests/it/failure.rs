@@ -129,14 +129,7 @@ fn a_directory_restored_from_an_older_copy_is_refused() {
 #[test]
 fn a_full_disk_denies_and_damages_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mount = folder.path().join("disk");
-    std::fs::create_dir(&mount).unwrap();
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs", mount.to_str().unwrap()]).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("NOT RUN: a small tmpfs cannot be mounted here (not root)");
-        return;
-    }
+    let Some(mount) = small_disk(folder.path()) else { return };
     let _unmount = Unmount(mount.clone());
     let house = House::within(tempfile::tempdir_in(&mount).unwrap());
     house.publish("hello");
@@ -171,6 +164,57 @@ fn a_full_disk_denies_and_damages_nothing() {
     goes_on(&house, &server, "with space again");
     server.stop();
     ok(["audit", &house.path("log"), "--vkey", &house.vkey]);
+}
+
+/// Threat 23: what fills the disk leaves room for whoever has to stop it.
+#[test]
+fn a_disk_that_is_nearly_full_takes_governance_and_no_decisions_until_there_is_space_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mount) = small_disk(folder.path()) else { return };
+    let _unmount = Unmount(mount.clone());
+    let house = House::within(tempfile::tempdir_in(&mount).unwrap());
+    house.publish("hello");
+    let server = house.serve();
+    let http = Http::new();
+    let decide = || http.decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
+    assert_eq!(decide().0, 200);
+    // Of 3 MiB a twentieth is kept: 154 KiB. Some 100 KiB are left.
+    let free = || rustix::fs::statvfs(&mount).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    let ballast = mount.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while free() > 100 * 1024 {
+        std::io::Write::write_all(&mut file, &[0; 4096]).unwrap();
+    }
+    let until = |wanted: u16| loop {
+        let (status, answer) = decide();
+        if status == wanted {
+            return answer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    assert_eq!(until(503)["code"], "disk_reserve");
+    assert_eq!(http.get(&format!("{}/readyz", server.decisions)).0, 503);
+    let (key, url) = (house.path("admin_key"), &server.decisions);
+    for way in ["halt", "run"] {
+        ok(["switch", "global", way, "--reason", "full", "--url", url, "--key-file", &key]);
+    }
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(until(200)["decision"], true, "without a restart");
+    server.stop();
+}
+
+/// A file system of 3 MiB; none where it cannot be mounted.
+fn small_disk(folder: &Path) -> Option<std::path::PathBuf> {
+    let mount = folder.join("disk");
+    std::fs::create_dir(&mount).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs", mount.to_str().unwrap()]).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("NOT RUN: a small tmpfs cannot be mounted here (not root)");
+        return None;
+    }
+    Some(mount)
 }
 
 struct Unmount(std::path::PathBuf);
