@@ -24,6 +24,7 @@ pub mod sequencer;
 pub mod service;
 pub mod settle;
 pub mod spare;
+pub mod stages;
 pub mod state;
 pub mod statement;
 mod sync;

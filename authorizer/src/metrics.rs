@@ -20,6 +20,7 @@ use verifier::decision::Outcome;
 use verifier::record::Record;
 
 use crate::proposal::{Item, Place};
+use crate::stages::Stages;
 
 /// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
 const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
@@ -85,6 +86,9 @@ pub struct Metrics {
     shed: Family<Shed, Counter>,
     requests: Family<Answered, Counter>,
     sequencing_seconds: Histogram,
+    commit_seconds: Histogram,
+    /// Where the time goes.
+    pub stages: Stages,
     tree_size: Gauge,
     checkpoint_timestamp: Gauge<f64, std::sync::atomic::AtomicU64>,
     pool_entries: Gauge,
@@ -109,6 +113,8 @@ impl Default for Metrics {
             shed: Family::default(),
             requests: Family::default(),
             sequencing_seconds: Buckets.new_metric(),
+            commit_seconds: Buckets.new_metric(),
+            stages: Stages::default(),
             tree_size: Gauge::default(),
             checkpoint_timestamp: Gauge::default(),
             pool_entries: Gauge::default(),
@@ -153,6 +159,12 @@ impl Default for Metrics {
             "From a full batch to its published head, all syncs included",
             metrics.sequencing_seconds.clone(),
         );
+        inner.register(
+            "ledger_commit_duration_seconds",
+            "From a frame's write to its published head: the syncs of journal and memory, and a signature",
+            metrics.commit_seconds.clone(),
+        );
+        metrics.stages.register(inner);
         metrics
     }
 }
@@ -188,6 +200,11 @@ impl Metrics {
     /// A batch was published.
     pub fn sequenced(&self, time: Duration) {
         self.sequencing_seconds.observe(time.as_secs_f64());
+    }
+
+    /// A staged batch was committed.
+    pub fn committed(&self, time: Duration) {
+        self.commit_seconds.observe(time.as_secs_f64());
     }
 
     /// A request was answered; `shed` is the cause of a 503.

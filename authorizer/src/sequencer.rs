@@ -32,6 +32,7 @@ use crate::present::{Present, present_state};
 use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::Load;
 use crate::settle;
+use crate::stages::{Since, Spent, Stage, Stages};
 use crate::state::approvals::Untaken;
 use crate::statement::{Answer, Kept, Stated, Submission};
 
@@ -68,6 +69,8 @@ pub struct Sequencer {
     waiting: Vec<Waiting>,
     held: Option<Work>,
     lapsed: Vec<Notice>,
+    /// What encoding took in this turn, where it is measured.
+    encoding: Option<Spent>,
 }
 
 /// What is in the batch and not yet answered.
@@ -139,7 +142,17 @@ impl Sequencer {
     #[must_use]
     pub fn new(ledger: Ledger, fold: Fold, shared: Arc<Shared>) -> Self {
         let (batch, batch_load) = (Batch::default(), Load::default());
-        Sequencer { ledger, fold, shared, batch, batch_load, waiting: Vec::new(), held: None, lapsed: Vec::new() }
+        Sequencer {
+            ledger,
+            fold,
+            shared,
+            batch,
+            batch_load,
+            waiting: Vec::new(),
+            held: None,
+            lapsed: Vec::new(),
+            encoding: None,
+        }
     }
 
     /// Runs until a turn says that it is over.
@@ -175,13 +188,27 @@ impl Sequencer {
             turn = Turn::Done;
         }
         self.lapse()?;
-        turn = if self.fill()? { Turn::Done } else { turn };
+        turn = if self.fill_measured()? { Turn::Done } else { turn };
         if !self.waiting.is_empty() || !self.batch.is_empty() {
             self.commit()?;
             turn = Turn::Done;
         }
         let over = turn == Turn::Idle && self.shared.stopping.load(Ordering::SeqCst);
         Ok(if over { Turn::Over } else { turn })
+    }
+
+    /// As [`Sequencer::fill`], measured now and then: each record is, then.
+    fn fill_measured(&mut self) -> Result<bool, Fault> {
+        self.encoding = Stages::measures(0).then(Spent::default);
+        let since = self.encoding.map(|_| Since::now());
+        let any = self.fill()?;
+        let decisions = self.batch_load.decisions;
+        if let (Some(since), Some(encoding), true) = (since, self.encoding.take(), decisions > 0) {
+            let stages = &self.shared.metrics.stages;
+            stages.add(Stage::Sequence, decisions, since.spent().without(encoding));
+            stages.add(Stage::Encode, decisions, encoding);
+        }
+        Ok(any)
     }
 
     /// Takes what waits, up to the limits of a batch. Says whether there was anything.
@@ -464,7 +491,13 @@ impl Sequencer {
             detail_salt: item.detail.salt,
             detail: &item.detail.bytes,
         };
+        // By the clock on the wall alone: a reading of the thread's clock would take as long as what it measures.
+        let since = self.encoding.map(|_| Instant::now());
         self.batch.push(&record, Some(private))?;
+        if let (Some(since), Some(encoding)) = (since, &mut self.encoding) {
+            let took = since.elapsed();
+            *encoding = encoding.and(Spent { cpu: took, wall: took });
+        }
         self.fold.decided(item.tag, index, now);
         Ok(Place::New { index, record })
     }
@@ -508,9 +541,20 @@ impl Sequencer {
     /// Appends the batch; returns the index of its first record.
     fn append(&mut self) -> Result<(u64, Arc<Head>), Fault> {
         let expected = self.ledger.size();
-        let begun = Instant::now();
-        let appended = self.ledger.append(&self.batch, self.fold.last_ms)?;
-        self.shared.metrics.sequenced(begun.elapsed());
+        let (metrics, decisions) = (&self.shared.metrics, self.batch_load.decisions);
+        let (stager, committer) = self.ledger.split();
+        let since = Since::now();
+        let staged = stager.stage(&self.batch, self.fold.last_ms)?;
+        let hashed = since.spent();
+        let (appended, _) = committer.commit(staged)?;
+        let spent = since.spent();
+        let committed = spent.without(hashed);
+        metrics.sequenced(spent.wall);
+        metrics.committed(committed.wall);
+        if decisions > 0 {
+            metrics.stages.add(Stage::Hash, decisions, hashed);
+            metrics.stages.add(Stage::Commit, decisions, committed);
+        }
         self.batch.clear();
         if appended.first != expected {
             return Err(Fault::Index { got: appended.first, expected });

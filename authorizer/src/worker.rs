@@ -27,6 +27,7 @@ use crate::live::Shared;
 use crate::present::{Look, Present};
 use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{self, Load};
+use crate::stages::{Stage, Stages, timed};
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -160,7 +161,10 @@ impl Worker {
         let mut attempt: u8 = 1;
         loop {
             let (reply, answer) = oneshot::channel();
-            let proposal = self.propose(caller, asked, stop, attempt, reply).await?;
+            let measured = Stages::measures(asked.len());
+            let (proposal, spent) = timed(measured, self.propose(caller, asked, stop, attempt, reply)).await;
+            let proposal = proposal?;
+            self.shared.metrics.stages.add_some(Stage::Evaluate, proposal.items.len(), spent);
             let load = proposal.load;
             self.hand_over(Work::Decisions(proposal), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {

@@ -1,6 +1,6 @@
 //! `POST /v1/decisions`: one object, an array or lines, answered in kind and in order.
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use verifier::request::Request;
 
@@ -10,9 +10,12 @@ use super::routes::{caller, respond, room_for, take};
 use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
 use crate::proposal::{Durable, Stop};
+use crate::stages::{Stage, Stages, timed};
 use crate::worker::{Asked, Worker, pause};
 
 const JSON: &str = "application/json";
+/// Bytes of a request, roughly: a body of many times as many is a large one.
+const SMALL_REQUEST: usize = 256;
 const LINES: &str = "application/x-ndjson";
 /// A full answer with its receipt, roughly: the buffer is reserved once.
 const ANSWER_BYTES: usize = 3 * 1024;
@@ -32,20 +35,11 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     };
     let budget = &worker.shared().budget;
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
-    let signed = SignedBody::of(request, &body)?;
-    let (shape, items) = body::split(&body, lines)?;
-    take(worker, &caller, items.len(), body.len())?;
-    let mut asked = Vec::with_capacity(items.len());
-    let turn = worker.turn_in_time(items.len()).await?;
-    for (n, sent) in items.into_iter().enumerate() {
-        pause(n.max(1)).await;
-        // One bad item refuses the whole body: nothing has been decided or recorded so far.
-        let request = Request::parse(&sent)
-            .map_err(Problem::from)
-            .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
-        asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
-    }
-    drop(turn);
+    let stages = &worker.shared().metrics.stages;
+    let measured = Stages::measures(body.len() / SMALL_REQUEST);
+    let (parsed, spent) = timed(measured, parse(worker, request, &caller, &body, lines)).await;
+    let (shape, asked) = parsed?;
+    stages.add_some(Stage::Parse, asked.len(), spent);
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
         let problem = Problem::from(none);
         if shape == Shape::One { Problem { item: None, ..problem } } else { problem }
@@ -55,9 +49,34 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let _turn = worker.turn(durable.items().len()).await;
     let writer = Writer { reader: &worker.shared().reader, style };
     // A proof that cannot be read: the records stand, but without evidence there is no answer.
-    let text = write(&writer, durable, shape).await.map_err(|_| Code::Unavailable)?;
+    let (text, spent) = timed(measured, write(&writer, durable, shape)).await;
+    let text = text.map_err(|_| Code::Unavailable)?;
+    stages.add_some(Stage::Answer, durable.items().len(), spent);
     let content_type = if shape == Shape::Lines { LINES } else { JSON };
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
+}
+
+/// The requests of a body, in order. One bad item refuses all of it: nothing has been decided or recorded so far.
+async fn parse(
+    worker: &Worker,
+    request: &HttpRequest,
+    caller: &Identity,
+    body: &Bytes,
+    lines: bool,
+) -> Result<(Shape, Vec<Asked>), Problem> {
+    let signed = SignedBody::of(request, body)?;
+    let (shape, items) = body::split(body, lines)?;
+    take(worker, caller, items.len(), body.len())?;
+    let mut asked = Vec::with_capacity(items.len());
+    let _turn = worker.turn_in_time(items.len()).await?;
+    for (n, sent) in items.into_iter().enumerate() {
+        pause(n.max(1)).await;
+        let request = Request::parse(&sent)
+            .map_err(Problem::from)
+            .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
+        asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
+    }
+    Ok((shape, asked))
 }
 
 async fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {
