@@ -199,7 +199,7 @@ impl Sequencer {
 
     /// As [`Sequencer::fill`], measured now and then: each record is, then.
     fn fill_measured(&mut self) -> Result<bool, Fault> {
-        self.encoding = Stages::measures(0).then(Spent::default);
+        self.encoding = Stages::measures(Stage::Sequence, 0).then(Spent::default);
         let since = self.encoding.map(|_| Since::now());
         let any = self.fill()?;
         let decisions = self.batch_load.decisions;

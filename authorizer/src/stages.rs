@@ -141,17 +141,20 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Whether a body is one of those that are measured.
+    /// Whether a body is one of those that are measured at this stage.
     #[must_use]
-    pub fn measures(decisions: usize) -> bool {
+    pub fn measures(stage: Stage, decisions: usize) -> bool {
         thread_local! {
-            static COUNT: Cell<u32> = const { Cell::new(0) };
+            // One for each stage: of a common one, a stage that always comes second would never be measured.
+            static COUNTS: [Cell<u32>; Stage::ALL.len()] = const { [const { Cell::new(0) }; Stage::ALL.len()] };
         }
-        decisions >= LARGE || {
-            let count = COUNT.get();
-            COUNT.set(count.wrapping_add(1));
-            count.is_multiple_of(ONE_IN)
-        }
+        decisions >= LARGE
+            || COUNTS.with(|counts| {
+                let Some(place) = counts.get(stage as usize) else { return false };
+                let count = place.get();
+                place.set(count.wrapping_add(1));
+                count.is_multiple_of(ONE_IN)
+            })
     }
 
     /// Something was spent on so many decisions.
@@ -208,8 +211,12 @@ mod tests {
 
     #[test]
     fn a_large_body_is_always_measured_and_a_small_one_now_and_then() {
-        assert!((0..100).all(|_| Stages::measures(LARGE)));
-        assert_eq!((0..ONE_IN * 10).filter(|_| Stages::measures(1)).count(), 10);
+        assert!((0..100).all(|_| Stages::measures(Stage::Parse, LARGE)));
+        let measured = |stage| Stages::measures(stage, 1);
+        // Whatever else is asked in between.
+        let both = (0..ONE_IN * 10).map(|_| (measured(Stage::Parse), measured(Stage::Evaluate)));
+        let (parsed, evaluated): (Vec<bool>, Vec<bool>) = both.unzip();
+        assert_eq!([parsed, evaluated].map(|of| of.into_iter().filter(|measured| *measured).count()), [10, 10]);
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Worker {
         let mut attempt: u8 = 1;
         loop {
             let (reply, answer) = oneshot::channel();
-            let measured = Stages::measures(asked.len());
+            let measured = Stages::measures(Stage::Evaluate, asked.len());
             let (proposal, spent) = timed(measured, self.propose(caller, asked, stop, attempt, reply)).await;
             let proposal = proposal?;
             self.shared.metrics.stages.add_some(Stage::Evaluate, proposal.items.len(), spent);

@@ -225,6 +225,32 @@ impl Workload {
     }
 }
 
+/// Decisions a second by one worker, and by two side by side, each with its own copy of the engine: medians of several rounds.
+///
+/// # Errors
+/// None in practice: the policies are made here.
+pub fn workers(time: Duration) -> Result<(f64, f64), PublishError> {
+    const ROUNDS: usize = 5;
+    let mut copies = [Workload::new(100)?, Workload::new(100)?];
+    let rate = |workload: &Workload, time| 1e9 / nanoseconds(|turn| workload.decide(turn), time);
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    let time = time / u32::try_from(ROUNDS).unwrap_or(1);
+    for _ in 0..ROUNDS {
+        let [first, second] = &mut copies;
+        one.push(rate(first, time));
+        two.push(std::thread::scope(|scope| {
+            // Moved there: an engine is one thread's at a time.
+            let other = scope.spawn(move || rate(second, time));
+            rate(first, time) + other.join().unwrap_or(0.0)
+        }));
+    }
+    let median = |mut rates: Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates.get(ROUNDS / 2).copied().unwrap_or(0.0)
+    };
+    Ok((median(one), median(two)))
+}
+
 /// Nanoseconds a request, over as many as the time allows, eight at least.
 fn nanoseconds(ask: impl Fn(usize) -> bool, time: Duration) -> f64 {
     let start = Instant::now();

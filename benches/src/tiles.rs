@@ -56,6 +56,7 @@ pub fn run(reader: &Reader, time: Duration) -> std::io::Result<Rates> {
         warm_up: Duration::from_millis(200),
         duration: time / ROUNDS,
         rate: None,
+        once: false,
     };
     let (constant, tiles) = (load(vec![get("/constant")]), load(tiles));
     let (mut of_constant, mut of_tiles) = (0.0, 0.0);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use authorizer::clock::{Source, System};
 use authorizer::http::BaseUrl;
 use authorizer::keys::admin_bearer;
+use authorizer::metrics::Metrics;
 use authorizer::service::{Config, Service, StartError};
 use clap::Args;
 use ledger::{Ledger, OpenError, Options, Reader, Signer};
@@ -98,6 +99,11 @@ impl House {
     /// The log, read side.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.service.shared().metrics
     }
 
     /// Base address of the decision API.

@@ -9,6 +9,7 @@ use super::problem::{Code, Problem};
 use super::routes::{caller, respond, room_for, take};
 use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
+use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
 use crate::stages::{Stage, Stages, timed};
 use crate::worker::{Asked, Worker, pause};
@@ -36,7 +37,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let budget = &worker.shared().budget;
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let stages = &worker.shared().metrics.stages;
-    let measured = Stages::measures(body.len() / SMALL_REQUEST);
+    let measured = Stages::measures(Stage::Parse, body.len() / SMALL_REQUEST);
     let (parsed, spent) = timed(measured, parse(worker, request, &caller, &body, lines)).await;
     let (shape, asked) = parsed?;
     stages.add_some(Stage::Parse, asked.len(), spent);

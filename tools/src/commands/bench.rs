@@ -1,32 +1,16 @@
 //! `interlock bench`: each figure beside the limit that was measured in the same run, fsync on.
 
+mod authorizer;
 mod disk;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use authorizer::engine::split_policies;
-use benches::echo::Echo;
-use benches::load::{Figures, Load, post};
 use benches::policy::Workload;
 use clap::{Args, Subcommand};
-use verifier::act::Mode;
-use verifier::epoch::EpochContent;
 
-use crate::client::block_on;
-use crate::commands::{init, policy};
 use crate::exit::{Exit, Failure};
-use crate::house::{Addresses, Admin, House, Words};
 use crate::output::say;
-use crate::trace::airline::Call;
-
-const POLICIES: &str = include_str!("../../../testdata/policies/airline/policies.cedar");
-const SCHEMA: &str = include_str!("../../../testdata/policies/airline/schema.cedarschema");
-const TRAFFIC: &str = include_str!("../../../testdata/traffic/airline-sample.ndjson");
-/// Decisions in one body of the batched load.
-const BATCH: usize = 256;
 
 /// Measure.
 #[derive(Debug, Subcommand)]
@@ -43,8 +27,10 @@ pub enum Bench {
     Sizes(disk::OfLog),
     /// A long run that must not grow: memory, descriptors and maps while segments roll; exits 1 if something did
     Soak(Soak),
-    /// Decisions over HTTP, one a request and 256 a request, against a handler that parses and echoes the same bodies
-    Serve(Serve),
+    /// Decisions over HTTP against a handler that parses and echoes the same bodies; where the time goes; two workers against one
+    Authorizer(authorizer::Authorizer),
+    /// Ten times the connections that saturate it: what is still served, what is turned away, and how long the kill switch takes then
+    Overload(authorizer::Overload),
 }
 
 /// What is appended, and where.
@@ -86,20 +72,6 @@ pub struct Soak {
     seconds: u64,
 }
 
-/// How hard and how long.
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// Seconds a figure
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Connections of single decisions
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// Connections of batches
-    #[arg(long, default_value_t = 4)]
-    batch_connections: usize,
-}
-
 impl Bench {
     /// Runs the benchmark.
     pub fn run(&self) -> Result<Exit, Failure> {
@@ -110,7 +82,8 @@ impl Bench {
             Self::Checks(checks) => checks.run(),
             Self::Sizes(log) => log.run(),
             Self::Soak(soak) => soak.run(),
-            Self::Serve(serve) => serve.run(),
+            Self::Authorizer(authorizer) => authorizer.run(),
+            Self::Overload(overload) => overload.run(),
         }
     }
 }
@@ -202,98 +175,4 @@ fn policies() -> Result<Exit, Failure> {
         say!("{:>8} {engine:>11.0} {candidates:>22.0} {ratio:>7.2} {growth:>13.2} {all:>15.0}", row.policies)?;
     }
     Ok(Exit::Ok)
-}
-
-impl Serve {
-    fn run(&self) -> Result<Exit, Failure> {
-        let directory = tempfile::tempdir().map_err(Failure::unavailable)?;
-        let data = directory.path().join("log");
-        let made = init::make(&data, "bench.example/log", |_| Ok(()))?;
-        let house = House::open(&data, &Addresses::anywhere_on_loopback(), &Words::default())?;
-        let admin = Admin::new(&made.admin_key)?;
-        let policies = split_policies(POLICIES).map_err(Failure::refused)?;
-        let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
-        block_on(async {
-            policy::publish(&admin, &admin.client(&house.decision_url())?, (Mode::Live, &content), None).await
-        })?;
-
-        let bodies = requests()?;
-        let batches: Vec<Vec<u8>> = (0..bodies.len()).map(|first| batch(&bodies, first)).collect();
-        let echo = Echo::start(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-            .map_err(Failure::unavailable)?;
-        let key = &made.api_key;
-        let single = self.load(house.decision_address(), "/v1/decisions", key, &bodies, self.connections);
-        let echoed = self.load(echo.address, "/v1/decisions", key, &bodies, self.connections);
-        let many = "/v1/decisions?receipt=range&answer=brief";
-        let batched = self.load(house.decision_address(), many, key, &batches, self.batch_connections);
-        let batch_echoed = self.load(echo.address, many, key, &batches, self.batch_connections);
-
-        let limit = run(&echoed)?;
-        let figures = run(&single)?;
-        say!("single decisions, {} connections, receipts returned, fsync on", self.connections)?;
-        say!("  echo handler   {:>10.0}/s  p99 {:>7} us", limit.rate(), limit.latency.value_at_quantile(0.99))?;
-        say!(
-            "  decisions      {:>10.0}/s  p99 {:>7} us  ratio {:.2}",
-            figures.rate(),
-            figures.latency.value_at_quantile(0.99),
-            figures.rate() / limit.rate()
-        )?;
-        let half = run(&Load { rate: Some(figures.rate() / 2.0), ..single })?;
-        let quantile = |q| half.latency.value_at_quantile(q);
-        say!(
-            "  at half load   {:>10.0}/s  p50 {} us, p99 {} us, p99.9 {} us",
-            half.rate(),
-            quantile(0.5),
-            quantile(0.99),
-            quantile(0.999)
-        )?;
-        let limit = run(&batch_echoed)?;
-        let figures = run(&batched)?;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let many = BATCH as f64;
-        say!("batched decisions, {BATCH} a request, {} connections, range receipts, fsync on", self.batch_connections)?;
-        say!("  echo handler   {:>10.0}/s", limit.rate() * many)?;
-        say!(
-            "  decisions      {:>10.0}/s  p99 {:>7} us a body  ratio {:.3}",
-            figures.rate() * many,
-            figures.latency.value_at_quantile(0.99),
-            figures.rate() / limit.rate()
-        )?;
-        say!("log size after the run: {}", house.reader().size())?;
-        echo.stop().map_err(Failure::unavailable)?;
-        house.stop();
-        Ok(Exit::Ok)
-    }
-
-    fn load(&self, address: SocketAddr, path: &str, key: &str, bodies: &[Vec<u8>], connections: usize) -> Load {
-        let requests = bodies.iter().map(|body| post(path, key, "application/json", body)).collect();
-        Load {
-            address,
-            requests: Arc::new(requests),
-            connections,
-            warm_up: Duration::from_secs(1),
-            duration: Duration::from_secs(self.seconds),
-            rate: None,
-        }
-    }
-}
-
-fn run(load: &Load) -> Result<Figures, Failure> {
-    let figures = load.run().map_err(Failure::unavailable)?;
-    if figures.other > 0 {
-        return Err(Failure::refused(format!("{} answers were not 200: the figure would lie", figures.other)));
-    }
-    Ok(figures)
-}
-
-/// The sample traffic as native requests.
-fn requests() -> Result<Vec<Vec<u8>>, Failure> {
-    let request = |line: &str| Call::parse(line).map(|call| call.request().to_string().into_bytes());
-    TRAFFIC.lines().map(request).collect::<Result<_, _>>().map_err(Failure::undecidable)
-}
-
-/// A body of [`BATCH`] requests in turn, from one of them on.
-fn batch(bodies: &[Vec<u8>], first: usize) -> Vec<u8> {
-    let items: Vec<&[u8]> = bodies.iter().cycle().skip(first).take(BATCH).map(Vec::as_slice).collect();
-    [b"[", items.join(&b","[..]).as_slice(), b"]"].concat()
 }
