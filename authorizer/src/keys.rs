@@ -4,11 +4,12 @@
 //! Guarantees: the file is 0600 and refused when group or world may read it; it is replaced atomically (a crash leaves
 //! the old or the new file, whole); secrets are kept only as HMAC-SHA256 under the file's pepper and shown once;
 //! look-up goes by the public key id, the secret is compared in constant time, and an unknown, revoked or wrong key
-//! costs the same work. A revocation holds from the next call on. [`Identity`] has one birthplace: a valid key.
+//! costs the same work. A revocation holds from the next call on.
 //! Does not: hold a key to its quota; sign requests (condition 2 beyond API keys).
 
 mod bearer;
 mod file;
+mod identity;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +18,6 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use verifier::text::{hex, unhex};
@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 pub use bearer::admin_bearer;
 use bearer::{ID_BYTES, SECRET_BYTES, admin_parts, bearer_text, keyed, parse_bearer};
 use file::{read_file, write_file};
+pub use identity::{Identity, KeyInfo, Role};
 
 use crate::quota::Quota;
 
@@ -33,71 +34,6 @@ use crate::quota::Quota;
 pub const MAX_KEYS: usize = 10_000;
 /// The longest realm name: it stands in every leaf.
 pub const MAX_REALM: usize = 64;
-
-/// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Ask for decisions and read own permits.
-    Service,
-    /// Publish epochs, throw switches and manage keys; asks for decisions too.
-    Admin,
-}
-
-/// A key as it may be shown: everything but the secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KeyInfo {
-    /// Twelve lower-case hex digits.
-    pub id: String,
-    /// The realm that every decision of this key belongs to.
-    pub realm: String,
-    /// What the key may do.
-    pub role: Role,
-    /// RFC 3339, UTC.
-    pub created: String,
-    /// RFC 3339, UTC; a revoked key is refused like an unknown one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked: Option<String>,
-    /// What the key may take.
-    #[serde(flatten)]
-    pub quota: Quota,
-}
-
-/// Who calls. Exists only for a valid key: [`ApiKeys::authenticate`] is its one birthplace.
-///
-/// ```compile_fail,E0423
-/// fn forged(info: std::sync::Arc<authorizer::keys::KeyInfo>) -> authorizer::keys::Identity {
-///     authorizer::keys::Identity(info)
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Identity(Arc<KeyInfo>);
-
-impl Identity {
-    /// The key's id.
-    #[must_use]
-    pub fn key_id(&self) -> &str {
-        &self.0.id
-    }
-
-    /// The key's realm.
-    #[must_use]
-    pub fn realm(&self) -> &str {
-        &self.0.realm
-    }
-
-    /// What the key may take.
-    #[must_use]
-    pub fn quota(&self) -> Quota {
-        self.0.quota
-    }
-
-    /// Whether the key may govern.
-    #[must_use]
-    pub fn is_admin(&self) -> bool {
-        self.0.role == Role::Admin
-    }
-}
 
 /// Why the key file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +137,7 @@ impl ApiKeys {
         let kept = entry.map_or(&[0; 32], |entry| &entry.hash);
         let same = bool::from(given.ct_eq(kept));
         let entry = entry?;
-        (same && entry.info.revoked.is_none()).then(|| Identity(entry.info.clone()))
+        (same && entry.info.revoked.is_none()).then(|| Identity::of(entry.info.clone()))
     }
 
     /// Whether the key of this id is not revoked.
