@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ledger::{ReadError, Reader};
-use verifier::act::{Act, Deed, Mode, Power, Target};
-use verifier::decision::{Decision, Detail, Named, PermitId};
+use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
+use verifier::decision::{Decision, Detail, Named};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
 use verifier::request::Request;
@@ -328,11 +328,11 @@ impl Fold {
             }
             Record::Revocation { governance, note, .. } => {
                 let act = governors.open(note).map_err(|source| FoldError::Act { index, source })?;
-                let Deed::Revocation { permit, .. } = act.act().deed else {
+                let Deed::Revocation { what, .. } = &act.act().deed else {
                     return Err(broken("a revocation record with another act"));
                 };
                 self.follow(index, act.act(), *governance)?;
-                self.state.permits.revoke(permit);
+                self.state.revoke(what);
                 Ok(None)
             }
             Record::Lease { permit, event, ends_at, .. } => {
@@ -394,9 +394,9 @@ impl Fold {
     }
 
     /// Notes a revocation that the sequencer records now.
-    pub fn revoke(&mut self, permit: PermitId) {
+    pub fn revoke(&mut self, what: &Revoked) {
         self.governance += 1;
-        self.state.permits.revoke(permit);
+        self.state.revoke(what);
     }
 
     /// Notes the freeze that the sequencer records now.

@@ -52,7 +52,7 @@ pub fn state_of(fold: &Fold, permit: &PermitId, expires_at: Option<u64>, now: u6
         Some(expires_at) if expires_at <= now => "expired",
         // Nothing depends on it, so nothing more is known of it.
         Some(_) if permits.get(permit, now).is_none() => "open",
-        Some(_) => match permits.holds(permit, now, &fold.switches) {
+        Some(_) => match permits.holds(permit, now, &fold.switches, &fold.state.revoked) {
             Ok(()) => "open",
             Err(Over::Revoked) => "revoked",
             Err(Over::Halted) => "halted",
@@ -74,7 +74,7 @@ pub fn present_state(fold: &Fold, decision: &Decision, detail: &Detail, now: u64
     if grant.expires_at <= now {
         return Present::Void("expired");
     }
-    if permits.is_revoked(&decision.permit) {
+    if permits.is_revoked(&decision.permit) || fold.state.revoked.touch_recorded(detail) {
         return Present::Void("revoked");
     }
     if fold.switches.halt_recorded(&decision.realm, detail) {
@@ -84,7 +84,7 @@ pub fn present_state(fold: &Fold, decision: &Decision, detail: &Detail, now: u64
         return Present::Allowed;
     }
     // It has a lease or a parent, so it is kept.
-    match permits.holds(&decision.permit, now, &fold.switches) {
+    match permits.holds(&decision.permit, now, &fold.switches, &fold.state.revoked) {
         Ok(()) => Present::Allowed,
         Err(Over::Unknown) => Present::Void("expired"),
         Err(Over::Revoked) => Present::Void("revoked"),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use verifier::act::Revoked;
 use verifier::decision::{
     Condition, Counted, Counter, Detail, Evidence, EvidenceNonce, Grant, Named, PermitId, Signed,
 };
@@ -17,6 +18,7 @@ use crate::state::State;
 use crate::state::counters::Key;
 use crate::state::nonces::Unusable;
 use crate::state::permits::Over;
+use crate::state::revoked::Revocations;
 
 /// Applies what is known only at the record's place: a doubt of the operator's own, kill switches, a deadline that passed meanwhile, the
 /// parent and what it descends from, and the subject's counters. `fold` is the state before the record, with [`State::advance`] to its time.
@@ -26,6 +28,7 @@ pub fn settle(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str
     }
     nonce(verdict, &fold.state, now_ms);
     attested(verdict, &fold.state, now_ms);
+    revoked(verdict, request, &fold.state.revoked);
     if fold.switches.halt_request(realm, request, &verdict.policies) {
         verdict.fail(Code::Halted);
     }
@@ -54,8 +57,11 @@ fn approvals(verdict: &mut Verdict, request: &Request, state: &State, realm: &st
         asking.push(permit.subject.clone());
         next = permit.parent;
     }
-    let counts =
-        |approver: &Arc<Approver>| given.contains(&approver.key.key_bytes()) && !asking.contains(&approver.person);
+    let counts = |approver: &Arc<Approver>| {
+        given.contains(&approver.key.key_bytes())
+            && !asking.contains(&approver.person)
+            && !state.revoked.key(approver.key.name())
+    };
     let met =
         |rule: &Arc<ApprovalRule>| rule.approvers.iter().filter(|approver| counts(approver)).count() >= rule.count;
     if !verdict.demands.approvals.iter().all(met) {
@@ -82,6 +88,34 @@ fn attested(verdict: &mut Verdict, state: &State, now_ms: u64) {
         Err(Unusable::Used) => verdict.fail(Code::AttestationNonceUsed),
         Err(Unusable::Expired) => verdict.fail(Code::AttestationStale),
         Err(Unusable::Full) => verdict.fail(Code::TooManyAttestations),
+    }
+}
+
+/// Nothing that was taken back counts: each with the code of the condition that rests on it.
+fn revoked(verdict: &mut Verdict, request: &Request, revoked: &Revocations) {
+    if revoked.is_empty() {
+        return;
+    }
+    if revoked.subject(&request.subject.kind, &request.subject.id) {
+        verdict.fail(Code::SubjectRevoked);
+    }
+    if verdict.demands.keys.iter().any(|key| revoked.key(key)) {
+        verdict.fail(Code::KeyRevoked);
+    }
+    if revoked.of_verdict(&verdict.policies) {
+        verdict.fail(Code::PolicyRevoked);
+    }
+    let issuers = verdict.demands.issuers.iter();
+    let gone = issuers.filter(|(_, issuer)| revoked.has(&Revoked::Issuer(issuer.clone()))).map(|(of, _)| *of);
+    for condition in gone.collect::<Vec<_>>() {
+        if condition == Condition::Trust {
+            verdict.fail(Code::AssertionRevoked);
+            continue;
+        }
+        verdict.fail(Code::AttestationRevoked);
+        if verdict.standing(Condition::Environment) == Standing::Pass {
+            verdict.fail(Code::EnvironmentUnattested);
+        }
     }
 }
 
@@ -134,7 +168,7 @@ fn lineage(verdict: &mut Verdict, request: &Request, fold: &Fold, realm: &str, n
 
 /// The parent and all above it must hold.
 fn ancestors(verdict: &mut Verdict, parent: &PermitId, fold: &Fold, now_ms: u64) {
-    if let Err(over) = fold.state.permits.holds(parent, now_ms, &fold.switches) {
+    if let Err(over) = fold.state.permits.holds(parent, now_ms, &fold.switches, &fold.state.revoked) {
         verdict.fail(match over {
             Over::Unknown => Code::ParentUnknown,
             Over::Revoked => Code::ParentRevoked,
@@ -148,6 +182,7 @@ fn ancestors(verdict: &mut Verdict, parent: &PermitId, fold: &Fold, now_ms: u64)
 /// asked again, for the permit as it was decided and for its request as it is evaluated now.
 pub fn renew(verdict: &mut Verdict, request: &Request, fold: &Fold, id: &PermitId, realm: &str, now_ms: u64) {
     verdict.counted.clear();
+    revoked(verdict, request, &fold.state.revoked);
     if fold.switches.halt_request(realm, request, &verdict.policies) {
         verdict.fail(Code::Halted);
     }
@@ -159,6 +194,10 @@ pub fn renew(verdict: &mut Verdict, request: &Request, fold: &Fold, id: &PermitI
             let subject = (permit.subject.0.as_str(), permit.subject.1.as_str());
             if fold.switches.halt(&permit.realm, subject, &permit.action, &permit.policies, permit.more_policies) {
                 verdict.fail(Code::Halted);
+            }
+            // Something that it rested on then, and does not now.
+            if verdict.stands() && fold.state.revoked.touch(permit) {
+                verdict.fail(Code::Revoked);
             }
         }
         // Never: the sequencer asks for what is under way. Doubt denies.
@@ -320,6 +359,7 @@ mod tests {
             delegates: Vec::new(),
             scopes: Vec::new(),
             holds: Vec::new(),
+            rests_on: Vec::new(),
             expires_at,
             lease: None,
             started: false,

@@ -10,9 +10,11 @@ pub mod approvals;
 pub mod counters;
 pub mod nonces;
 pub mod permits;
+pub mod revoked;
 
 use std::collections::HashSet;
 
+use verifier::act::Revoked;
 use verifier::decision::{Condition, Counter, Decision, Detail, EvidenceNonce, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
@@ -22,6 +24,7 @@ use approvals::{Approved, Untaken};
 use counters::{Counters, Key};
 use nonces::Nonces;
 use permits::{Ended, Lease, Over, Permit, Permits};
+use revoked::Revocations;
 
 /// A detail moves a counter that its epoch does not have.
 pub const NO_SUCH_COUNTER: &str = "it moves a counter that its epoch does not have";
@@ -43,6 +46,8 @@ pub struct State {
     pub attestations: Nonces,
     /// Approvals of denied decisions.
     pub approved: Approved,
+    /// Issuers, keys, subjects and policies that were taken back.
+    pub revoked: Revocations,
     blind: HashSet<String>,
 }
 
@@ -126,6 +131,7 @@ impl State {
             delegates: detail.delegates.clone(),
             scopes: scopes.ok_or(NO_SCOPE)?,
             holds: held.map(|counted| counted.name.clone()).collect(),
+            rests_on: revoked::rests_on(detail),
             expires_at: grant.expires_at,
             lease: lease.map(|ends_at| Lease { length_ms: ends_at.saturating_sub(now), ends_at }),
             started: false,
@@ -196,6 +202,16 @@ impl State {
             ExecutionEvent::Started | ExecutionEvent::Missing => return Err(NO_SUCH_LEASE),
         }
         Ok(())
+    }
+
+    /// Takes something back for the rest of the log.
+    pub fn revoke(&mut self, what: &Revoked) {
+        match what {
+            Revoked::Permit(id) => self.permits.revoke(*id),
+            Revoked::Issuer(_) | Revoked::Key(_) | Revoked::Subject(..) | Revoked::Policy(_) => {
+                self.revoked.revoke(what.clone());
+            }
+        }
     }
 
     fn ended(&mut self, id: &PermitId, how: Ended) {

@@ -15,7 +15,7 @@
 //! interlock/revocation/v1
 //! <origin>
 //! <governance version>
-//! permit <id>
+//! <permit ID|issuer NAME|key ID|subject TYPE::"id"|policy ID>
 //! <reason>
 //! ```
 //!
@@ -79,6 +79,53 @@ impl Target {
     }
 }
 
+/// What is taken back for the rest of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Revoked {
+    /// A permit, and with it what descends from it: `permit ID`.
+    Permit(PermitId),
+    /// An issuer of assertions or attestations: `issuer NAME`.
+    Issuer(String),
+    /// The key of an agent, an approver or a caller, by its id or name: `key ID`.
+    Key(String),
+    /// A subject: `subject TYPE::"id"`, the id as it stands in requests, without escapes.
+    Subject(String, String),
+    /// A policy: `policy ID`. Every decision that it would determine is denied.
+    Policy(String),
+}
+
+impl Revoked {
+    /// The line in the act.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Permit(id) => format!("permit {id}"),
+            Self::Issuer(name) => format!("issuer {name}"),
+            Self::Key(id) => format!("key {id}"),
+            Self::Subject(kind, id) => Target::Subject(kind.clone(), id.clone()).text(),
+            Self::Policy(id) => format!("policy {id}"),
+        }
+    }
+
+    /// Reads the line.
+    ///
+    /// # Errors
+    /// [`ActError::Revoked`].
+    pub fn parse(line: &str) -> Result<Self, ActError> {
+        match line.split_once(' ') {
+            Some(("permit", id)) => id.parse().map(Self::Permit).map_err(|_| ActError::Revoked),
+            Some(("issuer", name)) if !name.is_empty() => Ok(Self::Issuer(name.to_owned())),
+            Some(("key", id)) if !id.is_empty() => Ok(Self::Key(id.to_owned())),
+            Some(("policy", id)) if !id.is_empty() => Ok(Self::Policy(id.to_owned())),
+            Some(("subject", _)) => match Target::parse(line) {
+                Ok(Target::Subject(kind, id)) => Ok(Self::Subject(kind, id)),
+                Ok(_) | Err(_) => Err(ActError::Revoked),
+            },
+            Some(_) | None => Err(ActError::Revoked),
+        }
+    }
+}
+
 /// Whether the target is stopped or runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
@@ -118,10 +165,10 @@ pub enum Deed {
         /// Why, one line.
         reason: String,
     },
-    /// Take a permit back, and with it what descends from it.
+    /// Take something back for the rest of the log.
     Revocation {
-        /// Which.
-        permit: PermitId,
+        /// What.
+        what: Revoked,
         /// Why, one line.
         reason: String,
     },
@@ -163,9 +210,9 @@ pub enum ActError {
     /// The fifth line is neither `halt` nor `run`.
     #[error("a switch is thrown to `halt` or to `run`")]
     Power,
-    /// What is revoked is not a permit.
-    #[error("what is revoked is not `permit` and its id")]
-    Permit,
+    /// What is revoked is of no form that is known.
+    #[error("what is revoked is none of `permit ID`, `issuer NAME`, `key ID`, `subject TYPE::\"id\"` and `policy ID`")]
+    Revoked,
     /// The successor is neither a verification key in its one spelling nor `none`.
     #[error("the successor is neither a verification key nor `none`")]
     Successor,
@@ -195,8 +242,8 @@ impl Act {
                 };
                 format!("interlock/switch/v1\n{origin}\n{follows}\n{}\n{power}\n{reason}\n", target.text())
             }
-            Deed::Revocation { permit, reason } => {
-                format!("interlock/revocation/v1\n{origin}\n{follows}\npermit {permit}\n{reason}\n")
+            Deed::Revocation { what, reason } => {
+                format!("interlock/revocation/v1\n{origin}\n{follows}\n{}\n{reason}\n", what.text())
             }
             Deed::Freeze { successor, reason } => {
                 let successor = successor.as_ref().map_or(NO_SUCCESSOR.to_owned(), VerifierKey::to_string);
@@ -224,8 +271,8 @@ impl Act {
                 (origin, follows, Deed::Switch { target: Target::parse(target)?, power, reason: (*reason).to_owned() })
             }
             ["interlock/revocation/v1", origin, follows, target, reason] => {
-                let permit = target.strip_prefix("permit ").and_then(|id| id.parse().ok()).ok_or(ActError::Permit)?;
-                (origin, follows, Deed::Revocation { permit, reason: (*reason).to_owned() })
+                let what = Revoked::parse(target)?;
+                (origin, follows, Deed::Revocation { what, reason: (*reason).to_owned() })
             }
             ["interlock/freeze/v1", origin, follows, successor, reason] => {
                 (origin, follows, Deed::Freeze { successor: parse_successor(successor)?, reason: (*reason).to_owned() })
@@ -273,9 +320,19 @@ mod tests {
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
             assert_eq!(Act::parse(&act.text()), Ok(act));
         }
-        let deed = Deed::Revocation { permit: PermitId([0xa5; 16]), reason: "it was stolen".to_owned() };
-        let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
-        assert_eq!(Act::parse(&act.text()), Ok(act));
+        for line in [
+            "permit a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
+            "issuer https://a b",
+            "key 0123456789ab",
+            "subject Agent::\"a b\"",
+            "policy p-1",
+        ] {
+            let what = Revoked::parse(line).unwrap();
+            assert_eq!(what.text(), line);
+            let deed = Deed::Revocation { what, reason: "it was stolen".to_owned() };
+            let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
+            assert_eq!(Act::parse(&act.text()), Ok(act));
+        }
         for mode in [Mode::Live, Mode::Shadow] {
             let deed = Deed::Epoch { number: 1, content: Hash([7; 32]), mode };
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };
@@ -289,8 +346,20 @@ mod tests {
         assert_eq!(Act::parse("interlock/switch/v1\no\n01\nglobal\nhalt\nwhy\n"), Err(ActError::Number));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobally\nhalt\nwhy\n"), Err(ActError::Target));
         assert_eq!(Act::parse("interlock/switch/v1\no\n1\nglobal\nstop\nwhy\n"), Err(ActError::Power));
-        assert_eq!(Act::parse("interlock/revocation/v1\no\n1\npermit 01\nwhy\n"), Err(ActError::Permit));
-        assert_eq!(Act::parse("interlock/revocation/v1\no\n1\nkey 01\nwhy\n"), Err(ActError::Permit));
+        for line in [
+            "permit 01",
+            "permit ",
+            "key ",
+            "keys 01",
+            "issuer",
+            "subject Agent",
+            "subject Agent::\"\"",
+            "action read",
+            "global",
+        ] {
+            let text = format!("interlock/revocation/v1\no\n1\n{line}\nwhy\n");
+            assert_eq!(Act::parse(&text), Err(ActError::Revoked), "{line}");
+        }
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nnone\nwhy\nmore\n"), Err(ActError::Unknown));
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\n\nwhy\n"), Err(ActError::Successor));
         assert_eq!(Act::parse("interlock/freeze/v1\no\n1\nother+00000000+AAAA\nwhy\n"), Err(ActError::Successor));

@@ -64,11 +64,15 @@ codes! {
         ConflictingProperties = "conflicting_properties",
         /// The request reaches more registered entities than one decision may load.
         TooManyEntities = "too_many_entities",
+        /// A policy that determines the verdict was revoked.
+        PolicyRevoked = "policy_revoked",
         /// The policy engine refused its own input; never seen, and it denies.
         EngineError = "engine_error",
     Identity:
-        /// The key that asked for the permit was revoked since. Only of a renewal.
+        /// The key that asks, or that signed, was revoked.
         KeyRevoked = "key_revoked",
+        /// The subject was revoked.
+        SubjectRevoked = "subject_revoked",
         /// The epoch requires that requests for the action, or of the subject, are signed, and this one is not.
         SignatureMissing = "signature_missing",
         /// The signature names a key that is no agent key of the epoch.
@@ -222,7 +226,7 @@ codes! {
         LeaseExceeded = "lease_exceeded",
         /// A lease is asked for, and the epoch names no key for the audience: nobody could renew it.
         AudienceUnknown = "audience_unknown",
-        /// The permit was revoked. Only of a renewal.
+        /// The permit was revoked, or something that it rests on. Only of a renewal.
         Revoked = "revoked",
         /// The lifetime asked for is zero or longer than the epoch allows.
         TtlExceeded = "ttl_exceeded",

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use verifier::act::Target;
+use verifier::act::{Revoked, Target};
 use verifier::decision::{Class, Classes, Condition, Counted, Detail, Signed};
 use verifier::http_signature::HttpSignature;
 use verifier::request::Request;
@@ -225,7 +225,12 @@ impl Engine {
             uses: request.uses.unwrap_or(1),
             lease_ms: request.lease_ms,
             mode: self.trust.realm(facts.realm).unwrap_or(RealmMode::Committed),
-            demands: Demands { issuers: found.issuers, attested: found.nonce, ..Demands::default() },
+            demands: Demands {
+                keys: vec![facts.key_id.to_owned()],
+                issuers: found.issuers,
+                attested: found.nonce,
+                ..Demands::default()
+            },
             counted: Vec::new(),
         };
         if request.deadline.is_some_and(|deadline| deadline <= facts.now_ms) {
@@ -286,6 +291,20 @@ impl Engine {
     /// What the epoch knows by name.
     pub fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
+    }
+
+    /// Whether the epoch knows what is revoked; `None` where it does not say.
+    pub fn knows_revoked(&self, what: &Revoked) -> Option<bool> {
+        match what {
+            Revoked::Issuer(name) => Some(self.trust.evidence().issuers.contains_key(name)),
+            Revoked::Subject(kind, id) => self.knows(&Target::Subject(kind.clone(), id.clone())),
+            Revoked::Policy(id) => self.knows(&Target::Policy(id.clone())),
+            Revoked::Key(id) => {
+                let approves = self.trust.approvals().approvers.iter().any(|approver| approver.key.name() == id);
+                Some(approves || self.trust.agents().get(id).is_some())
+            }
+            Revoked::Permit(_) => None,
+        }
     }
 
     /// A realm's mode; `None` if realms are listed and this one is not.

@@ -37,6 +37,8 @@ pub struct Demands {
     pub approvals: Vec<Arc<ApprovalRule>>,
     /// The denied decision that it tries again, where approvals are asked for.
     pub retry: Option<Retry>,
+    /// The ids of the keys that it is asked with: the caller's, and the one that signed.
+    pub keys: Vec<String>,
     /// Whose evidence holds, for which condition.
     pub issuers: Vec<(Condition, String)>,
     /// The nonce of its attestation, where that may pass once only.

@@ -114,7 +114,8 @@ pub(super) fn identity(verdict: &mut Verdict, trust: &Trust, request: &Request, 
         Ok(agent) if !agent.subjects.iter().any(|selector| selector.holds(&request.subject)) => {
             verdict.fail(Code::SignatureSubject);
         }
-        Ok(_) => {
+        Ok(agent) => {
+            verdict.demands.keys.push(agent.key.name().to_owned());
             let Signed { body, item, .. } = *signed;
             verdict.demands.nonce = Some(Nonce { id: checked.nonce, body, item, expires_ms: checked.expires_ms });
             verdict.valid_until_ms = verdict.valid_until_ms.min(checked.expires_ms);

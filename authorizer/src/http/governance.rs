@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
-use verifier::act::{Deed, Target};
+use verifier::act::{Deed, Revoked, Target};
 use verifier::checkpoint::Checkpoint;
 use verifier::epoch::{self, EpochContent};
 use verifier::note::Note;
@@ -73,15 +73,19 @@ pub(super) async fn revocation(worker: Data<Worker>, request: HttpRequest, paylo
 
 async fn try_revocation(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let verified = note(worker, request, payload).await?;
-    let Deed::Revocation { permit, .. } = verified.act().deed else {
+    let Deed::Revocation { what, .. } = &verified.act().deed else {
         return Err(Problem::from(Code::InvalidAct).because("not a revocation".into()));
     };
-    // An administrator who mistyped an id must learn that nothing was revoked.
-    if worker.shared().reader.permit(&permit).map_err(|_| Code::Unavailable)?.is_none() {
+    // An administrator who mistyped an id must learn that nothing was revoked; a name may be taken back before it comes.
+    if let Revoked::Permit(permit) = what
+        && worker.shared().reader.permit(permit).map_err(|_| Code::Unavailable)?.is_none()
+    {
         return Err(Problem::from(Code::NotFound).because("there is no such permit".into()));
     }
+    let warnings: Vec<_> = unknown_revoked(worker.shared(), what).into_iter().collect();
     let Recorded { index, governance, head, .. } = record(worker.shared(), verified, None).await?;
-    Ok(HttpResponse::Ok().json(json!({ "index": index, "governance": governance, "checkpoint": head.note })))
+    Ok(HttpResponse::Ok()
+        .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
 }
 
 pub(super) async fn freeze(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -115,6 +119,15 @@ async fn note(worker: &Worker, request: &HttpRequest, payload: Payload) -> Resul
     let (body, _share) = body::read(budget, &caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
     Ok(worker.shared().governors.open(note)?)
+}
+
+/// What is revoked for ever must be spelled right; keys are those of the epoch and those of callers.
+fn unknown_revoked(shared: &Shared, what: &Revoked) -> Option<String> {
+    let live = shared.live.load();
+    let engine = live.engines.as_ref()?.first()?.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_a_caller = matches!(what, Revoked::Key(id) if shared.keys.list().iter().any(|key| key.id == *id));
+    let unknown = engine.knows_revoked(what) == Some(false) && !of_a_caller;
+    unknown.then(|| format!("`{}` names nothing that the epoch in force knows: is it spelled right?", what.text()))
 }
 
 /// A switch may name what comes only with a later epoch, so it is thrown; but whoever mistyped a name in an emergency must learn that

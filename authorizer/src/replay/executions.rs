@@ -74,13 +74,13 @@ impl State {
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
         let mut verdict = engine.decide_again(&request, &detail, &decision.realm, origin, now_ms);
         drop(engine);
+        settle::renew(&mut verdict, &request, &self.fold, permit, &decision.realm, *recorded_at);
         let said = |cause: &str| cause.split(' ').any(|name| name == Condition::Identity.name());
         // Whether the API key was revoked is not for anybody to see; whether the epoch still has the agent's key is.
         let revoked = cause.as_deref().is_some_and(said) && verdict.standing(Condition::Identity) == Standing::Pass;
         if revoked {
             verdict.fail(Code::KeyRevoked);
         }
-        settle::renew(&mut verdict, &request, &self.fold, permit, &decision.realm, *recorded_at);
         let (recorded_at, permit) = (*recorded_at, *permit);
         let expected = if verdict.stands() {
             let ends_at = Some(now_ms.saturating_add(length_ms));

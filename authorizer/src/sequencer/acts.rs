@@ -68,11 +68,11 @@ impl Sequencer {
                 self.fold.switch(target, *power);
                 (index, head, unchanged())
             }
-            (Deed::Revocation { permit, .. }, None) if self.fold.epoch > 0 => {
+            (Deed::Revocation { what, .. }, None) if self.fold.epoch > 0 => {
                 self.fold.last_ms = recorded_at;
                 self.batch.push(&Record::Revocation { recorded_at, governance, note }, None)?;
                 let (index, head) = self.append()?;
-                self.fold.revoke(*permit);
+                self.fold.revoke(what);
                 (index, head, unchanged())
             }
             (Deed::Freeze { .. }, None) if self.fold.epoch > 0 => {
@@ -93,7 +93,7 @@ impl Sequencer {
             Deed::Epoch { mode: Mode::Live, .. } => ("epoch", None),
             Deed::Epoch { mode: Mode::Shadow, .. } => ("shadow-epoch", None),
             Deed::Switch { target, .. } => ("switch", Some(target.text())),
-            Deed::Revocation { permit, .. } => ("revocation", Some(format!("permit {permit}"))),
+            Deed::Revocation { what, .. } => ("revocation", Some(what.text())),
             Deed::Freeze { .. } => ("freeze", None),
         };
         self.shared.notices.tell(Notice::Governance { version: governance, act, target });

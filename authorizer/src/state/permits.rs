@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use verifier::act::Revoked;
 use verifier::decision::PermitId;
 
+use super::revoked::Revocations;
 use crate::engine::{MOST_MAX_DEPTH, Scope};
 use crate::fold::Switches;
 
@@ -60,6 +62,8 @@ pub struct Permit {
     pub scopes: Vec<Scope>,
     /// The concurrency limits that it counts under.
     pub holds: Vec<String>,
+    /// The keys and issuers that it rests on.
+    pub rests_on: Vec<Revoked>,
     /// Void at and after this time, Unix milliseconds.
     pub expires_at: u64,
     /// Its lease, if it has one.
@@ -176,7 +180,7 @@ impl Permits {
     ///
     /// # Errors
     /// [`Over`], of the first that does not, looking upward.
-    pub fn holds(&self, id: &PermitId, now_ms: u64, switches: &Switches) -> Result<(), Over> {
+    pub fn holds(&self, id: &PermitId, now_ms: u64, switches: &Switches, revoked: &Revocations) -> Result<(), Over> {
         let mut next = Some(*id);
         for _ in 0..=MOST_MAX_DEPTH {
             let Some(id) = next else { return Ok(()) };
@@ -184,6 +188,9 @@ impl Permits {
                 return Err(Over::Revoked);
             }
             let permit = self.get(&id, now_ms).ok_or(Over::Unknown)?;
+            if revoked.touch(permit) {
+                return Err(Over::Revoked);
+            }
             match permit.ended {
                 Some(Ended::Halted) => return Err(Over::Halted),
                 Some(Ended::Closed | Ended::Expired) => return Err(Over::Closed),

@@ -292,3 +292,19 @@ fn an_allow_without_its_approvals_or_with_another_salt_does_not_come_out() {
     });
     assert!(forged.replay(&site, Options::default()).is_err());
 }
+
+#[test]
+fn an_approver_whose_key_was_taken_back_counts_no_more() {
+    let (site, clock) = site();
+    let request = by("bob", write(100));
+    let denied = site.decide(&request);
+    let approval = approval(&clock, &denied, &request);
+    for name in ["carol", "dave"] {
+        assert_eq!(post(&site, name, &approval).status, 201);
+    }
+    assert_eq!(site.revoke_what(1, "key carol").status, 200);
+    assert_eq!(reasons(&site.decide(&retry(&denied, &request))), ["approval_missing"]);
+    assert_eq!(post(&site, "alice", &approval).status, 201);
+    assert_eq!(reasons(&site.decide(&retry(&denied, &request))), NONE);
+    assert_eq!(site.replays(), 3);
+}

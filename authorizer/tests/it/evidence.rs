@@ -18,8 +18,8 @@ const NONE: [&str; 0] = [];
 const PREDICATE: &str = "https://slsa.dev/verification_summary/v1";
 const IMAGE: [u8; 32] = [0xab; 32];
 const TOOL: [u8; 32] = [0xcd; 32];
-const REGISTRY: &str = "https://registry.example";
-const VERIFIER: &str = "https://verifier.example";
+pub const REGISTRY: &str = "https://registry.example";
+pub const VERIFIER: &str = "https://verifier.example";
 const HARDWARE: &str = "hardware";
 
 fn registry() -> Key {
@@ -35,7 +35,7 @@ fn hardware() -> Key {
 }
 
 /// `read` demands everything, `write` nothing.
-fn trust() -> String {
+pub fn trust() -> String {
     let key = |key: Key| key.public();
     format!(
         "[issuers.'{REGISTRY}']\nkind = 'assertions'\nkey = '{}'\nclaims = ['review']\npredicates = ['{PREDICATE}']\n\
@@ -54,7 +54,7 @@ fn trust() -> String {
     )
 }
 
-fn site() -> (Site, Arc<Manual>) {
+pub fn site() -> (Site, Arc<Manual>) {
     Site::with_trust(&with_gate(&trust()))
 }
 
@@ -85,12 +85,12 @@ fn asked(action: &str, assertions: Value, attestation: Option<String>) -> Value 
 }
 
 /// With evidence that holds.
-fn good(clock: &Manual, nonce: &str) -> Value {
+pub fn good(clock: &Manual, nonce: &str) -> Value {
     let assertions = json!([registry().jwt(&review(clock)), built()]);
     asked("read", assertions, Some(verifier().jwt(&environment(clock, nonce))))
 }
 
-fn detail(answer: &Value) -> Detail {
+pub fn detail(answer: &Value) -> Detail {
     Detail::decode(&unb64(answer["detail"]["bytes"].as_str().unwrap()).unwrap()).unwrap()
 }
 

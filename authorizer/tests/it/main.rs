@@ -26,6 +26,7 @@ mod privacy;
 mod queue;
 mod quotas;
 mod replay;
+mod revocations;
 mod scopes;
 mod search;
 mod shadow;

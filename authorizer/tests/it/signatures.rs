@@ -352,3 +352,12 @@ fn a_record_whose_signature_was_taken_from_another_or_left_out_does_not_come_out
     let report = Entries::of(&site).replay(&site, Options::default()).unwrap();
     assert_eq!((report.same, report.given.get("body_digest")), (3, Some(&1)));
 }
+
+#[test]
+fn an_agents_key_that_was_taken_back_signs_nothing_any_more() {
+    let (site, clock) = site();
+    assert_eq!(reasons(&decide(&site, &read("r"), &parts(&clock, "n1"))), NONE);
+    assert_eq!(site.revoke_what(1, "key alice-1").status, 200);
+    assert_eq!(reasons(&decide(&site, &read("r"), &parts(&clock, "n2"))), ["key_revoked"]);
+    assert_eq!(site.replays(), 2);
+}

@@ -18,7 +18,7 @@ use ledger::storage::disk::Disk;
 use ledger::storage::ram::Ram;
 use ledger::{Ledger, Options, Reader, Signer, create_in, default_memory};
 use serde_json::{Value, json};
-use verifier::act::{Act, Deed, Mode, Power, Target};
+use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
 use verifier::epoch::EpochContent;
 use verifier::event::{Event, Step};
 use verifier::receipt::Receipt;
@@ -226,8 +226,12 @@ impl Site {
 
     /// Takes a permit back.
     pub fn revoke(&self, follows: u64, permit: &Value) -> Answer {
-        let permit = permit.as_str().unwrap().parse().unwrap();
-        let deed = Deed::Revocation { permit, reason: "drill".into() };
+        self.revoke_what(follows, &format!("permit {}", permit.as_str().unwrap()))
+    }
+
+    /// Takes something back.
+    pub fn revoke_what(&self, follows: u64, what: &str) -> Answer {
+        let deed = Deed::Revocation { what: Revoked::parse(what).unwrap(), reason: "drill".into() };
         let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
         self.admin("POST", "/v1/revocations", "text/plain", note.as_bytes())
     }

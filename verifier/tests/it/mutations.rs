@@ -2,7 +2,7 @@
 //! byte (or, where spaces mean nothing, as the same value), and nothing beyond a limit is accepted.
 
 use ed25519_dalek::{Signer, SigningKey};
-use verifier::act::{Act, Deed, Mode, Power, Target};
+use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
 use verifier::checkpoint::Checkpoint;
 use verifier::cose::{Consistency, CoseReceipt, Inclusion, MAX_COSE};
 use verifier::decision::Detail;
@@ -248,6 +248,8 @@ fn acts() {
         act(Deed::Epoch { number: 1, content: leaf_hash(b"x"), mode: Mode::Shadow }),
         switch(Target::parse("global").unwrap()),
         switch(Target::parse("subject N::Agent::\"x::\\\"y\"").unwrap()),
+        act(Deed::Revocation { what: Revoked::parse("issuer https://i.example").unwrap(), reason: "drill".into() }),
+        act(Deed::Revocation { what: Revoked::parse("subject Agent::\"a\"").unwrap(), reason: "drill".into() }),
     ];
     mutate("act", &bytes(&acts), as_it_is, of_text(|text| Some(Act::parse(text).ok()?.text())));
 }

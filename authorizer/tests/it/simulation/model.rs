@@ -8,7 +8,7 @@ use std::sync::Arc;
 use authorizer::fold::{IDEMPOTENCY_MS, Switches};
 use authorizer::proposal::MAX_AGE_MS;
 use ledger::{Head, Reader};
-use verifier::act::{Act, Deed};
+use verifier::act::{Act, Deed, Revoked};
 use verifier::decision::{Decision, Detail, Outcome, PermitId};
 use verifier::hash::{EMPTY_ROOT, Hash};
 use verifier::note::Note;
@@ -101,7 +101,10 @@ impl Model {
                 self.epochs = number;
             }
             Deed::Switch { target, power, .. } => self.switches.set(&target, power),
-            Deed::Revocation { permit, .. } => _ = self.revoked.insert(permit),
+            Deed::Revocation { what, .. } => {
+                let Revoked::Permit(permit) = what else { panic!("entry {index}: only permits are revoked here") };
+                self.revoked.insert(permit);
+            }
             Deed::Freeze { .. } => panic!("entry {index}: nobody froze the log"),
         }
     }

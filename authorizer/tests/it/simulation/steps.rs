@@ -12,7 +12,7 @@ use ledger::storage::ram::{Fault, Op, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use verifier::act::{Deed, Mode, Power};
+use verifier::act::{Deed, Mode, Power, Revoked};
 
 use super::callers::{Answering, Asked, Callers};
 use super::process::WORKERS;
@@ -158,7 +158,7 @@ impl World {
             let recent = callers.permits.len().saturating_sub(8);
             let at = callers.random.random_range(recent..callers.permits.len());
             let permit = callers.permits[at].parse().unwrap();
-            ("/v1/revocations", Deed::Revocation { permit, reason: "drill".into() })
+            ("/v1/revocations", Deed::Revocation { what: Revoked::Permit(permit), reason: "drill".into() })
         } else {
             // Released more often than thrown: a world that is halted decides nothing.
             let target = TARGETS[callers.random.random_range(0..TARGETS.len())];
