@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use verifier::act::Power;
 use verifier::decision::Outcome;
@@ -12,8 +12,11 @@ use verifier::record::Record;
 
 use crate::support::{Answer, Site, answer, bearer, call, read};
 
-/// Within this a slow client is cut off, whatever it is slow with; with a margin for a busy machine.
-const CUT_OFF: Duration = Duration::from_secs(10 + 5);
+/// From one byte of a slow client to its next.
+const PACE: Duration = Duration::from_millis(500);
+/// So many bytes a slow client gets in at that pace, and not one more, whatever it is slow with: it is cut off within ten seconds, and half
+/// of that again is for what a busy machine is late with. A machine that is slower still gives the server more time, not less.
+const MOST_BYTES: usize = 30;
 
 fn public_site() -> Site {
     Site::with(None, |config| config.public = Some("127.0.0.1:0".parse().unwrap()))
@@ -47,16 +50,15 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 /// Drips bytes into connections until all of them are closed.
 fn drip(mut streams: Vec<TcpStream>, byte: impl Fn(usize) -> u8) {
-    let begin = Instant::now();
-    for n in 0.. {
-        // One byte every half second each: an idle timer alone would never fire.
+    for n in 0..MOST_BYTES {
+        // An idle timer alone would never fire.
         streams.retain_mut(|stream| !is_closed(stream) && stream.write_all(&[byte(n)]).is_ok());
         if streams.is_empty() {
             return;
         }
-        assert!(begin.elapsed() < CUT_OFF, "{} connections are open after {:?}", streams.len(), begin.elapsed());
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(PACE);
     }
+    panic!("{} connections are open", streams.len());
 }
 
 #[test]
@@ -99,26 +101,20 @@ fn an_answer_that_is_not_read_is_given_up() {
         stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         // Pipelined requests, whose answers fill the socket's buffers and are never read.
         let request = "GET /tile/entries/000.p/200 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64);
-        let begin = Instant::now();
-        loop {
-            match stream.write_all(request.as_bytes()) {
-                Ok(()) => assert!(begin.elapsed() < CUT_OFF, "requests are still taken and nobody reads answers"),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                Err(_) => break,
-            }
-        }
+        // Buffers of a few megabytes are full long before.
+        let taken = (0..20_000).take_while(|_| stream.write_all(request.as_bytes()).is_ok()).count();
+        assert!(taken < 20_000, "requests are still taken and nobody reads answers");
         streams.push(stream);
     }
-    let begin = Instant::now();
     // Not read here either: a write shows that the other side is gone.
     streams.retain_mut(|stream| {
-        while begin.elapsed() < CUT_OFF {
-            match stream.write(b"G") {
-                Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
-                Ok(_) | Err(_) => thread::sleep(Duration::from_millis(200)),
+        (0..MOST_BYTES).all(|_| match stream.write(b"G") {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
+            Ok(_) | Err(_) => {
+                thread::sleep(PACE);
+                true
             }
-        }
-        true
+        })
     });
     assert!(streams.is_empty(), "{} are open", streams.len());
 }
@@ -246,13 +242,10 @@ fn a_kill_switch_is_recorded_under_a_flood_of_large_bodies_and_nothing_is_allowe
         while answered.load(Ordering::Relaxed) < 6 {
             thread::sleep(Duration::from_millis(20));
         }
-        let begin = Instant::now();
+        // How long it takes is told by `interlock bench overload`; that it goes first, by the simulation.
         let switched = site.switch(1, "global", Power::Halt);
-        let took = begin.elapsed();
         over.store(true, Ordering::Relaxed);
         assert_eq!(switched.status, 200, "{}", switched.text());
-        assert!(took < Duration::from_secs(10), "{took:?}");
-        println!("the switch took {took:?} beside 12 clients with 4,000 requests a body");
         switched.json()["index"].as_u64().unwrap()
     });
     let records = site.records();

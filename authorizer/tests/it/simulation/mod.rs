@@ -70,6 +70,16 @@ fn under_any_schedule_and_any_fault_of_the_disk_every_invariant_of_the_pipeline_
     }
 }
 
+/// Threat 27, by order: the switch came last and is recorded first, and nothing of what waited before it is allowed.
+#[test]
+fn a_kill_switch_is_recorded_before_every_decision_that_waits() {
+    let (_, decisions) = world::overtaking(40, false);
+    assert!(decisions.len() == 40 && decisions.iter().all(|(_, allowed)| *allowed), "{decisions:?}");
+    let (switch, decisions) = world::overtaking(40, true);
+    assert_eq!(decisions.len(), 40);
+    assert!(decisions.iter().all(|(index, allowed)| *index > switch && !allowed), "{switch} {decisions:?}");
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let digests = [0, 1].map(|_| hex(&world::run(7, 400).digest));

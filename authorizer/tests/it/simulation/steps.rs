@@ -18,7 +18,7 @@ use super::callers::{Answering, Asked, Callers};
 use super::process::WORKERS;
 use super::requests::{self, TARGETS};
 use super::world::World;
-use crate::support::{Answer, bearer};
+use crate::support::{Answer, bearer, read, with};
 
 /// Calls under way at once: enough to fill batches and to be several in every race.
 const CALLS: usize = 6;
@@ -168,6 +168,33 @@ impl World {
         let request = TestRequest::post().uri(path).insert_header(("Authorization", bearer(&requests::admin_key())));
         let request = request.insert_header(("Content-Type", "text/plain")).set_payload(requests::act(follows, deed));
         callers.begin(Asked::Act, (process.http[0])(request.to_request()));
+    }
+
+    /// So many callers ask for what the first epoch allows.
+    pub(super) fn ask(&mut self, count: usize) {
+        let process = self.process.as_ref().unwrap();
+        let mut callers = self.callers.borrow_mut();
+        for n in 0..count {
+            let who = ["alice", "bob", "carol"][n % 3];
+            let fields = json!({ "subject": { "type": "Agent", "id": who }, "context": { "cents": 1 } });
+            let body = with(read(&n.to_string()), fields);
+            let request =
+                TestRequest::post().uri("/v1/decisions").insert_header(("Authorization", bearer(&self.keys[0].1)));
+            let request = request.insert_header(("Content-Type", "application/json")).set_payload(body.to_string());
+            let asked = Asked::Decisions { realm: "main", requests: vec![body], range: false };
+            callers.begin(asked, (process.http[n % WORKERS])(request.to_request()));
+        }
+    }
+
+    /// The administrator throws the kill switch.
+    pub(super) fn halt(&mut self) {
+        let process = self.process.as_ref().unwrap();
+        let follows = process.shared.live.load().governance;
+        let note = requests::act(follows, requests::switch("global", Power::Halt));
+        let request =
+            TestRequest::post().uri("/v1/switches").insert_header(("Authorization", bearer(&requests::admin_key())));
+        let request = request.insert_header(("Content-Type", "text/plain")).set_payload(note);
+        self.callers.borrow_mut().begin(Asked::Act, (process.http[0])(request.to_request()));
     }
 
     /// The next epoch, straight into the governance lane: building its engines leaves this thread when it comes over HTTP.

@@ -15,6 +15,8 @@ use authorizer::service::{admin_keys_path, api_keys_path};
 use ledger::storage::ram::Ram;
 use ledger::{create_in, default_memory};
 use rand::RngExt;
+use verifier::decision::Outcome;
+use verifier::record::Record;
 
 use super::callers::Callers;
 use super::disk::set_bell;
@@ -61,6 +63,48 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         set_bell(None);
     }
+}
+
+/// So many requests that would be allowed wait when a switch comes: where that stands in the log, and where they do, and whether they were
+/// allowed. Without the switch, that is at 0.
+pub fn overtaking(count: usize, halts: bool) -> (u64, Vec<(u64, bool)>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let _quiet = Quiet;
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let mut world = World::new(0);
+        world.open().await;
+        world.publish();
+        world.turn();
+        let before = world.process.as_ref().unwrap().shared.reader.size();
+        world.ask(count);
+        // Each is evaluated, and waits in the queue; the switch comes behind them all.
+        for _ in 0..20 * count {
+            world.callers.borrow_mut().poll_one();
+        }
+        assert_eq!(world.process.as_ref().unwrap().shared.queue.decisions(), count);
+        if halts {
+            world.halt();
+        }
+        for _ in 0..20 * count {
+            world.callers.borrow_mut().poll_one();
+        }
+        for _ in 0..10 {
+            world.turn();
+            for _ in 0..20 * count {
+                world.callers.borrow_mut().poll_one();
+            }
+        }
+        let reader = world.process.as_ref().unwrap().shared.reader.clone();
+        let (mut switch, mut decisions) = (0, Vec::new());
+        for index in before..reader.size() {
+            match reader.record(index).unwrap() {
+                Record::Switch { .. } => switch = index,
+                Record::Decision(decision) => decisions.push((index, decision.outcome == Outcome::Allow)),
+                other => panic!("nobody made {other:?}"),
+            }
+        }
+        (switch, decisions)
+    })
 }
 
 async fn live(seed: u64, steps: usize) -> Run {
