@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use authorizer::engine::Published;
+use authorizer::engine::{Finding, Published};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use verifier::act::{Deed, Mode};
@@ -11,7 +11,7 @@ use verifier::epoch::EpochContent;
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::{self, Admin, House};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::{client::Client, files};
 
 /// Check, publish or show policies.
@@ -86,14 +86,15 @@ impl Content {
             entities: read(&self.entities)?,
             trust: read(&self.trust)?,
         };
-        check(&content)?;
+        // Told before anything is signed; the server that publishes says the same again.
+        check(&content)?.iter().for_each(|warning| note!("warning: {warning}"));
         Ok(content)
     }
 }
 
-/// Refuses what publishing would refuse, finding by finding.
-fn check(content: &EpochContent) -> Result<(), Failure> {
-    Published::new(content.clone()).map(|_| ()).map_err(|refused| {
+/// Refuses what publishing would refuse, finding by finding; gives what it would warn of.
+fn check(content: &EpochContent) -> Result<Vec<Finding>, Failure> {
+    Published::new(content.clone()).map(|published| published.warnings().to_vec()).map_err(|refused| {
         let lines: Vec<String> = refused.findings.iter().map(ToString::to_string).collect();
         Failure::refused(format!("the epoch is refused:\n{}", lines.join("\n")))
     })

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::house::{House, Http, Server, fails, ok, refund};
+use crate::house::{House, Http, Server, fails, interlock, ok, refund};
 use crate::load::{all_there, goes_on};
 
 fn serve_fails(house_path: &str, more: &[&str]) -> String {
@@ -103,6 +103,17 @@ fn an_epoch_that_does_not_validate_is_refused_with_its_position_and_the_old_one_
     let server = house.serve();
     let (_, answer) = Http::new().decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
     assert_eq!(answer["policies"], serde_json::json!(["refund-what-was-paid"]));
+}
+
+#[test]
+fn a_policy_that_can_never_match_is_told_before_it_is_published() {
+    let house = House::new();
+    let (file, schema) = (house.path("idle.cedar"), house.path("s.cedarschema"));
+    std::fs::write(&schema, "entity A; entity R; action x appliesTo { principal: A, resource: R };").unwrap();
+    std::fs::write(&file, "@id(\"never\") permit (principal is R, action == Action::\"x\", resource);").unwrap();
+    let checked = interlock(["policy", "check", "--policies", &file, "--schema", &schema]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && said.contains("warning: ") && said.contains("never"), "{said}");
 }
 
 /// A directory restored from an older copy would fork if it went on (threat 4).
