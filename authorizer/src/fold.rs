@@ -3,30 +3,35 @@
 //! Guarantees: the state after a restart is the state before it, computed again from journal and vault; every act of
 //! governance is checked again, signature and all; a record that this version cannot fold refuses the start instead of
 //! being skipped, since a skipped revocation would allow.
-//! Does not: keep a snapshot (every record is read at start, and the details of those that can still count). Permits that nothing depends on
-//! stay in the log and are looked up.
+//! Does not: read the log; `fold/start.rs` does, and `replay.rs`. Permits that nothing depends on stay in the log and are looked up.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+#[cfg(test)]
+mod format;
+pub mod idempotency;
+mod snapshot;
+mod start;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use ledger::{ReadError, Reader};
+use ledger::ReadError;
 use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
-use verifier::decision::{Decision, Detail, Named};
+use verifier::decision::{Detail, Named};
 use verifier::epoch::{self, EpochContent};
 use verifier::record::{Record, RecordError};
 use verifier::request::Request;
 
 use crate::approval::Given;
-use crate::engine::{self, MAX_WINDOW_MS, PublishError, Trust};
+use crate::engine::{self, PublishError, Trust};
 use crate::governance::{ActError, Governors};
 use crate::state::State;
+pub use idempotency::{IDEMPOTENCY_MS, Idempotency, MAX_IDEMPOTENCY_KEYS};
+pub use snapshot::{Damaged, Snapshot};
+pub use start::{PassedOver, Started};
 
-/// An idempotency key is kept so long, by recorded time (DESIGN §7.1).
-pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
-/// Idempotency keys that are kept at once, about 100 bytes each; beyond it requests that bring one get 503.
-pub const MAX_IDEMPOTENCY_KEYS: usize = 1 << 20;
-/// Records that are read at a time while folding.
-const CHUNK: u64 = 1_024;
+/// So many decisions stand between two `state` records: their digest is taken in milliseconds, and as many decisions are read again at a
+/// start at the most, which is less than a second.
+pub const STATE_EVERY: u64 = 1 << 16;
 
 /// What is stopped now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,48 +85,13 @@ impl Switches {
     }
 }
 
-/// The idempotency keys of the last 24 hours.
-#[derive(Debug, Default)]
-pub struct Idempotency {
-    index_of: HashMap<[u8; 32], u64>,
-    by_age: VecDeque<(u64, [u8; 32], u64)>,
-}
-
-impl Idempotency {
-    /// The record under a key.
-    #[must_use]
-    pub fn get(&self, tag: &[u8; 32]) -> Option<u64> {
-        self.index_of.get(tag).copied()
-    }
-
-    /// Whether `more` keys can be kept.
-    #[must_use]
-    pub fn has_room(&self, more: usize) -> bool {
-        self.index_of.len().saturating_add(more) <= MAX_IDEMPOTENCY_KEYS
-    }
-
-    fn insert(&mut self, tag: [u8; 32], index: u64, recorded_at: u64) {
-        self.index_of.insert(tag, index);
-        self.by_age.push_back((recorded_at, tag, index));
-    }
-
-    /// Forgets what is older than [`IDEMPOTENCY_MS`]; recorded time never goes backwards, so the oldest is in front. A key that was used
-    /// again since stands for its newer record, whichever of the two is noticed first.
-    pub fn forget(&mut self, now_ms: u64) {
-        while let Some((recorded_at, tag, index)) = self.by_age.front()
-            && recorded_at.saturating_add(IDEMPOTENCY_MS) <= now_ms
-        {
-            if self.index_of.get(tag) == Some(index) {
-                self.index_of.remove(tag);
-            }
-            self.by_age.pop_front();
-        }
-    }
-}
-
 /// The state.
 #[derive(Debug, Default)]
 pub struct Fold {
+    /// Decisions that stand in the log so far.
+    pub decisions: u64,
+    /// As many as stood before the last `state` record.
+    pub stated: u64,
     /// Raised by each epoch, switch and freeze; 0 before the first epoch.
     pub governance: u64,
     /// The live epoch; 0 before the first.
@@ -144,6 +114,8 @@ pub struct Fold {
     pub frozen: bool,
     /// The time of the last record, Unix milliseconds.
     pub last_ms: u64,
+    /// Up to when it was looked at: what ran out by then is forgotten. A `state` record is not before it.
+    pub seen_ms: u64,
     parts: Vec<u8>,
     parts_from: u64,
     parts_next: u64,
@@ -222,40 +194,6 @@ pub enum FoldError {
 }
 
 impl Fold {
-    /// Folds the whole published log. Returns the content of the live epoch too, and of the candidate in its shadow.
-    ///
-    /// # Errors
-    /// [`FoldError`]: the service must not start.
-    pub fn of(reader: &Reader, governors: &Governors) -> Result<(Fold, Contents), FoldError> {
-        let size = reader.head().checkpoint.size;
-        let last_ms = recorded_at(reader, size)?;
-        let mut fold = Fold::default();
-        let mut contents = Contents::default();
-        let mut first = 0;
-        while first < size {
-            let count = CHUNK.min(size - first);
-            let entries = reader.entries(first, count).map_err(|source| FoldError::Read { index: first, source })?;
-            for (index, leaf) in (first..).zip(&entries) {
-                let record = Record::decode(leaf).map_err(|source| FoldError::Record { index, source })?;
-                let detail = match &record {
-                    Record::Decision(decision) if matters(decision, last_ms, &fold.trust) => {
-                        Some(detail(reader, index)?)
-                    }
-                    _ => None,
-                };
-                if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {
-                    contents.publish(epoch);
-                }
-                if let Some(tag) = detail.and_then(|detail| detail.idempotency) {
-                    fold.idempotency.insert(tag, index, record.recorded_at());
-                }
-            }
-            first += count;
-        }
-        fold.idempotency.forget(fold.last_ms);
-        Ok((fold, contents))
-    }
-
     /// Applies the next record. `detail` is a decision's, or none where nothing of it matters any more. Answers an epoch's content where the
     /// record publishes it.
     ///
@@ -353,8 +291,12 @@ impl Fold {
                 Ok(None)
             }
             Record::Decision(decision) => {
+                self.decisions += 1;
                 if let Some(detail) = detail {
                     self.state.decided(&self.trust, index, decision, detail).map_err(broken)?;
+                    if let Some(tag) = detail.idempotency {
+                        self.idempotency.insert(tag, index, recorded_at);
+                    }
                 }
                 Ok(None)
             }
@@ -369,10 +311,13 @@ impl Fold {
                 self.state.approve(&given);
                 Ok(None)
             }
-            // They change nothing that a decision rests on.
-            Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } | Record::State { .. } => {
+            // What its digest is of; whether it is that of this fold, replay asks, and a start that begins here.
+            Record::State { .. } => {
+                self.settle_by(recorded_at);
                 Ok(None)
             }
+            // They change nothing that a decision rests on.
+            Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } => Ok(None),
             Record::SystemSwitch { .. } | Record::Erasure { .. } => {
                 Err(FoldError::NotImplemented { index, kind: record.kind_name() })
             }
@@ -408,6 +353,8 @@ impl Fold {
     /// Notes an epoch that the sequencer records now, with its closing record at `index`.
     pub fn publish(&mut self, number: u64, mode: Mode, index: u64, trust: Arc<Trust>) {
         self.governance += 1;
+        // Parts that an interrupted publishing left do not count any more.
+        self.parts.clear();
         self.publish_at(number, mode, index, trust);
     }
 
@@ -429,36 +376,29 @@ impl Fold {
         self.epochs.len() as u64
     }
 
+    /// Lets time pass: what ends by `now_ms` is forgotten.
+    pub fn advance(&mut self, now_ms: u64) {
+        self.seen_ms = self.seen_ms.max(now_ms);
+        self.idempotency.forget(now_ms);
+        self.state.advance(now_ms);
+    }
+
+    /// Settles the state by the time of a `state` record: what is left depends on the log alone, and is what its digest is of.
+    pub fn settle_by(&mut self, recorded_at: u64) {
+        self.last_ms = self.last_ms.max(recorded_at);
+        self.advance(recorded_at);
+        self.state.settle_by(recorded_at);
+        self.stated = self.decisions;
+    }
+
     /// Notes a decision that the sequencer records now; what it counts goes to [`State::decided`].
     pub fn decided(&mut self, tag: Option<[u8; 32]>, index: u64, recorded_at: u64) {
+        self.decisions += 1;
         self.last_ms = self.last_ms.max(recorded_at);
         if let Some(tag) = tag {
             self.idempotency.insert(tag, index, recorded_at);
         }
     }
-}
-
-/// Whether anything of a decision can still count when the last record was made at `last_ms`: an idempotency key, a counter of its epoch,
-/// an open permit.
-fn matters(decision: &Decision, last_ms: u64, trust: &Trust) -> bool {
-    // A window is left a step after its length; twice the length covers it.
-    let remembered_ms = if trust.counts() { 2 * MAX_WINDOW_MS } else { IDEMPOTENCY_MS };
-    decision.recorded_at.saturating_add(remembered_ms) > last_ms
-        || decision.grant.is_some_and(|grant| grant.expires_at > last_ms || grant.lease_ends_at.is_some())
-}
-
-fn detail(reader: &Reader, index: u64) -> Result<Detail, FoldError> {
-    let private = reader.private(index).map_err(|source| FoldError::Read { index, source })?;
-    let malformed = |_| FoldError::Broken { index, reason: "its detail is malformed" };
-    Detail::decode(&private.detail).map_err(malformed)
-}
-
-/// The time of the last record; 0 in an empty log.
-fn recorded_at(reader: &Reader, size: u64) -> Result<u64, FoldError> {
-    let Some(index) = size.checked_sub(1) else { return Ok(0) };
-    let leaf = reader.entry(index).map_err(|source| FoldError::Read { index, source })?;
-    let record = Record::decode(&leaf).map_err(|source| FoldError::Record { index, source })?;
-    Ok(record.recorded_at())
 }
 
 #[cfg(test)]
@@ -497,27 +437,5 @@ mod tests {
         switches.set(&Target::Policy("p9".into()), Power::Halt);
         assert!(!switches.halt("main", ("A", "a"), "read", &["p1".into()], false));
         assert!(switches.halt("main", ("A", "a"), "read", &["p1".into()], true));
-    }
-
-    #[test]
-    fn an_idempotency_key_is_forgotten_after_24_hours_of_recorded_time() {
-        let mut keys = Idempotency::default();
-        keys.insert([1; 32], 7, 1_000);
-        keys.insert([2; 32], 8, 2_000);
-        keys.forget(IDEMPOTENCY_MS + 999);
-        assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (Some(7), Some(8)));
-        keys.forget(IDEMPOTENCY_MS + 1_000);
-        assert_eq!((keys.get(&[1; 32]), keys.get(&[2; 32])), (None, Some(8)));
-    }
-
-    /// A restart reads both records before it forgets anything: the newer one was forgotten with the older, and a second permit was given
-    /// under one key. The simulation found it.
-    #[test]
-    fn a_key_that_is_used_again_after_a_day_is_not_forgotten_with_its_first_record() {
-        let mut keys = Idempotency::default();
-        keys.insert([1; 32], 7, 1_000);
-        keys.insert([1; 32], 9, IDEMPOTENCY_MS + 2_000);
-        keys.forget(IDEMPOTENCY_MS + 2_000);
-        assert_eq!(keys.get(&[1; 32]), Some(9));
     }
 }

@@ -20,6 +20,7 @@ pub mod proposal;
 pub mod queue;
 pub mod quota;
 pub mod replay;
+pub mod saver;
 pub mod sequencer;
 pub mod service;
 pub mod settle;

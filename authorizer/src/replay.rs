@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use verifier::act::Mode;
 use verifier::decision::{Condition, Decision, Detail, Outcome, Shadow, commitment};
+use verifier::epoch::EpochContent;
 use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 use verifier::record::Record;
 use verifier::request::Request;
@@ -81,6 +82,8 @@ impl Source for Reader {
 pub struct Options {
     /// Evaluate all policies of the epoch each time, and not only those whose scope can be true.
     pub full: bool,
+    /// Begin to decide behind this `state` record. What stands before it is folded as it is told, and held against the record's digest.
+    pub from: Option<u64>,
 }
 
 /// What came out.
@@ -96,10 +99,14 @@ pub struct Report {
     pub executions: u64,
     /// Of these, those that came out byte for byte, with their signatures.
     pub executions_same: u64,
+    /// `state` records.
+    pub states: u64,
+    /// Of these, those whose digest is that of the state that was folded.
+    pub states_same: u64,
     /// Of all that came out, by input fact that had to be taken as given: `api_key`, `body_digest`, `clock`,
     /// `governance_race`, `key_revoked`.
     pub given: BTreeMap<&'static str, u64>,
-    /// Decisions without their private parts, by outcome, and executions under such: erased, withheld or lost.
+    /// Decisions without their private parts, by outcome, and executions and states that rest on such: erased, withheld or lost.
     pub not_recomputable: BTreeMap<&'static str, u64>,
     /// How many differences there are.
     pub difference_count: u64,
@@ -143,6 +150,9 @@ pub enum ReplayError<E> {
         /// Why.
         source: PublishError,
     },
+    /// There is no `state` record to begin behind.
+    #[error("entry {0} is no `state` record, so nothing vouches for what stands before it")]
+    NoState(u64),
     /// The entries are not those that the head covers.
     #[error("the entries have the root {computed} at size {size}, the head says {stated}")]
     Root {
@@ -166,7 +176,21 @@ pub fn replay<S: Source>(
     options: Options,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError<S::Error>> {
-    let mut state = State { fold: Fold::default(), engines: None, candidate: None, options, report: Report::default() };
+    if let Some(index) = options.from {
+        let stored = if index < size { source.read(index, 1).map_err(ReplayError::Source)? } else { Vec::new() };
+        let record = stored.first().map(|stored| Record::decode(&stored.leaf));
+        if !matches!(record, Some(Ok(Record::State { .. }))) {
+            return Err(ReplayError::NoState(index));
+        }
+    }
+    let mut state = State {
+        fold: Fold::default(),
+        contents: Vec::new(),
+        engines: None,
+        candidate: None,
+        options,
+        report: Report::default(),
+    };
     let mut tree = Frontier::default();
     let mut first = 0;
     while first < size {
@@ -191,6 +215,8 @@ pub fn replay<S: Source>(
 /// What stands before the next record.
 struct State {
     fold: Fold,
+    /// Epochs whose engines are not built yet: the live one and the one in its shadow.
+    contents: Vec<(u64, Mode, EpochContent)>,
     engines: Option<Engines>,
     candidate: Option<Engines>,
     options: Options,
@@ -237,6 +263,10 @@ impl State {
         for (index, stored) in (first..).zip(stored) {
             let record = Record::decode(&stored.leaf).map_err(|source| FoldError::Record { index, source })?;
             self.report.entries += 1;
+            if self.options.from.is_some_and(|from| index < from) {
+                self.believe(governors, index, &record, stored)?;
+                continue;
+            }
             if matches!(record, Record::Decision(_)) {
                 tasks.push(Task { index, stored, record });
                 continue;
@@ -248,18 +278,84 @@ impl State {
                 self.count(index, came, |report| &mut report.executions_same);
             }
             if let Some((mode, content)) = self.fold.apply(governors, index, &record, None)? {
-                let engines = self.engines_of(content).map_err(|source| ReplayError::Epoch { index, source })?;
-                match mode {
-                    Mode::Live => (self.engines, self.candidate) = (Some(engines), None),
-                    Mode::Shadow => self.candidate = Some(engines),
-                }
+                self.publish(index, mode, content);
             }
+            if let Record::State { decisions, digest, .. } = record {
+                self.state(index, decisions, digest);
+            }
+            self.build()?;
         }
         self.decide(governors, tasks)
     }
 
+    /// Folds a record as it is told.
+    fn believe<E>(
+        &mut self,
+        governors: &Governors,
+        index: u64,
+        record: &Record,
+        stored: &Stored,
+    ) -> Result<(), ReplayError<E>> {
+        let detail = stored.private.as_ref().and_then(|private| Detail::decode(&private.detail).ok());
+        if let Record::Decision(decision) = record
+            && detail.is_none()
+        {
+            self.fold.state.lose_sight(&decision.realm);
+        }
+        if let Some((mode, content)) = self.fold.apply(governors, index, record, detail.as_ref())? {
+            self.publish(index, mode, content);
+        }
+        Ok(())
+    }
+
+    /// Notes an epoch; one that is not in force any more needs no engines.
+    fn publish(&mut self, index: u64, mode: Mode, content: EpochContent) {
+        self.contents.retain(|(_, before, _)| mode == Mode::Shadow && *before == Mode::Live);
+        self.contents.push((index, mode, content));
+    }
+
+    /// Builds the engines of what was published.
+    fn build<E>(&mut self) -> Result<(), ReplayError<E>> {
+        for (index, mode, content) in std::mem::take(&mut self.contents) {
+            let engines = self.engines_of(content).map_err(|source| ReplayError::Epoch { index, source })?;
+            match mode {
+                Mode::Live => (self.engines, self.candidate) = (Some(engines), None),
+                Mode::Shadow => self.candidate = Some(engines),
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds what a `state` record says against the fold, which has followed it.
+    fn state(&mut self, index: u64, decisions: u64, digest: Hash) {
+        self.report.states += 1;
+        if !self.fold.state.sees_all() {
+            *self.report.not_recomputable.entry("state").or_default() += 1;
+            return;
+        }
+        let computed = self.fold.snapshot().digest();
+        if decisions != self.fold.decisions {
+            let what = format!("it says that {decisions} decisions stand before it, there are {}", self.fold.decisions);
+            self.differs(index, what);
+        } else if digest != computed {
+            self.differs(
+                index,
+                format!("it says that the state has the digest {digest}, computed again it is {computed}"),
+            );
+        } else {
+            self.report.states_same += 1;
+        }
+    }
+
+    fn differs(&mut self, index: u64, what: String) {
+        self.report.difference_count += 1;
+        if self.report.differences.len() < MAX_DIFFERENCES {
+            self.report.differences.push(Difference { index, what });
+        }
+    }
+
     /// An engine for each core.
-    fn engines_of(&self, content: verifier::epoch::EpochContent) -> Result<Engines, PublishError> {
+    fn engines_of(&self, content: EpochContent) -> Result<Engines, PublishError> {
         let published = Published::new(content)?;
         let one = || if self.options.full { published.replica_without_index() } else { published.replica() };
         let engines = (0..rayon::current_num_threads().max(1)).map(|_| one().map(Mutex::new));
@@ -300,12 +396,7 @@ impl State {
                 *self.report.not_recomputable.entry(name).or_default() += 1;
             }
             Came::Withheld => *self.report.not_recomputable.entry("execution").or_default() += 1,
-            Came::Differs(what) => {
-                self.report.difference_count += 1;
-                if self.report.differences.len() < MAX_DIFFERENCES {
-                    self.report.differences.push(Difference { index, what });
-                }
-            }
+            Came::Differs(what) => self.differs(index, what),
         }
     }
 

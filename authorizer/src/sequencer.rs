@@ -8,6 +8,7 @@
 
 mod acts;
 mod events;
+mod states;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,13 +25,15 @@ use crate::canary::{self, Canary};
 use crate::clock::Reading;
 use crate::engine::{Code, RealmMode};
 use crate::execution::{self, Followed};
-use crate::fold::Fold;
+use crate::fold::{Fold, Snapshot};
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::notices::Notice;
 use crate::present::{Present, present_state};
 use crate::proposal::{Durable, Item, MAX_AGE_MS, MAX_ATTEMPTS, Place, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::Load;
+use crate::saver::Saver;
+use crate::service::Folded;
 use crate::settle;
 use crate::stages::{Since, Spent, Stage, Stages};
 use crate::state::approvals::Untaken;
@@ -61,6 +64,12 @@ enum Fault {
 /// The single writer.
 #[derive(Debug)]
 pub struct Sequencer {
+    /// First, so that it ends while the log is still ours.
+    saver: Saver,
+    folded: Folded,
+    /// What is in the batch and not yet with the saver.
+    unsaved: Option<(u64, Snapshot)>,
+    state_every: u64,
     ledger: Ledger,
     fold: Fold,
     shared: Arc<Shared>,
@@ -140,14 +149,17 @@ impl Drop for Sequencer {
 impl Sequencer {
     /// The writer of a log whose fold is given.
     #[must_use]
-    pub fn new(ledger: Ledger, fold: Fold, shared: Arc<Shared>) -> Self {
-        let (batch, batch_load) = (Batch::default(), Load::default());
+    pub fn new(ledger: Ledger, fold: Fold, shared: Arc<Shared>, folded: Folded, state_every: u64) -> Self {
         Sequencer {
+            saver: Saver::Here(ledger.snapshots()),
+            folded,
+            unsaved: None,
+            state_every: state_every.max(1),
             ledger,
             fold,
             shared,
-            batch,
-            batch_load,
+            batch: Batch::default(),
+            batch_load: Load::default(),
             waiting: Vec::new(),
             held: None,
             lapsed: Vec::new(),
@@ -175,6 +187,21 @@ impl Sequencer {
         })
     }
 
+    /// Writes snapshots on a thread of their own from now on, and not between two turns.
+    ///
+    /// # Errors
+    /// The operating system has no thread.
+    pub fn save_aside(&mut self) -> std::io::Result<()> {
+        self.saver = Saver::aside(self.ledger.snapshots())?;
+        Ok(())
+    }
+
+    /// How the state came about that it began with.
+    #[must_use]
+    pub fn folded(&self) -> &Folded {
+        &self.folded
+    }
+
     /// The state that the next decision rests on.
     #[must_use]
     pub fn fold(&self) -> &Fold {
@@ -188,6 +215,7 @@ impl Sequencer {
             turn = Turn::Done;
         }
         self.lapse()?;
+        self.state()?;
         turn = if self.fill_measured()? { Turn::Done } else { turn };
         if !self.waiting.is_empty() || !self.batch.is_empty() {
             self.commit()?;
@@ -248,7 +276,7 @@ impl Sequencer {
         let Canary { request, mut verdict, denied } = canary;
         let stood = verdict.stands();
         let now = self.shared.clock.read(self.fold.last_ms).at_ms;
-        self.fold.state.advance(now);
+        self.fold.advance(now);
         settle::settle(&mut verdict, &request, &self.fold, canary::REALM, now, None);
         if stood || verdict.stands() {
             return Err(Fault::Canary);
@@ -302,7 +330,7 @@ impl Sequencer {
     /// Why an approval cannot be recorded now.
     fn untaken(&mut self, what: &Kept, now_ms: u64) -> Option<Untaken> {
         let Kept::Approval(given) = what else { return None };
-        self.fold.state.advance(now_ms);
+        self.fold.advance(now_ms);
         self.fold.state.admits(given, now_ms).err()
     }
 
@@ -389,7 +417,7 @@ impl Sequencer {
     /// Looks every idempotency key of a body up before anything of the body is recorded.
     /// Two items under one key in one body are one request if they are the same bytes, and a reused key if not.
     fn recall(&mut self, proposal: &Proposal, now: u64, trouble: bool) -> Result<Vec<Earlier>, Refusal> {
-        self.fold.idempotency.forget(now);
+        self.fold.advance(now);
         let mut found = Vec::with_capacity(proposal.items.len());
         let mut new_tags: HashMap<[u8; 32], (usize, &Item)> = HashMap::new();
         for (n, item) in proposal.items.iter().enumerate() {
@@ -445,7 +473,7 @@ impl Sequencer {
         disclosed: bool,
     ) -> Result<Place, Fault> {
         let before = (item.verdict.classes(), item.verdict.counted.len());
-        self.fold.state.advance(now);
+        self.fold.advance(now);
         settle::settle(&mut item.verdict, &item.request, &self.fold, caller.realm(), now, doubt);
         // After a race nothing follows from an epoch that may be over.
         let shadow = item.shadow.as_deref_mut().filter(|_| doubt != Some(Code::GovernanceRace));
@@ -506,6 +534,9 @@ impl Sequencer {
     fn commit(&mut self) -> Result<(), Fault> {
         // A crash before `append` returns: nobody was answered; what recovery finds of the frame is not a promise.
         let head = if self.batch.is_empty() { self.shared.reader.head() } else { self.append()?.1 };
+        if let Some((index, snapshot)) = self.unsaved.take() {
+            self.saver.save(index, snapshot);
+        }
         // A crash from here on: the records stand, and a retry under an idempotency key finds them.
         for waiting in self.waiting.drain(..) {
             match waiting {

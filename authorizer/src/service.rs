@@ -17,7 +17,7 @@ use verifier::record::Record;
 
 use crate::clock::{Clock, Source, StartGap, System};
 use crate::engine::PublishError;
-use crate::fold::{Contents, Fold, FoldError};
+use crate::fold::{Contents, Fold, FoldError, PassedOver, STATE_EVERY, Started};
 use crate::governance::{Candidate, Governors, GovernorsError};
 use crate::http::{self, NotListening, Room, Servers, TooFew};
 use crate::keys::{ApiKeys, KeysError};
@@ -65,6 +65,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// Bytes of the disk that decisions leave free.
     pub reserve: u64,
+    /// How many decisions stand between two `state` records; [`STATE_EVERY`] but where many are to be seen.
+    pub state_every: u64,
 }
 
 impl Config {
@@ -83,6 +85,7 @@ impl Config {
             clock: Arc::new(System::default()),
             bounds: Bounds::default(),
             reserve: spare::RESERVE,
+            state_every: STATE_EVERY,
         }
     }
 }
@@ -135,6 +138,22 @@ pub struct Service {
     address: SocketAddr,
     public: Option<SocketAddr>,
     sequencer_done: mpsc::Receiver<()>,
+    folded: Folded,
+}
+
+/// How a start came to the state of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// The `state` record whose snapshot it began with; without one it began at the first record.
+    pub from: Option<u64>,
+    /// How many records were read and folded.
+    pub records: u64,
+    /// Snapshots that were passed over, each with its index and why.
+    pub passed_over: Vec<String>,
+}
+
+fn told((index, why): &(u64, PassedOver)) -> String {
+    format!("the snapshot of entry {index} was passed over: {why}")
 }
 
 impl Service {
@@ -146,7 +165,9 @@ impl Service {
         if !config.listen.ip().is_loopback() && !config.behind_proxy {
             return Err(StartError::Exposed(config.listen));
         }
-        let (shared, sequencer) = assemble(&config, ledger, reader)?;
+        let (shared, mut sequencer) = assemble(&config, ledger, reader)?;
+        let folded = sequencer.folded().clone();
+        sequencer.save_aside().map_err(StartError::Thread)?;
 
         // The log is open, so its files are counted.
         let workers = shared.workers;
@@ -166,7 +187,13 @@ impl Service {
             })
             .map_err(StartError::Thread)?;
         await_canary(&shared);
-        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done })
+        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done, folded })
+    }
+
+    /// What the start had to read.
+    #[must_use]
+    pub fn folded(&self) -> &Folded {
+        &self.folded
     }
 
     /// The address of the decision API.
@@ -225,7 +252,9 @@ impl Drop for Service {
 pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(Arc<Shared>, Sequencer), StartError> {
     let keys = ApiKeys::open(&api_keys_path(&config.data))?;
     let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
-    let (mut fold, contents) = Fold::of(&reader, &governors)?;
+    let snapshots = ledger.snapshots();
+    let Started { mut fold, contents, from, records, passed_over } = Fold::of(&reader, &governors, Some(&snapshots))?;
+    let folded = Folded { from, records, passed_over: passed_over.iter().map(told).collect() };
     // Of an empty log it is the time of its creation.
     fold.last_ms = fold.last_ms.max(ledger.last_time_ms());
     // A frozen log decides nothing and records nothing: neither time nor policies are asked for.
@@ -249,7 +278,7 @@ pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(
     if let Some(metadata) = metadata {
         let _ = shared.metadata.set(metadata);
     }
-    let sequencer = Sequencer::new(ledger, fold, shared.clone());
+    let sequencer = Sequencer::new(ledger, fold, shared.clone(), folded, config.state_every);
     Ok((shared, sequencer))
 }
 

@@ -15,6 +15,7 @@ pub mod revoked;
 use std::collections::HashSet;
 
 use verifier::act::Revoked;
+use verifier::cbor::{CborError, Decoder, Encoder};
 use verifier::decision::{Condition, Counter, Decision, Detail, EvidenceNonce, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
@@ -60,6 +61,29 @@ impl State {
         for permit in self.permits.end_by(now_ms) {
             self.give_back(&permit);
         }
+    }
+
+    /// As [`State::advance`], and forgets too what is otherwise forgotten now and then: what is left depends on the log alone.
+    pub fn settle_by(&mut self, now_ms: u64) {
+        self.advance(now_ms);
+        self.counters.forget(now_ms);
+    }
+
+    /// Writes nonces, those of attestations, approvals, permits, what was taken back and counters (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        self.nonces.encode(e);
+        self.attestations.encode(e);
+        self.approved.encode(e);
+        self.permits.encode(e);
+        self.revoked.encode(e);
+        self.counters.encode(e);
+    }
+
+    /// Reads back what [`State::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let (nonces, attestations, approved) = (Nonces::decode(d)?, Nonces::decode(d)?, Approved::decode(d)?);
+        let (permits, revoked, counters) = (Permits::decode(d)?, Revocations::decode(d)?, Counters::decode(d)?);
+        Ok(State { counters, permits, nonces, attestations, approved, revoked, blind: HashSet::new() })
     }
 
     /// Whether a decision changes anything here.

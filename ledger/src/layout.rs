@@ -75,6 +75,11 @@ impl Layout {
         self.dir.join("index")
     }
 
+    /// Snapshots of what others fold out of the log; derived.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     /// The last signed head of an archive, a note. It stands there until the directory is opened as a log with a memory of its own.
     pub(crate) fn archived_head(&self) -> PathBuf {
         self.dir.join("head")

@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::memory::Remembered;
 use crate::reader::Shared;
 use crate::seal::SealError;
+use crate::snapshots::Snapshots;
 use crate::stage::Stager;
 use crate::storage::{Files, IoFailure, LockGuard, Mode};
 
@@ -114,6 +115,12 @@ impl Ledger {
     /// The signature by the log's key over a JWS signing input (RFC 7515 §5.1); `None` for what is none.
     pub fn sign_jws(&self, input: &str) -> Option<[u8; 64]> {
         self.committer.signer.sign_jws(input)
+    }
+
+    /// Where snapshots of what is folded out of the log are kept, beside it.
+    pub fn snapshots(&self) -> Snapshots {
+        let Poison { files, layout, .. } = &self.stager.poison;
+        Snapshots::new(files, layout.state())
     }
 
     /// The log's verification key.

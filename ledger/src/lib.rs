@@ -41,6 +41,7 @@ mod segments;
 mod signer;
 #[cfg(test)]
 mod small;
+mod snapshots;
 mod stage;
 pub mod storage;
 mod stored;
@@ -63,6 +64,7 @@ pub use reader::{MAX_ENTRIES, ReadError, Reader};
 pub use seal::SealError;
 pub use sealed::Dictionary;
 pub use signer::{Signer, SignerError};
+pub use snapshots::{MAX_SNAPSHOT, Snapshots};
 pub use stage::{Staged, Stager};
 pub use stored::StoredBundle;
 pub use transfer::{Malformed, TransferError, Transferred, backup, backup_in, export, export_in, import, import_in};

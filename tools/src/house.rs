@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use authorizer::clock::{Source, System};
+use authorizer::fold::STATE_EVERY;
 use authorizer::http::BaseUrl;
 use authorizer::keys::admin_bearer;
 use authorizer::metrics::Metrics;
-use authorizer::service::{Config, Service, StartError};
+use authorizer::service::{Config, Folded, Service, StartError};
 use clap::Args;
 use ledger::{Ledger, OpenError, Options, Reader, Signer};
 use serde_json::Value;
@@ -53,6 +54,8 @@ pub struct Words {
     pub behind_proxy: bool,
     /// By which address clients of the decision API come.
     pub base_url: Option<BaseUrl>,
+    /// Decisions between two `state` records, if not as many as usual.
+    pub state_every: Option<u64>,
 }
 
 /// Opens a log for writing.
@@ -85,6 +88,7 @@ impl House {
             accept_clock_gap: words.accept_clock_gap,
             behind_proxy: words.behind_proxy,
             base_url: words.base_url.clone(),
+            state_every: words.state_every.unwrap_or(STATE_EVERY),
             ..Config::new(data, addresses.listen)
         };
         let service = Service::start(config, ledger, reader.clone()).map_err(|error| match error {
@@ -104,6 +108,11 @@ impl House {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.service.shared().metrics
+    }
+
+    /// What the start had to read.
+    pub fn folded(&self) -> &Folded {
+        self.service.folded()
     }
 
     /// Base address of the decision API.

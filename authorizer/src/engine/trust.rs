@@ -361,11 +361,6 @@ impl Trust {
         &self.counted
     }
 
-    /// Whether anything is counted at all.
-    pub(crate) fn counts(&self) -> bool {
-        !self.counted.is_empty()
-    }
-
     /// The limit of that kind and name.
     pub(crate) fn limit(&self, counter: Counter, name: &str) -> Option<&Arc<Limit>> {
         self.counted.iter().find(|limit| limit.counter() == counter && limit.name == name)

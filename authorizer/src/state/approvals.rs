@@ -4,9 +4,10 @@
 //! more, also one that is posted again, for as long as any of them could. Memory is bounded: by [`MAX_APPROVED`] decisions, each with as
 //! many approvals as an epoch has approvers, forgotten when the last runs out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use verifier::approval::Approval;
+use verifier::cbor::{CborError, Decoder, Encoder};
 use verifier::decision::PermitId;
 use verifier::hash::Hash;
 
@@ -43,7 +44,7 @@ struct Entry {
 /// All approvals that may still count, and those that may not any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approved {
-    entries: HashMap<PermitId, Entry>,
+    entries: BTreeMap<PermitId, Entry>,
     ends: BTreeSet<(u64, PermitId)>,
 }
 
@@ -104,6 +105,49 @@ impl Approved {
             self.ends.remove(&(at, decision));
             self.entries.remove(&decision);
         }
+    }
+
+    /// Whether approvals of a decision are kept.
+    #[must_use]
+    pub fn holds(&self, decision: &PermitId) -> bool {
+        self.entries.contains_key(decision)
+    }
+
+    /// Writes them by decision (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        e.array(self.entries.len());
+        for (decision, Entry { realm, core, given, used, ends_at }) in &self.entries {
+            e.array(6);
+            e.bytes(&decision.0);
+            e.text(realm);
+            e.bytes(&core.0);
+            e.array(given.len());
+            for (key, ends_at) in given {
+                e.array(2);
+                e.bytes(key);
+                e.uint(*ends_at);
+            }
+            e.uint(u64::from(*used));
+            e.uint(*ends_at);
+        }
+    }
+
+    /// Reads back what [`Approved::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let mut approved = Self::default();
+        for _ in 0..d.array()? {
+            d.array_of(6)?;
+            let (decision, realm, core) = (PermitId(d.bytes_of()?), d.text()?.to_owned(), Hash(d.bytes_of()?));
+            let mut given = Vec::new();
+            for _ in 0..d.array()? {
+                d.array_of(2)?;
+                given.push((d.bytes_of()?, d.uint()?));
+            }
+            let entry = Entry { realm, core, given, used: d.uint()? != 0, ends_at: d.uint()? };
+            approved.ends.insert((entry.ends_at, decision));
+            approved.entries.insert(decision, entry);
+        }
+        Ok(approved)
     }
 }
 

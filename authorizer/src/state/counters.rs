@@ -4,8 +4,9 @@
 //! over a window that moves in [`WINDOW_STEPS`] steps: what was spent within any window of that length never exceeds the cap, and is
 //! forgotten at the latest one step after the window.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use verifier::cbor::{CborError, Decoder, Encoder};
 use verifier::decision::Counter;
 
 use crate::engine::{MAX_WINDOW_MS, Rule, WINDOW_STEPS};
@@ -14,7 +15,7 @@ use crate::engine::{MAX_WINDOW_MS, Rule, WINDOW_STEPS};
 const SWEEP_FROM: usize = 1_024;
 
 /// Whose counter, of which limit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     counter: Counter,
     name: String,
@@ -43,7 +44,7 @@ enum Count {
 /// All counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    counts: HashMap<Key, Count>,
+    counts: BTreeMap<Key, Count>,
     sweep_at: usize,
 }
 
@@ -118,19 +119,96 @@ impl Counters {
         self.counts.is_empty()
     }
 
+    /// Whether a counter says the same as none at all.
+    #[must_use]
+    pub fn is_idle(&self, key: &Key, now_ms: u64) -> bool {
+        self.counts.get(key).is_none_or(|count| !says_something(count, now_ms))
+    }
+
     /// Forgets what says the same as no counter at all, each time that the number has doubled.
     fn sweep(&mut self, now_ms: u64) {
-        if self.counts.len() < self.sweep_at.max(SWEEP_FROM) {
-            return;
+        if self.counts.len() >= self.sweep_at.max(SWEEP_FROM) {
+            self.forget(now_ms);
         }
-        self.counts.retain(|_, count| match count {
-            Count::Rate { arrival, per } => *arrival > u128::from(now_ms) * u128::from(*per),
-            Count::Budget(sums) => {
-                sums.last_key_value().is_some_and(|(end, _)| end.saturating_add(MAX_WINDOW_MS) > now_ms)
+    }
+
+    /// Forgets what says the same as no counter at all.
+    pub fn forget(&mut self, now_ms: u64) {
+        for count in self.counts.values_mut() {
+            if let Count::Budget(sums) = count {
+                sums.retain(|end, _| end.saturating_add(MAX_WINDOW_MS) > now_ms);
             }
-            Count::Open(open) => *open > 0,
-        });
+        }
+        self.counts.retain(|_, count| says_something(count, now_ms));
         self.sweep_at = self.counts.len().saturating_mul(2);
+    }
+
+    /// Writes them by their names (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        e.array(self.counts.len());
+        for (Key { counter, name, realm, subject }, count) in &self.counts {
+            e.array(6);
+            e.uint(*counter as u64);
+            e.text(name);
+            e.text(realm);
+            e.text(&subject.0);
+            e.text(&subject.1);
+            match count {
+                Count::Rate { arrival, per } => {
+                    e.array(2);
+                    e.bytes(&arrival.to_be_bytes());
+                    e.uint(*per);
+                }
+                Count::Budget(sums) => {
+                    e.array(sums.len());
+                    for (end, sum) in sums {
+                        e.array(2);
+                        e.uint(*end);
+                        e.bytes(&sum.to_be_bytes());
+                    }
+                }
+                Count::Open(open) => e.uint(*open),
+            }
+        }
+    }
+
+    /// Reads back what [`Counters::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..d.array()? {
+            d.array_of(6)?;
+            let kind = d.uint()?;
+            let counter = [Counter::Rate, Counter::Budget, Counter::Concurrency];
+            let counter = counter.into_iter().find(|counter| *counter as u64 == kind);
+            let counter = counter.ok_or(CborError::OutOfRange(kind))?;
+            let (name, realm) = (d.text()?.to_owned(), d.text()?.to_owned());
+            let subject = (d.text()?.to_owned(), d.text()?.to_owned());
+            let count = match counter {
+                Counter::Rate => {
+                    d.array_of(2)?;
+                    Count::Rate { arrival: u128::from_be_bytes(d.bytes_of()?), per: d.uint()? }
+                }
+                Counter::Budget => {
+                    let mut sums = BTreeMap::new();
+                    for _ in 0..d.array()? {
+                        d.array_of(2)?;
+                        sums.insert(d.uint()?, u128::from_be_bytes(d.bytes_of()?));
+                    }
+                    Count::Budget(sums)
+                }
+                Counter::Concurrency => Count::Open(d.uint()?),
+            };
+            counts.insert(Key { counter, name, realm, subject }, count);
+        }
+        Ok(Counters { sweep_at: counts.len().saturating_mul(2), counts })
+    }
+}
+
+fn says_something(count: &Count, now_ms: u64) -> bool {
+    match count {
+        Count::Rate { arrival, per } => *arrival > u128::from(now_ms) * u128::from(*per),
+        Count::Budget(sums) => sums.last_key_value().is_some_and(|(end, _)| end.saturating_add(MAX_WINDOW_MS) > now_ms),
+        Count::Open(open) => *open > 0,
     }
 }
 

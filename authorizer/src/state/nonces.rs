@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use verifier::cbor::{CborError, Decoder, Encoder};
+
 use crate::engine::Nonce;
 
 /// Nonces that are kept at once, about 150 bytes each: 1,700 signed bodies a second, each for 300 s.
@@ -64,6 +66,30 @@ impl Nonces {
             self.ends.remove(&(at, id));
             self.used.remove(&id);
         }
+    }
+
+    /// Writes them by their ends (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        e.array(self.ends.len());
+        for (expires_ms, id) in &self.ends {
+            let Use { body, item } = self.used.get(id).copied().unwrap_or(Use { body: [0; 16], item: 0 });
+            e.array(4);
+            e.uint(*expires_ms);
+            e.bytes(id);
+            e.bytes(&body);
+            e.uint(item);
+        }
+    }
+
+    /// Reads back what [`Nonces::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let mut nonces = Self::default();
+        for _ in 0..d.array()? {
+            d.array_of(4)?;
+            let (expires_ms, id) = (d.uint()?, d.bytes_of()?);
+            nonces.consume(&Nonce { id, expires_ms, body: d.bytes_of()?, item: d.uint()? });
+        }
+        Ok(nonces)
     }
 }
 

@@ -3,9 +3,10 @@
 //! Guarantees: whether a permit holds is answered by looking upward, at most as many steps as a lineage is deep; a permit is over at its
 //! recorded end, whether or not a record says so; what is over gives its places back once. Bounded by [`MAX_OPEN`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use verifier::act::Revoked;
+use verifier::cbor::{CborError, Decoder, Encoder};
 use verifier::decision::PermitId;
 
 use super::revoked::Revocations;
@@ -100,7 +101,7 @@ pub enum Over {
 /// All permits that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permits {
-    open: HashMap<PermitId, Permit>,
+    open: BTreeMap<PermitId, Permit>,
     /// When each one that still holds its places ends.
     ends: BTreeSet<(u64, PermitId)>,
     /// When each is void, as long as it is not.
@@ -108,7 +109,7 @@ pub struct Permits {
     /// When each lease ends whose end no record tells yet.
     lapses: BTreeSet<(u64, PermitId)>,
     /// Every permit that was taken back: each by an act of an administrator, so there are few.
-    revoked: HashSet<PermitId>,
+    revoked: BTreeSet<PermitId>,
 }
 
 impl Permits {
@@ -308,5 +309,145 @@ impl Permits {
             parent.children = parent.children.saturating_sub(1);
         }
         Some(permit)
+    }
+
+    /// Writes them by id, then those that were taken back (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        e.array(self.open.len());
+        for (id, permit) in &self.open {
+            let (ends, voids) = ((permit.ends_at(), *id), (permit.expires_at, *id));
+            let flags = [
+                permit.started,
+                permit.held,
+                permit.more_policies,
+                self.ends.contains(&ends),
+                self.voids.contains(&voids),
+                self.lapses.contains(&ends),
+            ];
+            let flags = (0..).zip(flags).fold(0, |all, (bit, set)| all | (u64::from(set) << bit));
+            permit.encode(e, id, flags);
+        }
+        e.array(self.revoked.len());
+        self.revoked.iter().for_each(|id| e.bytes(&id.0));
+    }
+
+    /// Reads back what [`Permits::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let mut permits = Self::default();
+        for _ in 0..d.array()? {
+            let (id, permit, flags) = Permit::decode(d)?;
+            let (ends, voids) = ((permit.ends_at(), id), (permit.expires_at, id));
+            for (bit, time, times) in
+                [(3, ends, &mut permits.ends), (4, voids, &mut permits.voids), (5, ends, &mut permits.lapses)]
+            {
+                if flags & (1 << bit) != 0 {
+                    times.insert(time);
+                }
+            }
+            permits.open.insert(id, permit);
+        }
+        for _ in 0..d.array()? {
+            permits.revoked.insert(PermitId(d.bytes_of()?));
+        }
+        Ok(permits)
+    }
+}
+
+impl Permit {
+    fn encode(&self, e: &mut Encoder<'_>, id: &PermitId, flags: u64) {
+        let texts = |e: &mut Encoder<'_>, texts: &[String]| {
+            e.array(texts.len());
+            texts.iter().for_each(|text| e.text(text));
+        };
+        e.array(18);
+        e.bytes(&id.0);
+        e.uint(self.index);
+        e.text(&self.realm);
+        e.text(&self.subject.0);
+        e.text(&self.subject.1);
+        e.text(&self.action);
+        texts(e, &self.policies);
+        e.bytes(self.parent.as_ref().map_or(&[][..], |parent| &parent.0));
+        e.uint(self.depth.into());
+        e.uint(self.children.into());
+        texts(e, &self.delegates);
+        e.array(self.scopes.len());
+        self.scopes.iter().for_each(|scope| e.text(&scope.to_string()));
+        texts(e, &self.holds);
+        e.array(self.rests_on.len());
+        self.rests_on.iter().for_each(|what| e.text(&what.text()));
+        e.uint(self.expires_at);
+        match self.lease {
+            None => e.array(0),
+            Some(Lease { length_ms, ends_at }) => {
+                e.array(2);
+                e.uint(length_ms);
+                e.uint(ends_at);
+            }
+        }
+        e.uint(flags);
+        e.uint(match self.ended {
+            None => 0,
+            Some(Ended::Closed) => 1,
+            Some(Ended::Halted) => 2,
+            Some(Ended::Expired) => 3,
+        });
+    }
+
+    fn decode(d: &mut Decoder<'_>) -> Result<(PermitId, Self, u64), CborError> {
+        fn texts(d: &mut Decoder<'_>) -> Result<Vec<String>, CborError> {
+            (0..d.array()?).map(|_| d.text().map(str::to_owned)).collect()
+        }
+        let wrong = |field| CborError::OutOfRange(field);
+        d.array_of(18)?;
+        let (id, index, realm) = (PermitId(d.bytes_of()?), d.uint()?, d.text()?.to_owned());
+        let (subject, action) = ((d.text()?.to_owned(), d.text()?.to_owned()), d.text()?.to_owned());
+        let policies = texts(d)?;
+        let parent = match d.bytes()? {
+            [] => None,
+            id => Some(PermitId(id.try_into().map_err(|_| wrong(7))?)),
+        };
+        let depth = u32::try_from(d.uint()?).map_err(|_| wrong(8))?;
+        let children = u32::try_from(d.uint()?).map_err(|_| wrong(9))?;
+        let delegates = texts(d)?;
+        let scopes: Option<Vec<Scope>> = texts(d)?.iter().map(|text| Scope::parse(text)).collect();
+        let (scopes, holds) = (scopes.ok_or(wrong(11))?, texts(d)?);
+        let rests_on: Result<Vec<_>, _> = texts(d)?.iter().map(|text| Revoked::parse(text)).collect();
+        let (rests_on, expires_at) = (rests_on.map_err(|_| wrong(13))?, d.uint()?);
+        let lease = match d.array()? {
+            0 => None,
+            2 => Some(Lease { length_ms: d.uint()?, ends_at: d.uint()? }),
+            _ => return Err(wrong(15)),
+        };
+        let flags = d.uint()?;
+        let ended = match d.uint()? {
+            0 => None,
+            1 => Some(Ended::Closed),
+            2 => Some(Ended::Halted),
+            3 => Some(Ended::Expired),
+            _ => return Err(wrong(17)),
+        };
+        let (started, held, more_policies) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
+        let permit = Permit {
+            index,
+            realm,
+            subject,
+            action,
+            policies,
+            more_policies,
+            parent,
+            depth,
+            children,
+            delegates,
+            scopes,
+            holds,
+            rests_on,
+            expires_at,
+            lease,
+            started,
+            held,
+            ended,
+        };
+        Ok((id, permit, flags))
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use verifier::act::Revoked;
+use verifier::cbor::{CborError, Decoder, Encoder};
 use verifier::decision::{Detail, Named};
 
 use super::permits::Permit;
@@ -19,6 +20,19 @@ impl Revocations {
     /// Takes something back.
     pub fn revoke(&mut self, what: Revoked) {
         self.0.insert(what);
+    }
+
+    /// Writes them as their acts name them (`FORMAT.md`).
+    pub(crate) fn encode(&self, e: &mut Encoder<'_>) {
+        e.array(self.0.len());
+        self.0.iter().for_each(|what| e.text(&what.text()));
+    }
+
+    /// Reads back what [`Revocations::encode`] wrote.
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let count = d.array()?;
+        let one = |_| Revoked::parse(d.text()?).map_err(|_| CborError::OutOfRange(19));
+        (0..count).map(one).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether nothing was: the usual case, which costs nothing.

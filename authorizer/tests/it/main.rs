@@ -32,6 +32,7 @@ mod search;
 mod shadow;
 mod signatures;
 mod simulation;
+mod snapshots;
 mod starting;
 mod statements;
 mod strangers;

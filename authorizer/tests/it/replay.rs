@@ -41,6 +41,11 @@ impl Entries {
         replay(&mut self, &governors(site), head, options, &mut |_| {})
     }
 
+    /// As somebody sees the log who may not read this decision.
+    pub fn withhold(&mut self, index: usize) {
+        self.0[index].private = None;
+    }
+
     /// Alters records as a forger would.
     pub fn alter(mut self, alter: impl Fn(Record) -> Record) -> Self {
         for stored in &mut self.0 {
@@ -114,7 +119,7 @@ fn history() -> (Site, usize, usize) {
 fn every_decision_comes_out_byte_for_byte_with_and_without_the_index() {
     let (site, ..) = history();
     for full in [false, true] {
-        let report = Entries::of(&site).replay(&site, Options { full }).unwrap();
+        let report = Entries::of(&site).replay(&site, Options { full, ..Options::default() }).unwrap();
         assert_eq!(report.differences, [], "{report:?}");
         assert_eq!((report.decisions, report.same), (30, 30), "{report:?}");
         assert_eq!(report.given.get("api_key"), Some(&30));

@@ -224,6 +224,41 @@ impl Site {
         (site, clock)
     }
 
+    /// As [`Site::with_trust`], in memory, with a `state` record every so many decisions.
+    pub fn with_states(ram: Ram, every: u64, trust: &str) -> (Site, Arc<Manual>) {
+        let clock = Arc::new(Manual::at(now_ms()));
+        let given = clock.clone();
+        let site = Site::without_epoch(Some(ram), move |config| {
+            config.clock = given.clone();
+            config.state_every = every;
+        });
+        let answer = site.publish_trust(trust, 0, 1);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        (site, clock)
+    }
+
+    /// Where `state` records stand.
+    pub fn states(&self) -> Vec<u64> {
+        let states = (0..).zip(self.records()).filter(|(_, record)| matches!(record, Record::State { .. }));
+        states.map(|(index, _)| index).collect()
+    }
+
+    /// The last of them that stands in the log now, and how many records follow it.
+    pub fn behind_the_last_state(&self) -> (Option<u64>, u64) {
+        let last = self.states().last().copied();
+        (last, self.size() - last.map_or(0, |index| index + 1))
+    }
+
+    pub fn governors(&self) -> Governors {
+        Governors::read(&admin_keys_path(&self.dir.path().join("data")), ORIGIN).unwrap()
+    }
+
+    /// The log of a site that was stopped.
+    pub fn open_log(&self) -> (Ledger, Reader) {
+        let (log, _) = log_paths(&self.dir.path().join("data"), self.ram.as_ref());
+        Ledger::open_in(storage(self.ram.as_ref()), Options::new(log), now_ms()).unwrap()
+    }
+
     /// Takes a permit back.
     pub fn revoke(&self, follows: u64, permit: &Value) -> Answer {
         self.revoke_what(follows, &format!("permit {}", permit.as_str().unwrap()))
@@ -269,7 +304,7 @@ impl Site {
         let report =
             replay(&mut self.reader.clone(), &governors, head, replay::Options::default(), &mut |_| {}).unwrap();
         assert_eq!(report.differences, [], "{report:?}");
-        assert_eq!(report.same, report.decisions);
+        assert_eq!((report.same, report.states_same), (report.decisions, report.states));
         report.decisions
     }
 

@@ -51,6 +51,9 @@ pub struct Replay {
     /// Evaluate all policies each time, and not only those whose scope can be true
     #[arg(long)]
     full: bool,
+    /// Begin to decide behind this `state` record: what stands before it is folded as it is told, and held against the record's digest
+    #[arg(long, value_name = "INDEX")]
+    from: Option<u64>,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -117,11 +120,13 @@ impl Replay {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {per_sec}, {eta} left");
         let bar = ProgressBar::with_draw_target(Some(head.0), target)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let report = replay(source, governors, head, Options { full: self.full }, &mut |done| bar.set_position(done));
+        let options = Options { full: self.full, from: self.from };
+        let report = replay(source, governors, head, options, &mut |done| bar.set_position(done));
         bar.finish_and_clear();
         report.map_err(|error| match error {
             ReplayError::Source(error) => Failure::unavailable(format!("the log cannot be read: {error}")),
             ReplayError::Short { .. } => Failure::unavailable(text(&error)),
+            ReplayError::NoState(_) => Failure::usage(text(&error)),
             ReplayError::Fold(_) | ReplayError::Epoch { .. } | ReplayError::Root { .. } => {
                 Failure::refused(text(&error))
             }
@@ -134,6 +139,7 @@ fn text<E: Display>(error: &ReplayError<E>) -> String {
         ReplayError::Source(error) => error.to_string(),
         ReplayError::Short { first, wanted, got } => format!("{got} of {wanted} entries could be read from {first} on"),
         ReplayError::Fold(error) => error.to_string(),
+        ReplayError::NoState(index) => format!("--from {index}: that entry is no `state` record"),
         ReplayError::Epoch { index, source } => format!("the epoch of entry {index} does not validate: {source}"),
         ReplayError::Root { size, computed, stated } => {
             format!("the entries have the root {computed} at size {size}, the head says {stated}")
@@ -216,11 +222,14 @@ fn parts(json: &Value) -> Option<PrivateOwned> {
 }
 
 fn as_text(report: &Report) -> String {
-    let Report { entries, decisions, same, executions, executions_same, .. } = report;
+    let Report { entries, decisions, same, executions, executions_same, states, states_same, .. } = report;
     let Report { given, not_recomputable, difference_count, differences, .. } = report;
     let mut out = format!("{entries} entries, {decisions} decisions: {same} came out byte for byte\n");
     if *executions > 0 {
         out.push_str(&format!("  {executions} steps of executions: {executions_same} came out byte for byte\n"));
+    }
+    if *states > 0 {
+        out.push_str(&format!("  {states} digests of the state: {states_same} came out\n"));
     }
     for (fact, count) in given {
         out.push_str(&format!("  taken as given: {fact} in {count}\n"));
@@ -238,7 +247,7 @@ fn as_text(report: &Report) -> String {
     out.push_str(&match (difference_count, not_recomputable.is_empty()) {
         (0, true) => "replay: every decision follows\n".to_owned(),
         (0, false) => "replay: every decision that could be computed follows\n".to_owned(),
-        (count, _) => format!("replay: {count} decisions do not follow\n"),
+        (count, _) => format!("replay: {count} records do not follow\n"),
     });
     out
 }
@@ -248,6 +257,7 @@ fn as_json(report: &Report) -> Value {
     json!({
         "schema": "interlock/replay/v1", "entries": report.entries, "decisions": report.decisions, "same": report.same,
         "executions": report.executions, "executions_same": report.executions_same,
+        "states": report.states, "states_same": report.states_same,
         "given": report.given, "not_recomputable": report.not_recomputable,
         "difference_count": report.difference_count, "differences": differences.collect::<Vec<_>>(),
     })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use authorizer::archive::Archive;
 use authorizer::clock::System;
 use authorizer::http::BaseUrl;
+use authorizer::service::Folded;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +46,9 @@ pub struct Serve {
     /// By which address clients of the decision API come, `https://…`: AuthZEN's metadata names it
     #[arg(long, env = "INTERLOCK_BASE_URL", conflicts_with = "read_only")]
     base_url: Option<BaseUrl>,
+    /// How many decisions stand between two `state` records; a small number shows many of them
+    #[arg(long, hide = true, value_parser = clap::value_parser!(u64).range(16..), conflicts_with = "read_only")]
+    state_every: Option<u64>,
 }
 
 impl Serve {
@@ -60,12 +64,19 @@ impl Serve {
             accept_clock_gap: self.accept_clock_gap,
             behind_proxy: self.behind_proxy,
             base_url: self.base_url.clone(),
+            state_every: self.state_every,
         };
         let house = House::open(&self.data, &addresses, &words)?;
         note!("decision API     {}", house.decision_url());
         note!("public read API  {}", house.public_url());
         let head = house.reader().head();
         note!("{} at size {}, key {}", head.checkpoint.origin, head.checkpoint.size, house.reader().verifier_key());
+        let Folded { from, records, passed_over } = house.folded();
+        passed_over.iter().for_each(|why| note!("interlock: {why}"));
+        match from {
+            Some(index) => note!("state from the snapshot of entry {index}, {records} records behind it"),
+            None => note!("state from {records} records"),
+        }
         let signalled = until_signal();
         house.stop();
         signalled.map(|()| Exit::Ok)

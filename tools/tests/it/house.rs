@@ -104,6 +104,8 @@ pub struct Server {
     child: Child,
     pub decisions: String,
     pub public: String,
+    /// How many records its start had to fold.
+    pub folded: u64,
 }
 
 impl Server {
@@ -146,6 +148,14 @@ impl Server {
                 }
             }
         }
+        let mut folded = 0;
+        if names.len() == 2 {
+            // Size and key, then where the state is from.
+            let mut said = [String::new(), String::new()];
+            said.iter_mut().for_each(|line| _ = lines.read_line(line).unwrap());
+            let words = said[1].split_once(", ").map_or(said[1].as_str(), |(_, behind)| behind).split(' ');
+            folded = words.filter_map(|word| word.parse().ok()).next().unwrap_or_else(|| panic!("{said:?}"));
+        }
         // What it says later must not fill the pipe.
         std::thread::spawn(move || {
             let mut rest = String::new();
@@ -155,7 +165,7 @@ impl Server {
             }
         });
         let public = addresses.pop().unwrap();
-        Ok(Self { child, decisions: addresses.pop().unwrap_or_default(), public })
+        Ok(Self { child, decisions: addresses.pop().unwrap_or_default(), public, folded })
     }
 
     /// The process.

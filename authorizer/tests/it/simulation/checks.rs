@@ -32,7 +32,7 @@ impl World {
     /// The state in memory is the fold over the log.
     pub(super) fn check_fold(&self) {
         let Some(Process { shared, sequencer: Some(sequencer), .. }) = &self.process else { return };
-        let (again, _) = Fold::of(&shared.reader, &self.governors).unwrap();
+        let again = Fold::of(&shared.reader, &self.governors, None).unwrap().fold;
         let live = sequencer.fold();
         assert_eq!((live.governance, live.epoch, live.frozen), (again.governance, again.epoch, again.frozen));
         assert_eq!((&live.epochs, &live.switches, &live.committed), (&again.epochs, &again.switches, &again.committed));

@@ -103,7 +103,7 @@ impl World {
 
     pub(super) fn config(&self) -> Config {
         let mut config = Config::new(self.data.path(), "127.0.0.1:0".parse().unwrap());
-        (config.workers, config.clock) = (WORKERS, self.clock.clone());
+        (config.workers, config.clock, config.state_every) = (WORKERS, self.clock.clone(), 16);
         config
     }
 
