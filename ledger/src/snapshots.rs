@@ -50,10 +50,11 @@ impl Snapshots {
         // If we crash before this returns, the snapshots before stand, and a left-over that the next one removes.
         self.files.rename(&unfinished, &self.path(index))?;
         self.files.sync_dir(&self.dir)?;
-        for old in self.list()?.into_iter().skip(KEPT) {
-            self.files.remove(&self.path(old))?;
+        let doomed: Vec<u64> = self.list()?.into_iter().skip(KEPT).collect();
+        for old in &doomed {
+            self.files.remove(&self.path(*old))?;
         }
-        Ok(())
+        if doomed.is_empty() { Ok(()) } else { self.files.sync_dir(&self.dir) }
     }
 
     /// The indexes of the records that snapshots stand for, the newest first.
