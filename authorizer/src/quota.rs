@@ -1,6 +1,6 @@
 //! Why: whoever holds a key may ask for as much as its key was made for, and no more: what is denied fills the disk too (threat 23).
 //!
-//! A key may have a number of records and of bytes a second. Each is a rate with one second of burst (GCRA): what was taken beyond it has
+//! A key may have a number of records and of bytes a second; a piece of evidence counts as a record, since its signature is checked. Each is a rate with one second of burst (GCRA): what was taken beyond it has
 //! to be waited for. Guarantees: a key in debt is refused before its body is read, before a signature is checked, and again before anything
 //! is evaluated, so that bodies that came together count one by one. Does not: remember anything over a restart; limit keys without quotas.
 
@@ -19,7 +19,7 @@ const BURST: Duration = Duration::from_secs(1);
 /// What a key may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
-    /// Requests and statements a second; without it as many as there is room for.
+    /// Requests, pieces of evidence that they bring, and statements a second; without it as many as there is room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_per_second: Option<std::num::NonZeroU32>,
     /// Bytes of bodies a second; without it as many as there is room for.
@@ -73,6 +73,18 @@ impl Quotas {
         taken.records = after(taken.records.max(now), records, quota.records_per_second);
         taken.bytes = after(taken.bytes.max(now), bytes, quota.bytes_per_second);
         Ok(())
+    }
+
+    /// Takes what a body that was let in turned out to bring: its key pays for that before its next one.
+    pub fn charge(&self, caller: &Identity, records: usize) {
+        let quota = caller.quota();
+        if records == 0 || quota.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = keys.entry(caller.key_id().into()).or_insert(Taken { records: now, bytes: now });
+        taken.records = after(taken.records.max(now), records, quota.records_per_second);
     }
 }
 

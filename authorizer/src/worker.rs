@@ -364,7 +364,7 @@ impl Worker {
     }
 
     /// Whether each of a few AuthZEN requests would be allowed now, as far as that can be told without recording it: neither counted
-    /// amounts nor parents are looked at. Grants nothing.
+    /// amounts nor parents nor revocations are looked at. Grants nothing.
     ///
     /// # Errors
     /// [`NoAnswer::NoEpoch`], also where another epoch than `epoch` is in force by now.

@@ -88,7 +88,7 @@
 //!
 //! [issuers."https://verifier.example"]
 //! kind = "attestation"
-//! key = "ed25519:JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs="
+//! key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 //! max_age_ms = 300_000     # default: so long an attestation is fresh, at most an hour
 //! reusable = false         # default: an attestation passes once, by its `eat_nonce`
 //!

@@ -69,14 +69,17 @@ async fn parse(
     let (shape, items) = body::split(body, lines)?;
     take(worker, caller, items.len(), body.len())?;
     let mut asked = Vec::with_capacity(items.len());
+    let mut evidence = 0;
     let _turn = worker.turn_in_time(items.len()).await?;
     for (n, sent) in items.into_iter().enumerate() {
         pause(n.max(1)).await;
         let request = Request::parse(&sent)
             .map_err(Problem::from)
             .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
+        evidence += request.assertions.len() + usize::from(request.attestation.is_some());
         asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
     }
+    worker.shared().quotas.charge(caller, evidence);
     Ok((shape, asked))
 }
 

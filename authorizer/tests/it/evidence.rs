@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use authorizer::clock::{Manual, Source};
+use authorizer::engine::{Code, Facts, Nonce, Published, Standing};
+use authorizer::fold::Fold;
 use authorizer::replay::Options;
+use authorizer::settle::settle;
+use authorizer::state::nonces::MAX_NONCES;
 use serde_json::{Value, json};
 use verifier::decision::{Class, Condition, Detail, Evidence, Grant, Outcome};
 use verifier::epoch::EpochContent;
 use verifier::event::Step;
+use verifier::request::Request;
 use verifier::text::{hex, unb64};
 
 use crate::issuing::{Key, attested, ed25519, p256};
 use crate::replay::Entries;
-use crate::support::{ORIGIN, Site, read, reasons, with, with_gate};
+use crate::support::{ORIGIN, POLICIES, Site, read, reasons, with, with_gate};
 
 const NONE: [&str; 0] = [];
 const PREDICATE: &str = "https://slsa.dev/verification_summary/v1";
@@ -298,6 +303,45 @@ fn an_attestation_passes_once_also_after_a_restart_unless_its_issuer_lets_it_be_
     clock.advance(60_000);
     assert_eq!(reasons(&site.decide(&first)), ["environment_unattested", "attestation_stale"]);
     assert_eq!(site.replays(), 13);
+}
+
+#[test]
+fn a_retry_under_an_idempotency_key_has_the_same_permit_though_its_attestation_is_used() {
+    let (site, clock) = site();
+    let request = with(good(&clock, "nonce-01"), json!({ "idempotency_key": "k" }));
+    let (first, again) = (site.decide(&request), site.decide(&request));
+    assert_eq!((&first["permit"], &again["decision"]), (&again["permit"], &json!(true)));
+    assert_eq!(site.replays(), 1);
+}
+
+#[test]
+fn an_attestation_is_denied_while_as_many_nonces_as_are_kept_are_in_use() {
+    let mut content = EpochContent {
+        policies: POLICIES.iter().map(|(id, text)| ((*id).into(), (*text).into())).collect(),
+        trust: Some(trust()),
+        ..EpochContent::default()
+    };
+    content.policies.sort();
+    let engine = Published::new(content).unwrap().replica().unwrap();
+    let clock = Manual::at(1_800_000_000_000);
+    let now_ms = clock.wall_ms();
+    let request = Request::parse(good(&clock, "nonce-01").to_string().as_bytes()).unwrap();
+    let facts = Facts { origin: ORIGIN, ..Facts::unsigned("main", "0a0b0c0d0e0f", now_ms) };
+    let mut fold = Fold::default();
+    let settled = |fold: &Fold| {
+        let mut verdict = engine.decide(&request, &facts);
+        settle(&mut verdict, &request, fold, "main", now_ms, None);
+        (verdict.standing(Condition::Attestation), verdict.stands())
+    };
+    assert_eq!(settled(&fold), (Standing::Pass, true));
+    for n in 0..MAX_NONCES as u64 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        fold.state.attestations.consume(&Nonce { id, body: [0; 16], item: 0, expires_ms: now_ms + 1 });
+    }
+    assert_eq!(settled(&fold), (Standing::Fail(Code::TooManyAttestations), false));
+    fold.state.advance(now_ms + 1);
+    assert_eq!(settled(&fold), (Standing::Pass, true));
 }
 
 /// Threat 14: what is denied for another reason than the evidence uses up the nonce, what no identity stands behind does not.

@@ -52,3 +52,17 @@ fn a_key_takes_what_it_was_made_for_and_others_are_not_held_up() {
     let wrong = site.admin("POST", "/v1/keys", "application/json", br#"{"records_per_second":0}"#);
     assert_eq!(wrong.code(), "invalid_value");
 }
+
+/// Each piece of evidence costs a signature check.
+#[test]
+fn a_key_pays_for_the_evidence_that_its_requests_bring() {
+    let site = Site::new();
+    let slow = limited(&site, json!({ "records_per_second": 1 }));
+    let mut request = read("x");
+    request["assertions"] = json!(vec!["x"; 8]);
+    let denied = post(&site, &slow, "/v1/decisions", &json!([request]));
+    assert_eq!(denied.json()[0]["reasons"], json!(["assertion_malformed"]), "{}", denied.text());
+    let refused = post(&site, &slow, "/v1/decisions", &read("x"));
+    assert_eq!(refused.code(), "quota");
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 4, "one record would be paid for by now");
+}

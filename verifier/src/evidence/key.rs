@@ -80,6 +80,12 @@ impl IssuerKey {
         }
     }
 
+    /// Whether it is the same key as one of a note's.
+    #[must_use]
+    pub fn is(&self, other: &VerifierKey) -> bool {
+        matches!(&self.0, Key::Ed25519(key) if key.key_bytes() == other.key_bytes())
+    }
+
     /// Whether the signature is this key's over the message.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {

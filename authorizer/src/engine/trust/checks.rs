@@ -28,7 +28,7 @@ impl Trust {
             .collect();
         findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
         findings.extend(self.agents.faults().into_iter().chain(self.approvals.faults(&self.agents)).map(invalid));
-        findings.extend(self.evidence.faults().into_iter().map(invalid));
+        findings.extend(self.evidence.faults(&self.agents, &self.approvals).into_iter().map(invalid));
         for (name, action) in &self.actions {
             let unknown = self.evidence.unknown(action.demanded()).into_iter();
             findings

@@ -1,6 +1,7 @@
 //! Whose evidence counts, for what, and which digests an environment must have.
 //!
-//! Guarantees: an issuer has one kind and a key of its own, so that an assertion is never taken for an attestation; a rule asks only issuers
+//! Guarantees: an issuer has one kind and a key of its own, so that an assertion is never taken for an attestation and no agent vouches for
+//! itself; a rule asks only issuers
 //! that may say what it asks for. What an action demands and nobody could give refuses the epoch; what nothing asks for is told. Does not:
 //! read evidence; `engine/evidence.rs` does.
 
@@ -12,6 +13,8 @@ use verifier::evidence::key::IssuerKey;
 use verifier::json::Json;
 use verifier::text::unhex;
 
+use super::agents::Agents;
+use super::approvals::Approvals;
 use super::limits::Amount;
 
 /// An epoch has at most so many issuers, rules of assertions and sets of reference values: each may be looked at for a decision.
@@ -229,8 +232,12 @@ impl Evidence {
     }
 
     /// What is wrong with it.
-    pub fn faults(&self) -> Vec<String> {
+    pub fn faults(&self, agents: &Agents, approvals: &Approvals) -> Vec<String> {
         let mut faults = Vec::new();
+        let agents = agents.keys.iter().map(|agent| &agent.key);
+        let others: Vec<_> = agents.chain(approvals.approvers.iter().map(|approver| &approver.key)).collect();
+        let theirs = self.issuers.iter().filter(|(_, issuer)| others.iter().any(|other| issuer.key.is(other)));
+        faults.extend(theirs.map(|(name, _)| format!("issuer `{name}` has the key of an agent or an approver")));
         let counts = [
             ("issuers", self.issuers.len()),
             ("assertions", self.rules.len()),
@@ -408,6 +415,15 @@ mod tests {
             let text = format!("[actions.pay]\nrequire = ['{alone}']\n");
             assert!(codes(&text).contains(&impossible), "{alone}");
         }
+    }
+
+    #[test]
+    fn an_issuer_that_is_an_agent_is_refused() {
+        let agent = "[[agents]]\nid = 'a'\nkey = '6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw='\nsubjects = ['A']\n";
+        assert_eq!(codes(&format!("{ISSUERS}{RULES}{agent}")), [FindingCode::TrustInvalid]);
+        let other = agent
+            .replace("6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=", "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=");
+        assert_eq!(codes(&format!("{ISSUERS}{RULES}{other}")), []);
     }
 
     #[test]
