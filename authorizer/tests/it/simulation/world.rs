@@ -100,6 +100,8 @@ pub fn overtaking(count: usize, halts: bool) -> (u64, Vec<(u64, bool)>) {
             match reader.record(index).unwrap() {
                 Record::Switch { .. } => switch = index,
                 Record::Decision(decision) => decisions.push((index, decision.outcome == Outcome::Allow)),
+                // What the state came to.
+                Record::State { .. } => {}
                 other => panic!("nobody made {other:?}"),
             }
         }
