@@ -21,12 +21,14 @@ pub enum Exit {
     Unavailable = 4,
     /// Valid, but not anchored in a key that the reader trusts.
     NotAnchored = 5,
+    /// One key signed two histories.
+    Fork = 7,
 }
 
 impl Exit {
     /// The code with this number, if it is one of ours.
     pub fn from_code(code: u8) -> Self {
-        [Self::Ok, Self::Invalid, Self::Usage, Self::Undecidable, Self::Unavailable, Self::NotAnchored]
+        [Self::Ok, Self::Invalid, Self::Usage, Self::Undecidable, Self::Unavailable, Self::NotAnchored, Self::Fork]
             .into_iter()
             .find(|exit| *exit as u8 == code)
             .unwrap_or(Self::Invalid)

@@ -42,12 +42,42 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root:
 /// # Errors
 /// [`ProofError::Bounds`] and [`ProofError::Length`]; the length of `path` is checked before any hash.
 pub fn root_of_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Result<Hash, ProofError> {
+    root_of_inclusion_by(leaf, index, size, path, &mut node_hash)
+}
+
+/// As [`root_of_inclusion`], with each node made by `join`, from its left and right child: for whoever shows the arithmetic.
+///
+/// # Errors
+/// As [`root_of_inclusion`].
+pub fn root_of_inclusion_by(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    path: &[Hash],
+    join: &mut impl FnMut(&Hash, &Hash) -> Hash,
+) -> Result<Hash, ProofError> {
     if index >= size || size >= DECIMAL_LIMIT {
         return Err(ProofError::Bounds);
     }
     let (inner, border) = inclusion_parts(index, size);
     let (below, above) = split_exact(path, inner, border)?;
-    Ok(chain_border(chain_inner(*leaf, below, index), above))
+    let hash = chain_inner(*leaf, below, index, join);
+    Ok(chain_border(hash, above, join))
+}
+
+/// The root of the first `index` + 1 leaves, which a path from leaf `index` gives beside the root of all `size`: what stands left of it.
+/// It is as good as the path is: check that with a root.
+///
+/// # Errors
+/// As [`root_of_inclusion`].
+pub fn root_of_prefix(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Result<Hash, ProofError> {
+    if index >= size || size >= DECIMAL_LIMIT {
+        return Err(ProofError::Bounds);
+    }
+    let (inner, border) = inclusion_parts(index, size);
+    let (below, above) = split_exact(path, inner, border)?;
+    let hash = chain_inner_right(*leaf, below, index, &mut node_hash);
+    Ok(chain_border(hash, above, &mut node_hash))
 }
 
 /// Number of hashes in the path of `index` in a tree of `size` leaves; `None` if there is no such leaf.
@@ -90,6 +120,20 @@ pub fn verify_consistency(
 /// # Errors
 /// [`ProofError::Root`] if the proof does not even lead to `from_root`; else [`ProofError::Bounds`] and [`ProofError::Length`].
 pub fn root_of_consistency(from: u64, to: u64, proof: &[Hash], from_root: &Hash) -> Result<Hash, ProofError> {
+    root_of_consistency_by(from, to, proof, from_root, &mut node_hash)
+}
+
+/// As [`root_of_consistency`], with each node made by `join`; those of the older tree come first.
+///
+/// # Errors
+/// As [`root_of_consistency`].
+pub fn root_of_consistency_by(
+    from: u64,
+    to: u64,
+    proof: &[Hash],
+    from_root: &Hash,
+    join: &mut impl FnMut(&Hash, &Hash) -> Hash,
+) -> Result<Hash, ProofError> {
     if from == 0 || from >= to || to >= DECIMAL_LIMIT {
         return Err(ProofError::Bounds);
     }
@@ -105,8 +149,10 @@ pub fn root_of_consistency(from: u64, to: u64, proof: &[Hash], from_root: &Hash)
         (*seed, rest)
     };
     let (below, above) = split_exact(rest, inner, border)?;
-    let old = chain_border(chain_inner_right(seed, below, last), above);
-    let new = chain_border(chain_inner(seed, below, last), above);
+    let old = chain_inner_right(seed, below, last, join);
+    let old = chain_border(old, above, join);
+    let new = chain_inner(seed, below, last, join);
+    let new = chain_border(new, above, join);
     if old == *from_root { Ok(new) } else { Err(ProofError::Root) }
 }
 
@@ -117,10 +163,22 @@ pub fn root_of_consistency(from: u64, to: u64, proof: &[Hash], from_root: &Hash)
 /// # Errors
 /// [`ProofError`]; the length of `proof` is checked before any hash.
 pub fn verify_range(first: u64, leaves: &[Hash], size: u64, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
+    if root_of_range_by(first, leaves, size, proof, &mut node_hash)? == *root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// The root to which a range proof leads, with each node made by `join`. It says nothing until it is held against one that is believed.
+///
+/// # Errors
+/// As [`verify_range`], but for the root.
+pub fn root_of_range_by(
+    first: u64,
+    leaves: &[Hash],
+    size: u64,
+    proof: &[Hash],
+    join: &mut impl FnMut(&Hash, &Hash) -> Hash,
+) -> Result<Hash, ProofError> {
     let range = Range::new(first, leaves, size, proof)?;
-    let mut outside = proof.iter();
-    let hash = range.fold(0, size, &mut outside, None, &mut Vec::new())?;
-    if hash == *root { Ok(()) } else { Err(ProofError::Root) }
+    range.fold(0, size, &mut proof.iter(), None, &mut Vec::new(), join)
 }
 
 /// The inclusion path of one leaf out of a range proof. It is as good as the range proof is: check it, or that, with a root.
@@ -139,7 +197,7 @@ pub fn inclusion_from_range(
         return Err(ProofError::Bounds);
     }
     let mut path = Vec::with_capacity(MAX_PATH);
-    range.fold(0, size, &mut proof.iter(), Some(index), &mut path)?;
+    range.fold(0, size, &mut proof.iter(), Some(index), &mut path, &mut node_hash)?;
     Ok(path)
 }
 
@@ -289,24 +347,24 @@ fn split_exact(proof: &[Hash], inner: usize, border: usize) -> Result<(&[Hash], 
     proof.split_at_checked(inner).ok_or(ProofError::Length)
 }
 
-fn chain_inner(seed: Hash, siblings: &[Hash], index: u64) -> Hash {
+fn chain_inner(seed: Hash, siblings: &[Hash], index: u64, join: &mut impl FnMut(&Hash, &Hash) -> Hash) -> Hash {
     siblings.iter().enumerate().fold(seed, |hash, (level, sibling)| {
-        if (index >> level) & 1 == 0 { node_hash(&hash, sibling) } else { node_hash(sibling, &hash) }
+        if (index >> level) & 1 == 0 { join(&hash, sibling) } else { join(sibling, &hash) }
     })
 }
 
 /// As [`chain_inner`] without the siblings on the right, which the older tree does not have.
-fn chain_inner_right(seed: Hash, siblings: &[Hash], index: u64) -> Hash {
+fn chain_inner_right(seed: Hash, siblings: &[Hash], index: u64, join: &mut impl FnMut(&Hash, &Hash) -> Hash) -> Hash {
     siblings.iter().enumerate().fold(
         seed,
         |hash, (level, sibling)| {
-            if (index >> level) & 1 == 0 { hash } else { node_hash(sibling, &hash) }
+            if (index >> level) & 1 == 0 { hash } else { join(sibling, &hash) }
         },
     )
 }
 
-fn chain_border(seed: Hash, siblings: &[Hash]) -> Hash {
-    siblings.iter().fold(seed, |hash, sibling| node_hash(sibling, &hash))
+fn chain_border(seed: Hash, siblings: &[Hash], join: &mut impl FnMut(&Hash, &Hash) -> Hash) -> Hash {
+    siblings.iter().fold(seed, |hash, sibling| join(sibling, &hash))
 }
 
 fn range_end(first: u64, count: u64, size: u64) -> Option<u64> {
@@ -350,6 +408,7 @@ impl<'a> Range<'a> {
         outside: &mut core::slice::Iter<'_, Hash>,
         index: Option<u64>,
         path: &mut Vec<Hash>,
+        join: &mut impl FnMut(&Hash, &Hash) -> Hash,
     ) -> Result<Hash, ProofError> {
         if high <= self.first || self.end <= low {
             return outside.next().copied().ok_or(ProofError::Length);
@@ -359,13 +418,13 @@ impl<'a> Range<'a> {
             return self.leaves.get(at).copied().ok_or(ProofError::Bounds);
         }
         let middle = low + split(high - low);
-        let left = self.fold(low, middle, outside, index, path)?;
-        let right = self.fold(middle, high, outside, index, path)?;
+        let left = self.fold(low, middle, outside, index, path, join)?;
+        let right = self.fold(middle, high, outside, index, path, join)?;
         match index {
             Some(index) if (low..middle).contains(&index) => path.push(right),
             Some(index) if (middle..high).contains(&index) => path.push(left),
             Some(_) | None => {}
         }
-        Ok(node_hash(&left, &right))
+        Ok(join(&left, &right))
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     text::{self, TextError},
 };
 
+pub(crate) use form::COSE;
 pub use form::{Form, FormError};
 pub use json::MAX_JSON;
 

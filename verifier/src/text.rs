@@ -126,7 +126,7 @@ pub fn decimal(text: &str) -> Result<u64, TextError> {
 }
 
 /// A time in Unix milliseconds as RFC 3339 in UTC, always with three digits of fraction: `2026-11-23T03:14:15.926Z`.
-/// Times after the year 9999 have no such text and are written as its last millisecond.
+/// Times after 9999-12-30T22:00:00Z, which in some zone is another year, are written as the last millisecond of the year 9999.
 #[must_use]
 pub fn rfc3339(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

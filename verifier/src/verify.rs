@@ -4,7 +4,11 @@
 //! the head, and a key that the reader trusts signed that head. What no rung shows is named in [`NOT_CHECKED`]: a verdict never ends
 //! without it.
 
+mod compare;
+mod explain;
 mod forms;
+mod judge;
+mod said;
 
 use std::fmt;
 
@@ -17,10 +21,14 @@ use crate::proof::{ProofError, verify_inclusion};
 use crate::receipt::Receipt;
 use crate::record::{Record, RecordError};
 
+pub use compare::{Compared, KeptRefusal, compare};
+pub use explain::explain;
 pub use forms::{
     FormRefusal, PLACE_NOT_CHECKED, VerifiedCose, VerifiedGrowth, VerifiedRange, climb_cose, climb_range,
-    verify_consistency_receipt,
+    verify_consistency_receipt, verify_head,
 };
+pub use judge::{Beside, judge};
+pub use said::{SCHEMA, Said, worst};
 
 /// A log's key, and how long it is believed. Without limits it is believed for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +69,8 @@ pub enum Rung {
     Included,
     /// A key that the reader trusts signed the head.
     Signed,
+    /// The tree of a head that the reader kept is the beginning of this one.
+    Consistent,
 }
 
 impl fmt::Display for Rung {
@@ -69,17 +79,21 @@ impl fmt::Display for Rung {
             Self::Decoded => "decoded: the leaf is one record in its only encoding",
             Self::Included => "included: the path leads from the leaf's hash to the root of the head",
             Self::Signed => "signed: the trusted key signed that head",
+            Self::Consistent => "consistent: the tree of the head that you kept is the beginning of this one",
         })
     }
 }
 
-/// What verifying one receipt offline never shows, said at the end of every verdict.
-pub const NOT_CHECKED: [&str; 4] = [
-    "split view: no earlier head of yours was compared, nor any witness or anchor",
+/// What verifying evidence offline never shows, said at the end of every verdict behind what was compared.
+pub const NOT_CHECKED: [&str; 3] = [
     "policy verdict: it was not recomputed from the request",
     "identity: that the key's holder sent the request is the operator's word",
     "order of events: that the decision was made before the action ran is the operator's time",
 ];
+/// Said where no head of the reader was compared.
+pub const NOTHING_COMPARED: &str = "split view: no earlier head of yours was compared, nor any witness or anchor";
+/// Said where one was.
+pub const NOBODY_ASKED: &str = "split view: no witness or anchor was asked";
 
 /// A record that was verified. Made by [`verify_receipt`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]

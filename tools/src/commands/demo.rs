@@ -7,11 +7,11 @@ use clap::Args;
 use verifier::act::Mode;
 use verifier::epoch::EpochContent;
 use verifier::receipt::Receipt;
-use verifier::verify::{LogKey, climb};
+use verifier::verify::{LogKey, Said, climb};
 
 use crate::client::{Client, block_on};
 use crate::commands::trace::{Format, send, summary};
-use crate::commands::{init, policy, serve, verify};
+use crate::commands::{init, policy, serve};
 use crate::exit::{Exit, Failure};
 use crate::house::{Addresses, Admin, House, Words};
 use crate::output::{self, say};
@@ -86,7 +86,7 @@ fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
     say!("\nVerified offline, with the key alone:\n")?;
     let receipt = Receipt::parse(receipt.text()?).map_err(Failure::undecidable)?;
     let climb = climb(&receipt, None, &[LogKey::unlimited(made.vkey.parse().map_err(Failure::undecidable)?)]);
-    output::print(verify::Said::leaf(&climb).text("receipt"))?;
+    output::print(Said::leaf(&climb).text("receipt"))?;
     climb.verdict.map_err(|refusal| Failure::refused(format!("the demo's own receipt does not verify: {refusal}")))?;
 
     let (decisions, public) = (house.decision_url(), house.public_url());

@@ -5,6 +5,9 @@
 use super::{RangeReceipt, Receipt, ReceiptError};
 use crate::cose::{CoseError, CoseReceipt};
 
+/// First byte of the COSE form: tag 18, `COSE_Sign1`.
+pub(crate) const COSE: u8 = 0xd2;
+
 /// A receipt in one of its forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -33,8 +36,6 @@ impl Form {
     /// # Errors
     /// Those of the form that the first bytes announce; bytes that announce none are no receipt.
     pub fn read(bytes: &[u8]) -> Result<Form, FormError> {
-        /// Tag 18, `COSE_Sign1`.
-        const COSE: u8 = 0xd2;
         match bytes.trim_ascii_start().first() {
             Some(&COSE) => Ok(Self::Cose(CoseReceipt::decode(bytes)?)),
             // The two JSON forms have no field in common but the checkpoint, which both need.

@@ -1,16 +1,16 @@
-//! The ladder for the other forms of evidence: a run of records, and COSE receipts.
+//! The ladder for the other forms of evidence: a run of records, COSE receipts, and a head by itself.
 //!
 //! Guarantees: as in the parent: each rung rests on the one below, and a verified value is made here only. A COSE receipt names no key and
 //! its signature does not cover the place, so a key that is believed only up to some size verifies none, and what was verified says so.
 
 use thiserror::Error;
 
-use super::{Climb, LogKey, Refusal, Rung, claimed, signed_by_any};
-use crate::checkpoint::Checkpoint;
+use super::{Climb, KeptRefusal, LogKey, Refusal, Rung, claimed, signed_by_any};
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cose::{Consistency, CoseError, Inclusion};
 use crate::hash::{Hash, leaf_hash};
 use crate::proof::verify_range;
-use crate::receipt::RangeReceipt;
+use crate::receipt::{FormError, RangeReceipt};
 use crate::record::Record;
 
 /// What a COSE receipt never shows, beside what no receipt does.
@@ -20,6 +20,9 @@ pub const PLACE_NOT_CHECKED: &str =
 /// Why evidence of another form is not verified. Exhaustive on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FormRefusal {
+    /// The bytes are evidence of no form.
+    #[error("{0}")]
+    Unread(#[from] FormError),
     /// As for a single receipt.
     #[error("{0}")]
     Ladder(#[from] Refusal),
@@ -42,18 +45,27 @@ pub enum FormRefusal {
         /// The head's.
         head: u64,
     },
+    /// A receipt of consistency, and no head that it might continue.
+    #[error("no older head was given, which the receipt continues")]
+    NoHead,
+    /// It does not stand with the head that the reader kept.
+    #[error("{0}")]
+    Kept(#[from] KeptRefusal),
 }
 
 impl FormRefusal {
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Unread(_) => "malformed_receipt",
             Self::Ladder(refusal) => refusal.code(),
             Self::Leaves { .. } => "wrong_leaves",
             Self::Cose(CoseError::Proof(_)) => "bad_proof",
             Self::Cose(CoseError::Signature) => "bad_signature",
             Self::Cose(_) => "malformed_receipt",
             Self::OtherSize { .. } => "other_head",
+            Self::NoHead => "no_head",
+            Self::Kept(refusal) => refusal.code(),
         }
     }
 
@@ -62,7 +74,8 @@ impl FormRefusal {
         match self {
             Self::Ladder(refusal) => refusal.exit_code(),
             Self::Cose(CoseError::Proof(_) | CoseError::Signature) => 1,
-            Self::Leaves { .. } | Self::Cose(_) | Self::OtherSize { .. } => 3,
+            Self::Unread(_) | Self::Leaves { .. } | Self::Cose(_) | Self::OtherSize { .. } | Self::NoHead => 3,
+            Self::Kept(refusal) => refusal.exit_code(),
         }
     }
 }
@@ -227,6 +240,16 @@ pub fn verify_consistency_receipt(
         return Err(Refusal::RetiredKey.into());
     }
     Ok(VerifiedGrowth { from, to: receipt.to, root })
+}
+
+/// Verifies a head by itself, a signed note. No record says when it was signed, so a key's limits of time are not held against it.
+///
+/// # Errors
+/// [`Refusal`] of the rung `signed`.
+pub fn verify_head(raw: &str, keys: &[LogKey]) -> Result<SignedCheckpoint, Refusal> {
+    claimed(raw)?;
+    let (head, key) = signed_by_any(raw, keys)?;
+    if key.covers_size(head.checkpoint().size) { Ok(head) } else { Err(Refusal::RetiredKey) }
 }
 
 /// The first key under which something holds; else why it does not under the last.

@@ -1,23 +1,33 @@
-//! What `interlock verify` says about a receipt of any form: the rungs that held, the verdict, what was not checked.
+//! What verifying commands say about evidence of any form: the rungs that held, the verdict, what was not checked.
+//!
+//! One wording for the commands, the pages and whoever reads `--json`. It decides nothing.
 
 use serde_json::{Value, json};
-use verifier::cose::Inclusion;
-use verifier::decision::Outcome;
-use verifier::record::Record;
-use verifier::text::{hex, rfc3339};
-use verifier::verify::{
-    Climb, FormRefusal, NOT_CHECKED, PLACE_NOT_CHECKED, Refusal, Rung, Verified, VerifiedCose, VerifiedGrowth,
-    VerifiedRange,
-};
 
-use crate::exit::Exit;
+use super::{
+    Climb, Compared, FormRefusal, KeptRefusal, NOBODY_ASKED, NOT_CHECKED, NOTHING_COMPARED, PLACE_NOT_CHECKED, Refusal,
+    Rung, Verified, VerifiedCose, VerifiedGrowth, VerifiedRange,
+};
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::cose::Inclusion;
+use crate::decision::Outcome;
+use crate::record::Record;
+use crate::text::{hex, rfc3339};
+
+/// Names the JSON form. What is added to it keeps the name; what changes its meaning takes another.
+pub const SCHEMA: &str = "interlock/verdict/v1";
+
+/// Said of evidence about heads alone.
+const NO_RECORDS: &str = "records: none was looked at";
+/// Said of a kept head beside a COSE receipt.
+const NO_SIZE: &str = "consistency: a COSE receipt signs no size at which your head could be compared";
 
 /// A verdict in words.
 #[derive(Debug)]
 pub struct Said {
-    held: Vec<String>,
+    held: Vec<Rung>,
     verdict: Result<Good, Bad>,
-    not_checked: Vec<&'static str>,
+    beside: Vec<String>,
 }
 
 /// What was verified.
@@ -34,54 +44,82 @@ struct Bad {
     rung: &'static str,
     code: &'static str,
     reason: String,
-    exit: Exit,
+    exit: u8,
 }
 
 impl Said {
     /// About a receipt of one leaf.
+    #[must_use]
     pub fn leaf(climb: &Climb) -> Self {
-        let verdict = climb.verdict.as_ref().map(Good::leaf).map_err(Bad::ladder);
-        Self::new(&climb.held, verdict, &[])
+        Self::new(&climb.held, climb.verdict.as_ref().map(Good::leaf).map_err(Bad::ladder), &[])
     }
 
     /// About a range receipt.
+    #[must_use]
     pub fn range(climb: &Climb<VerifiedRange, FormRefusal>) -> Self {
         Self::new(&climb.held, climb.verdict.as_ref().map(Good::range).map_err(Bad::form), &[])
     }
 
-    /// About a COSE receipt of inclusion.
-    pub fn cose(climb: &Climb<VerifiedCose, FormRefusal>, receipt: &Inclusion) -> Self {
+    /// About a COSE receipt of inclusion; `kept` if the reader gave a head to compare, which this form cannot be.
+    #[must_use]
+    pub fn cose(climb: &Climb<VerifiedCose, FormRefusal>, receipt: &Inclusion, kept: bool) -> Self {
         let verdict = climb.verdict.as_ref().map(|verified| Good::cose(verified, receipt)).map_err(Bad::form);
-        Self::new(&climb.held, verdict, &[PLACE_NOT_CHECKED])
+        let beside: &[&str] = if kept { &[PLACE_NOT_CHECKED, NO_SIZE] } else { &[PLACE_NOT_CHECKED] };
+        Self::new(&climb.held, verdict, beside)
     }
 
     /// About a COSE receipt of consistency.
+    #[must_use]
     pub fn growth(verdict: &Result<VerifiedGrowth, FormRefusal>) -> Self {
-        let held = match verdict {
-            Ok(_) => vec![
-                "consistent: the older head's tree is the beginning of the newer one".to_owned(),
-                Rung::Signed.to_string(),
-            ],
-            Err(_) => Vec::new(),
-        };
-        Self {
-            held,
-            verdict: verdict.as_ref().map(Good::growth).map_err(Bad::form),
-            not_checked: vec![PLACE_NOT_CHECKED, "records: none was looked at"],
+        let held: &[Rung] = if verdict.is_ok() { &[Rung::Signed, Rung::Consistent] } else { &[] };
+        Self::new(held, verdict.as_ref().map(Good::growth).map_err(Bad::form), &[PLACE_NOT_CHECKED, NO_RECORDS])
+    }
+
+    /// About a head by itself.
+    #[must_use]
+    pub fn head(verdict: &Result<SignedCheckpoint, Refusal>) -> Self {
+        let held: &[Rung] = if verdict.is_ok() { &[Rung::Signed] } else { &[] };
+        let verdict = verdict.as_ref().map(|head| Good::head(head.checkpoint())).map_err(Bad::ladder);
+        Self::new(held, verdict, &[NO_RECORDS])
+    }
+
+    /// About evidence that was not looked at further.
+    #[must_use]
+    pub fn refused(refusal: &FormRefusal, beside: &[&str]) -> Self {
+        Self::new(&[], Err(Bad::form(refusal)), beside)
+    }
+
+    /// The same, and how it stands to a head that the reader kept.
+    #[must_use]
+    pub fn compared(mut self, compared: Result<Compared, KeptRefusal>) -> Self {
+        match compared {
+            Ok(Compared::Consistent) => self.held.push(Rung::Consistent),
+            Ok(Compared::NotCarried { kept, head }) => self.beside.push(format!(
+                "consistency: the evidence has no proof between your head of size {kept} and its own of size {head}"
+            )),
+            Err(refusal) => self.verdict = Err(Bad::form(&FormRefusal::Kept(refusal))),
         }
+        self
     }
 
-    fn new(held: &[Rung], verdict: Result<Good, Bad>, beside: &[&'static str]) -> Self {
-        let not_checked = beside.iter().copied().chain(NOT_CHECKED).collect();
-        Self { held: held.iter().map(ToString::to_string).collect(), verdict, not_checked }
+    fn new(held: &[Rung], verdict: Result<Good, Bad>, beside: &[&str]) -> Self {
+        Self { held: held.to_vec(), verdict, beside: beside.iter().map(ToString::to_string).collect() }
     }
 
-    /// The exit code that goes with it.
-    pub fn exit(&self) -> Exit {
-        self.verdict.as_ref().map_or_else(|bad| bad.exit, |_| Exit::Ok)
+    /// The code of the refusal; none if it is verified.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        self.verdict.as_ref().err().map(|bad| bad.code)
+    }
+
+    /// The exit code of verifying commands: 0 verified, 1 invalid, 3 undecidable, 5 not anchored in a trusted key, 7 fork.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.verdict.as_ref().map_or_else(|bad| bad.exit, |_| 0)
     }
 
     /// The tick list for people.
+    #[must_use]
     pub fn text(&self, name: &str) -> String {
         let mut out = format!("{name}\n");
         for rung in &self.held {
@@ -93,21 +131,39 @@ impl Said {
                 out.push_str(&format!("  FAIL  {}\nnot verified: {} ({})\n", bad.rung, bad.reason, bad.code));
             }
         }
-        self.not_checked.iter().for_each(|what| out.push_str(&format!("  not checked: {what}\n")));
+        self.not_checked().for_each(|what| out.push_str(&format!("  not checked: {what}\n")));
         out
     }
 
-    /// The same for programs.
+    /// The same for programs: the schema is [`SCHEMA`].
+    #[must_use]
     pub fn json(&self, name: &str) -> Value {
         let verdict = match &self.verdict {
             Ok(good) => good.json.clone(),
-            Err(bad) => json!({"verified": false, "code": bad.code, "reason": bad.reason}),
+            Err(bad) => json!({"verified": false, "code": bad.code, "rung": bad.rung, "reason": bad.reason}),
         };
         json!({
-            "schema": "interlock/verdict/v1", "file": name, "held": self.held, "verdict": verdict,
-            "not_checked": self.not_checked,
+            "schema": SCHEMA, "file": name, "held": self.held.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "verdict": verdict, "exit": self.exit_code(), "not_checked": self.not_checked().collect::<Vec<_>>(),
         })
     }
+
+    fn not_checked(&self) -> impl Iterator<Item = &str> {
+        let split_view = if self.held.contains(&Rung::Consistent) { NOBODY_ASKED } else { NOTHING_COMPARED };
+        self.beside.iter().map(String::as_str).chain([split_view]).chain(NOT_CHECKED)
+    }
+}
+
+/// The exit code for several verdicts: a fork before all else, then what is invalid, then whatever was first to fail.
+#[must_use]
+pub fn worst(exits: impl IntoIterator<Item = u8>) -> u8 {
+    let weight = |exit: u8| match exit {
+        7 => 3,
+        1 => 2,
+        0 => 0,
+        _ => 1,
+    };
+    exits.into_iter().fold(0, |worst, exit| if weight(exit) > weight(worst) { exit } else { worst })
 }
 
 impl Good {
@@ -166,6 +222,15 @@ impl Good {
             }),
         }
     }
+
+    fn head(head: &Checkpoint) -> Self {
+        let Checkpoint { origin, size, root } = head;
+        Self {
+            what: format!("a head of {origin}"),
+            place: format!("{size} entries with root {root}"),
+            json: json!({"verified": true, "origin": origin, "size": size, "root": root}),
+        }
+    }
 }
 
 impl Bad {
@@ -175,19 +240,18 @@ impl Bad {
             Refusal::Inclusion(_) => "included",
             Refusal::Head(_) | Refusal::UnknownKey | Refusal::RetiredKey => "signed",
         };
-        let exit = Exit::from_code(refusal.exit_code());
-        Self { rung, code: refusal.code(), reason: refusal.to_string(), exit }
+        Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }
     }
 
     fn form(refusal: &FormRefusal) -> Self {
         let rung = match refusal {
             FormRefusal::Ladder(refusal) => return Self::ladder(refusal),
+            FormRefusal::Unread(_) => "read",
             FormRefusal::Leaves { .. } => "decoded",
             FormRefusal::Cose(_) => "included and signed",
-            FormRefusal::OtherSize { .. } => "consistent",
+            FormRefusal::OtherSize { .. } | FormRefusal::NoHead | FormRefusal::Kept(_) => "consistent",
         };
-        let exit = Exit::from_code(refusal.exit_code());
-        Self { rung, code: refusal.code(), reason: refusal.to_string(), exit }
+        Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }
     }
 }
 

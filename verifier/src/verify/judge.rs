@@ -1,0 +1,100 @@
+//! Evidence of any form to a verdict in words: what the commands print, and what the pages' own verifier must say alike.
+//!
+//! Guarantees: bytes that are evidence of no form are refused with a code, as everything else is; nothing is taken for another form.
+
+use super::{
+    Compared, FormRefusal, KeptRefusal, LogKey, PLACE_NOT_CHECKED, Refusal, Said, climb, climb_cose, climb_range,
+    compare, verify_consistency_receipt, verify_head,
+};
+use crate::cose::{Consistency, CoseReceipt, Inclusion};
+use crate::proof::root_of_prefix;
+use crate::receipt::{COSE, Form, HEADER, RangeReceipt, Receipt};
+
+/// What the reader gives beside the evidence.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// Bytes of the leaves that the evidence does not carry, in order.
+    pub leaves: &'a [Vec<u8>],
+    /// A head that the reader kept, a signed note: what a receipt of consistency continues; else compared as far as the evidence goes.
+    pub kept: Option<&'a str>,
+}
+
+/// Judges a receipt (tlog-proof text, JSON or COSE), a range receipt or a checkpoint under the keys that the reader trusts.
+#[must_use]
+pub fn judge(evidence: &[u8], beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    if let Some(note) = as_head(evidence) {
+        return head(note, beside, keys);
+    }
+    match Form::read(evidence) {
+        Ok(Form::Leaf(receipt)) => leaf(&receipt, beside, keys),
+        Ok(Form::Range(receipt)) => range(&receipt, beside, keys),
+        Ok(Form::Cose(CoseReceipt::Inclusion(receipt))) => inclusion(&receipt, beside, keys),
+        Ok(Form::Cose(CoseReceipt::Consistency(receipt))) => consistency(&receipt, beside, keys),
+        Err(error) => Said::refused(&FormRefusal::Unread(error), &[]),
+    }
+}
+
+/// A text that does not begin as any receipt does and has signature lines behind an empty one is a head.
+pub(super) fn as_head(evidence: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(evidence).ok()?;
+    let other = text.starts_with(HEADER) || matches!(evidence.trim_ascii_start().first(), Some(&(b'{' | COSE)));
+    (!other && text.contains("\n\n\u{2014} ")).then_some(text)
+}
+
+fn leaf(receipt: &Receipt, beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    let given = match one_leaf(beside) {
+        Ok(given) => given,
+        Err(refusal) => return Said::refused(&refusal, &[]),
+    };
+    let climb = climb(receipt, given, keys);
+    let compared = climb.verdict.as_ref().ok().zip(beside.kept).map(|(verified, kept)| {
+        let (leaf, index, head) = (verified.leaf(), verified.index(), verified.head());
+        // The path was checked: the prefix is proved below the same root.
+        let prefix = root_of_prefix(leaf, index, head.size, &receipt.path).ok();
+        compare(head, prefix.map(|root| (index + 1, root)), kept, keys)
+    });
+    held_against(Said::leaf(&climb), compared)
+}
+
+fn range(receipt: &RangeReceipt, beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    let leaves: Vec<&[u8]> = beside.leaves.iter().map(Vec::as_slice).collect();
+    let climb = climb_range(receipt, &leaves, keys);
+    let compared =
+        climb.verdict.as_ref().ok().zip(beside.kept).map(|(verified, kept)| compare(verified.head(), None, kept, keys));
+    held_against(Said::range(&climb), compared)
+}
+
+fn inclusion(receipt: &Inclusion, beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    match one_leaf(beside) {
+        Ok(Some(leaf)) => Said::cose(&climb_cose(receipt, leaf, keys), receipt, beside.kept.is_some()),
+        Ok(None) => Said::refused(&FormRefusal::Ladder(Refusal::NoLeaf), &[PLACE_NOT_CHECKED]),
+        Err(refusal) => Said::refused(&refusal, &[PLACE_NOT_CHECKED]),
+    }
+}
+
+fn consistency(receipt: &Consistency, beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    let verdict = beside.kept.ok_or(FormRefusal::NoHead);
+    Said::growth(&verdict.and_then(|older| verify_consistency_receipt(receipt, older, keys)))
+}
+
+fn head(note: &str, beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    let verdict = verify_head(note, keys);
+    let compared =
+        verdict.as_ref().ok().zip(beside.kept).map(|(verified, kept)| compare(verified.checkpoint(), None, kept, keys));
+    held_against(Said::head(&verdict), compared)
+}
+
+fn held_against(said: Said, compared: Option<Result<Compared, KeptRefusal>>) -> Said {
+    match compared {
+        Some(compared) => said.compared(compared),
+        None => said,
+    }
+}
+
+fn one_leaf(beside: Beside<'_>) -> Result<Option<&[u8]>, FormRefusal> {
+    match beside.leaves {
+        [] => Ok(None),
+        [leaf] => Ok(Some(leaf)),
+        more => Err(FormRefusal::Leaves { covers: 1, given: more.len() as u64 }),
+    }
+}
