@@ -2,6 +2,7 @@
 //! attacks.
 #![cfg(test)]
 
+mod corpus;
 mod cose;
 mod format;
 mod forms;
@@ -12,6 +13,8 @@ mod mutate;
 mod mutations;
 mod notes;
 mod oracle;
+mod pages;
+mod program;
 mod receipts;
 mod records;
 mod signatures;
