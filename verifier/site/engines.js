@@ -4,13 +4,13 @@
 // WebCrypto's Ed25519 (Chromium 137, Firefox 129, Safari 17, node 20) is believed only after it accepted the first vector of RFC 8032
 // §7.1 and refused the same signature under another message.
 
-let own = typeof globalThis.crypto?.subtle === "undefined";
+let preferOwn = false;
 
-export const ownArithmetic = () => own;
+export const ownArithmetic = () => preferOwn || globalThis.crypto?.subtle === undefined;
 
 // For tests and for whoever wants both verdicts: our own arithmetic even where WebCrypto is there.
 export function preferOwnArithmetic() {
-  own = true;
+  preferOwn = true;
 }
 
 const bytesOf = (hex) => Uint8Array.from(hex.match(/../g), (pair) => Number.parseInt(pair, 16));
@@ -23,7 +23,7 @@ let ed25519 = null;
 
 // Whether WebCrypto checks Ed25519 signatures here. Asked once.
 export function webcryptoHasEd25519() {
-  if (own) return Promise.resolve(false);
+  if (ownArithmetic()) return Promise.resolve(false);
   ed25519 ??= webcryptoVerify(KNOWN_KEY, new Uint8Array(), KNOWN_SIGNATURE)
     .then(async (accepted) => accepted && !(await webcryptoVerify(KNOWN_KEY, new Uint8Array([0]), KNOWN_SIGNATURE)))
     .catch(() => false);
@@ -38,5 +38,5 @@ export async function webcryptoVerify(key, message, signature) {
 // {hashes, signatures}: "WebCrypto" or "our own arithmetic".
 export async function engines() {
   const name = (webcrypto) => (webcrypto ? "WebCrypto" : "our own arithmetic");
-  return { hashes: name(!own), signatures: name(await webcryptoHasEd25519()) };
+  return { hashes: name(!ownArithmetic()), signatures: name(await webcryptoHasEd25519()) };
 }

@@ -3,6 +3,7 @@
 // usage: node judge.mjs FILE [own]      with `own` by our own arithmetic instead of WebCrypto's
 // The first line says which arithmetic ran. See `it/corpus.rs` for the cases.
 
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import { engines, preferOwnArithmetic } from "../site/engines.js";
@@ -11,6 +12,9 @@ import { parseKey } from "../site/note.js";
 import { decodeRecord } from "../site/record.js";
 import { toUtf8, unb64 } from "../site/text.js";
 import { judge } from "../site/verify.js";
+
+// Node 18 has it, but not under the name that browsers have.
+globalThis.crypto ??= webcrypto;
 
 const [file, own] = process.argv.slice(2);
 if (own === "own") preferOwnArithmetic();
