@@ -3,7 +3,7 @@
 //! One policy an agent, each of them bound to its agent by scope, and five prohibitions that apply to everybody: whatever the number of
 //! policies, a request has six candidates. The limit is plain `is_authorized` over these six, on requests and entities that are already
 //! built; the engine begins at the parsed request, and finds the candidates, converts the request and checks it against the schema within
-//! the measured time. Beside both stands plain `is_authorized` over all policies: what a decision would cost without an index.
+//! the measured time, by plain Cedar and by what policies compile to. Beside them stands plain `is_authorized` over all policies: what a decision would cost without an index.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -42,6 +42,7 @@ const PROHIBITIONS: [(&str, &str); 5] = [
 /// Policies, and requests that they allow and deny.
 pub struct Workload {
     engine: Engine,
+    compiled: Engine,
     requests: Vec<Request>,
     authorizer: Authorizer,
     plain: PolicySet,
@@ -58,6 +59,8 @@ pub struct Measured {
     pub policies: usize,
     /// The engine, from the parsed request to nine verdicts.
     pub engine_ns: f64,
+    /// The compiled engine, the same way.
+    pub compiled_ns: f64,
     /// Plain `is_authorized` over the request's candidates, on what was built before.
     pub candidates_ns: f64,
     /// Plain `is_authorized` over all policies, on what was built before.
@@ -183,15 +186,19 @@ impl Workload {
             Some((request, entities, set))
         };
         let prepared = asks.iter().filter_map(candidates).collect();
-        let engine = Published::new(content)?.replica()?;
-        Ok(Self { engine, requests, authorizer: Authorizer::new(), plain, prepared })
+        let published = Published::new(content)?;
+        let (engine, compiled) = (published.plain_replica()?, published.compiled_replica()?);
+        Ok(Self { engine, compiled, requests, authorizer: Authorizer::new(), plain, prepared })
     }
 
     /// Asks the engine one of the requests, in turn; whether it stood.
     pub fn decide(&self, turn: usize) -> bool {
-        let facts = Facts::unsigned("main", "0a0b0c0d0e0f", 1_778_000_000_000);
-        let request = self.requests.get(turn % REQUESTS);
-        request.is_some_and(|request| self.engine.decide(black_box(request), &facts).stands())
+        stands(&self.engine, &self.requests, turn)
+    }
+
+    /// Asks the compiled engine the same.
+    pub fn compiled(&self, turn: usize) -> bool {
+        stands(&self.compiled, &self.requests, turn)
     }
 
     /// Asks plain Cedar the same, over all policies; whether it allowed it.
@@ -212,16 +219,18 @@ impl Workload {
         })
     }
 
-    /// Measures all three in turns, for about this long each.
+    /// Measures all four in turns, for about this long each.
     pub fn measure(&self, time: Duration) -> Measured {
         const ROUNDS: u32 = 5;
         let (mut engine_ns, mut candidates_ns, mut plain_ns) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
+        let mut compiled_ns = f64::INFINITY;
         for _ in 0..ROUNDS {
             engine_ns = engine_ns.min(nanoseconds(|turn| self.decide(turn), time / ROUNDS));
+            compiled_ns = compiled_ns.min(nanoseconds(|turn| self.compiled(turn), time / ROUNDS));
             candidates_ns = candidates_ns.min(nanoseconds(|turn| self.candidates(turn), time / ROUNDS));
             plain_ns = plain_ns.min(nanoseconds(|turn| self.plainly(turn), time / ROUNDS));
         }
-        Measured { policies: self.plain.num_of_policies(), engine_ns, candidates_ns, plain_ns }
+        Measured { policies: self.plain.num_of_policies(), engine_ns, compiled_ns, candidates_ns, plain_ns }
     }
 }
 
@@ -251,6 +260,28 @@ pub fn workers(time: Duration) -> Result<(f64, f64), PublishError> {
     Ok((median(one), median(two)))
 }
 
+fn stands(engine: &Engine, requests: &[Request], turn: usize) -> bool {
+    let facts = Facts::unsigned("main", "0a0b0c0d0e0f", 1_778_000_000_000);
+    let request = turn.checked_rem(requests.len()).and_then(|at| requests.get(at));
+    request.is_some_and(|request| engine.decide(black_box(request), &facts).stands())
+}
+
+/// Nanoseconds a decision of plain Cedar, and of the compiled engine, about requests in turn, from the parsed request to nine verdicts.
+///
+/// # Errors
+/// The content cannot be published.
+pub fn measure(content: EpochContent, requests: &[Request], time: Duration) -> Result<(f64, f64), PublishError> {
+    const ROUNDS: u32 = 5;
+    let published = Published::new(content)?;
+    let (plain, compiled) = (published.plain_replica()?, published.compiled_replica()?);
+    let (mut plain_ns, mut compiled_ns) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        plain_ns = plain_ns.min(nanoseconds(|turn| stands(&plain, requests, turn), time / ROUNDS));
+        compiled_ns = compiled_ns.min(nanoseconds(|turn| stands(&compiled, requests, turn), time / ROUNDS));
+    }
+    Ok((plain_ns, compiled_ns))
+}
+
 /// Nanoseconds a request, over as many as the time allows, eight at least.
 fn nanoseconds(ask: impl Fn(usize) -> bool, time: Duration) -> f64 {
     let start = Instant::now();
@@ -277,6 +308,7 @@ mod tests {
         assert_eq!((workload.requests.len(), workload.prepared.len()), (REQUESTS, REQUESTS));
         let allowed = (0..REQUESTS).filter(|turn| workload.decide(*turn)).count();
         assert!((0..REQUESTS).all(|turn| workload.decide(turn) == workload.plainly(turn)));
+        assert!((0..REQUESTS).all(|turn| workload.compiled(turn) == workload.plainly(turn)));
         assert!((0..REQUESTS).all(|turn| workload.candidates(turn) == workload.plainly(turn)));
         assert!((REQUESTS / 10..REQUESTS * 9 / 10).contains(&allowed), "{allowed}");
     }

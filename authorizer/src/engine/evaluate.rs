@@ -38,9 +38,21 @@ pub struct Answer {
 
 impl Answer {
     /// The policies were not asked: the request does not fit, or, which is never seen, Cedar refused what we made of it.
-    fn unasked(code: Code) -> Self {
+    pub(super) fn unasked(code: Code) -> Self {
         let standing = if code == Code::EngineError { Standing::Unknown(code) } else { Standing::Fail(code) };
         Self { standing, policies: Vec::new(), errors: Vec::new() }
+    }
+
+    /// What follows from which policies are satisfied and which could not be evaluated.
+    pub(super) fn of(forbids: Vec<String>, permits: Vec<String>, forbid_erred: bool, errors: Vec<String>) -> Self {
+        let (standing, policies) = match (forbids.is_empty(), forbid_erred, permits.is_empty()) {
+            (false, _, _) => (Standing::Fail(Code::Forbidden), forbids),
+            // Permits that would have allowed do not determine a denial.
+            (true, true, _) => (Standing::Fail(Code::PolicyError), Vec::new()),
+            (true, false, false) => (Standing::Pass, permits),
+            (true, false, true) => (Standing::Fail(Code::NoMatchingPermit), Vec::new()),
+        };
+        Self { standing, policies, errors }
     }
 }
 
@@ -123,6 +135,16 @@ impl PlainCedar {
         Ok(Question { request, entities })
     }
 
+    /// What the policies that could apply say, or the code of what stands against the request.
+    pub(super) fn found(&self, request: &Request, facts: &Facts<'_>) -> Result<Found, Code> {
+        let Question { request, entities } = self.question(request, facts)?;
+        let mut found = Found::default();
+        for policies in self.candidates(&request) {
+            found.add(&self.authorizer.is_authorized(&request, policies, &entities), policies);
+        }
+        Ok(found)
+    }
+
     /// The policies that could apply to a request.
     fn candidates(&self, request: &cedar_policy::Request) -> Vec<&PolicySet> {
         let (Some(principal), Some(action), Some(resource)) =
@@ -184,15 +206,7 @@ impl PlainCedar {
 
 impl Evaluate for PlainCedar {
     fn evaluate(&self, request: &Request, facts: &Facts<'_>) -> Answer {
-        let Question { request, entities } = match self.question(request, facts) {
-            Ok(question) => question,
-            Err(code) => return Answer::unasked(code),
-        };
-        let mut found = Found::default();
-        for policies in self.candidates(&request) {
-            found.add(&self.authorizer.is_authorized(&request, policies, &entities), policies);
-        }
-        found.answer()
+        self.found(request, facts).map_or_else(Answer::unasked, Found::answer)
     }
 
     fn tolerate(&self, request: &Request) -> Request {
@@ -203,15 +217,7 @@ impl Evaluate for PlainCedar {
     }
 
     fn knows(&self, target: &Target) -> Option<bool> {
-        match (target, &self.types) {
-            (Target::Policy(id), _) => Some(self.index.has(&PolicyId::new(id))),
-            (Target::Action(name), Some(types)) => Some(types.actions.contains_key(name)),
-            (Target::Subject(kind, id), Some(types)) => {
-                let kind = types.entities.get(kind);
-                Some(kind.is_some_and(|kind| kind.ids.as_ref().is_none_or(|ids| ids.contains(id))))
-            }
-            (Target::Action(_) | Target::Subject(..), None) | (Target::Global | Target::Realm(_), _) => None,
-        }
+        knows(target, self.types.as_ref(), |id| self.index.has(&PolicyId::new(id)))
     }
 
     fn registered(&self, entity: &Entity) -> bool {
@@ -227,6 +233,19 @@ impl Evaluate for PlainCedar {
     }
 }
 
+/// Whether an epoch of this schema knows what a switch names, by whether it has a policy.
+pub(super) fn knows(target: &Target, types: Option<&Types>, policy: impl FnOnce(&str) -> bool) -> Option<bool> {
+    match (target, types) {
+        (Target::Policy(id), _) => Some(policy(id)),
+        (Target::Action(name), Some(types)) => Some(types.actions.contains_key(name)),
+        (Target::Subject(kind, id), Some(types)) => {
+            let kind = types.entities.get(kind);
+            Some(kind.is_some_and(|kind| kind.ids.as_ref().is_none_or(|ids| ids.contains(id))))
+        }
+        (Target::Action(_) | Target::Subject(..), None) | (Target::Global | Target::Realm(_), _) => None,
+    }
+}
+
 fn entity_uid(entity: &Entity) -> Option<EntityUid> {
     let kind = EntityTypeName::from_str(&entity.kind).ok()?;
     Some(EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id)))
@@ -234,11 +253,11 @@ fn entity_uid(entity: &Entity) -> Option<EntityUid> {
 
 /// What the buckets of the index answered, put together to what Cedar answers about all of their policies at once.
 #[derive(Default)]
-struct Found {
-    permits: Vec<PolicyId>,
-    forbids: Vec<PolicyId>,
-    errors: Vec<PolicyId>,
-    forbid_erred: bool,
+pub(super) struct Found {
+    pub permits: Vec<PolicyId>,
+    pub forbids: Vec<PolicyId>,
+    pub errors: Vec<PolicyId>,
+    pub forbid_erred: bool,
 }
 
 impl Found {
@@ -259,16 +278,9 @@ impl Found {
         }
     }
 
-    fn answer(self) -> Answer {
+    pub(super) fn answer(self) -> Answer {
         let Self { permits, forbids, errors, forbid_erred } = self;
-        let (standing, policies) = match (forbids.is_empty(), forbid_erred, permits.is_empty()) {
-            (false, _, _) => (Standing::Fail(Code::Forbidden), forbids),
-            // Permits that would have allowed do not determine a denial.
-            (true, true, _) => (Standing::Fail(Code::PolicyError), Vec::new()),
-            (true, false, false) => (Standing::Pass, permits),
-            (true, false, true) => (Standing::Fail(Code::NoMatchingPermit), Vec::new()),
-        };
-        Answer { standing, policies: sorted(&policies), errors: sorted(&errors) }
+        Answer::of(sorted(&forbids), sorted(&permits), forbid_erred, sorted(&errors))
     }
 }
 

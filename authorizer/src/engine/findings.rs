@@ -67,6 +67,8 @@ pub enum FindingCode {
     TrustImpossible,
     /// An entry of the trust configuration has no effect.
     TrustUnused,
+    /// The compiled engine answers a request otherwise than plain Cedar: a fault of this version, and the epoch is refused.
+    CompiledDiffers,
 }
 
 impl FindingCode {
@@ -89,6 +91,7 @@ impl FindingCode {
             Self::UnknownType => "unknown_type",
             Self::TrustImpossible => "trust_impossible",
             Self::TrustUnused => "trust_unused",
+            Self::CompiledDiffers => "compiled_differs",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod catalogue;
 mod codes;
+mod compiled;
 mod convert;
 mod decide;
 mod demands;
@@ -37,6 +38,6 @@ pub use trust::limits::{Amount, Limit, MAX_WINDOW_MS, Reach, Rule, WINDOW_STEPS}
 pub use trust::scope::Scope;
 pub use trust::subjects::Selector;
 pub use trust::{
-    ALWAYS, DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN, MOST_MAX_DEPTH,
-    REQUIRABLE, RealmMode, Trust,
+    ALWAYS, DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, EngineKind, LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN,
+    MOST_MAX_DEPTH, REQUIRABLE, RealmMode, Trust,
 };

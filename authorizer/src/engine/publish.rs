@@ -15,13 +15,14 @@ use cedar_policy::{Entities, Policy, PolicyId, PolicySet, PolicySetError, Schema
 use verifier::epoch::EpochContent;
 
 use super::catalogue::Catalogue;
+use super::compiled::{self, CompiledCedar, Shared};
 use super::decide::Engine;
 use super::depth;
-use super::evaluate::PlainCedar;
+use super::evaluate::{Evaluate, PlainCedar};
 use super::findings::{Finding, FindingCode, Part, Position, PublishError};
 use super::index::Index;
 use super::trust::limits::{Amount, Rule};
-use super::trust::{Limits, RealmMode, Trust};
+use super::trust::{EngineKind, Limits, RealmMode, Trust};
 use super::types::{Field, Shape, Type, Types};
 
 /// A policy id has at most so many bytes, so that the 32 that a record names always fit.
@@ -34,6 +35,8 @@ pub struct Published {
     trust: Arc<Trust>,
     catalogue: Arc<Catalogue>,
     warnings: Vec<Finding>,
+    /// What its policies compiled to, if the epoch asks for it.
+    compiled: Option<Arc<Shared>>,
 }
 
 impl Published {
@@ -43,7 +46,39 @@ impl Published {
     /// Everything that is wrong with it, part by part; nothing of it may be used then.
     pub fn new(content: EpochContent) -> Result<Self, PublishError> {
         measured(&content)?;
+        depth::roomy(|| Self::checked(content)?.compile())
+    }
+
+    /// The same for whoever decides by plain Cedar whatever the epoch says: replay.
+    ///
+    /// # Errors
+    /// As [`Published::new`].
+    pub fn plain(content: EpochContent) -> Result<Self, PublishError> {
+        measured(&content)?;
         depth::roomy(|| Self::checked(content))
+    }
+
+    /// Compiles the policies where the epoch asks for it, and tries the program against plain Cedar.
+    fn compile(mut self) -> Result<Self, PublishError> {
+        match self.trust.engine() {
+            EngineKind::Cedar => return Ok(self),
+            EngineKind::Compiled => {}
+        }
+        let Parts { schema, types, policies, entities } = self.parts()?;
+        let shared = Arc::new(Shared::new(&policies, types, schema.as_ref(), entities)?);
+        let plain = self.plain_cedar(|policies| Index::new(policies.policies()))?;
+        let compiled = self.compiled_cedar(&shared)?;
+        let seed = self.content.digest().0;
+        if let Some(request) = compiled::differs(&shared, seed, compiled::REQUESTS, &plain, &compiled) {
+            let (subject, resource) = (&request.subject, &request.resource);
+            let message = format!(
+                "compiled, the policies answer otherwise than plain Cedar, first about {}::{:?}, {:?}, {}::{:?}",
+                subject.kind, subject.id, request.action.name, resource.kind, resource.id
+            );
+            return Err(Finding::new(FindingCode::CompiledDiffers, Part::Policies, message).into());
+        }
+        self.compiled = Some(shared);
+        Ok(self)
     }
 
     fn checked(content: EpochContent) -> Result<Self, PublishError> {
@@ -88,38 +123,81 @@ impl Published {
             return Err(findings.into());
         }
         warnings.extend(trust.idle());
-        let published = Self { content, trust: Arc::new(trust), catalogue, warnings };
-        published.build(|policies| Index::new(policies.policies()))?; // what a worker will do must hold now
+        let published = Self { content, trust: Arc::new(trust), catalogue, warnings, compiled: None };
+        published.plain_cedar(|policies| Index::new(policies.policies()))?; // what a worker will do must hold now
         Ok(published)
     }
 
-    /// An engine of its own for one worker: nothing in it is shared with another one.
+    /// An engine for one worker. Of plain Cedar nothing is shared with another one; what is compiled only reads what all share.
     ///
     /// # Errors
     /// None in practice: [`Published::new`] has built one before.
     pub fn replica(&self) -> Result<Engine, PublishError> {
-        self.sliced(|policies| Index::new(policies.policies()))
+        match &self.compiled {
+            None => self.plain_replica(),
+            Some(shared) => depth::roomy(|| Ok(self.engine(self.compiled_cedar(shared)?))),
+        }
     }
 
-    /// An engine that asks all policies for every decision: what the index is held against.
+    /// An engine of plain Cedar, whatever the epoch says.
+    ///
+    /// # Errors
+    /// None in practice, as [`Published::replica`].
+    pub fn plain_replica(&self) -> Result<Engine, PublishError> {
+        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::new(policies.policies()))?)))
+    }
+
+    /// A compiled engine, whatever the epoch says, and not tried before: for tests and measurements.
+    ///
+    /// # Errors
+    /// None in practice, as [`Published::replica`].
+    pub fn compiled_replica(&self) -> Result<Engine, PublishError> {
+        depth::roomy(|| {
+            let Parts { schema, types, policies, entities } = self.parts()?;
+            let shared = Arc::new(Shared::new(&policies, types, schema.as_ref(), entities)?);
+            Ok(self.engine(self.compiled_cedar(&shared)?))
+        })
+    }
+
+    /// An engine of plain Cedar that asks all policies for every decision: what the index is held against.
     ///
     /// # Errors
     /// None in practice, as [`Published::replica`].
     pub fn replica_without_index(&self) -> Result<Engine, PublishError> {
-        self.sliced(|policies| Index::none(policies.policies()))
+        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::none(policies.policies()))?)))
     }
 
-    fn sliced(&self, slice: Slice) -> Result<Engine, PublishError> {
-        depth::roomy(|| self.build(slice))
+    fn engine(&self, evaluator: impl Evaluate + 'static) -> Engine {
+        Engine::new(Box::new(evaluator), self.trust.clone(), self.catalogue.clone())
     }
 
-    fn build(&self, slice: Slice) -> Result<Engine, PublishError> {
+    fn plain_cedar(&self, slice: Slice) -> Result<PlainCedar, PublishError> {
+        let Parts { schema, types, policies, entities } = self.parts()?;
+        Ok(PlainCedar::new(&policies, slice, types, schema.as_ref(), entities)?)
+    }
+
+    /// One worker's share of what was compiled, with plain Cedar for what was not.
+    fn compiled_cedar(&self, shared: &Arc<Shared>) -> Result<CompiledCedar, PublishError> {
+        let left = EpochContent {
+            policies: self.content.policies.iter().filter(|(id, _)| shared.leaves(id)).cloned().collect(),
+            ..EpochContent::default()
+        };
+        if left.policies.is_empty() {
+            return Ok(CompiledCedar::new(shared.clone(), None));
+        }
+        let Parts { schema, types, entities, .. } = self.parts()?;
+        let slice = |policies: &PolicySet| Index::new(policies.policies());
+        let plain = PlainCedar::new(&policies(&left)?, slice, types, schema.as_ref(), entities)?;
+        Ok(CompiledCedar::new(shared.clone(), Some(plain)))
+    }
+
+    /// Everything of the content in Cedar's terms.
+    fn parts(&self) -> Result<Parts, PublishError> {
         let schema = self.content.schema.as_deref().map(schema).transpose()?;
         let types = self.content.schema.as_deref().map(Types::of).transpose()?;
         let policies = policies(&self.content)?;
         let entities = self.content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose()?;
-        let cedar = PlainCedar::new(&policies, slice, types, schema.as_ref(), entities.unwrap_or_default())?;
-        Ok(Engine::new(Box::new(cedar), self.trust.clone(), self.catalogue.clone()))
+        Ok(Parts { schema, types, policies, entities: entities.unwrap_or_default() })
     }
 
     /// The content that was checked.
@@ -141,6 +219,14 @@ impl Published {
     pub fn realm_mode(&self, realm: &str) -> RealmMode {
         self.trust.realm(realm).unwrap_or(RealmMode::Committed)
     }
+}
+
+/// An epoch's content, parsed anew for whoever owns it.
+struct Parts {
+    schema: Option<Schema>,
+    types: Option<Types>,
+    policies: PolicySet,
+    entities: Entities,
 }
 
 type Slice = fn(&PolicySet) -> Result<Index, Box<PolicySetError>>;

@@ -12,6 +12,10 @@
 //! [audiences]
 //! gate = ["gate.example/executor+c0d1b05b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"]
 //!
+//! # How policies are evaluated: by plain Cedar (default), or compiled. The answers are the same; replay asks plain Cedar always.
+//! [engine]
+//! kind = "cedar"           # or "compiled"
+//!
 //! [limits]
 //! max_ttl_ms = 3_600_000   # longest lifetime of a permit
 //! max_uses = 1             # most uses of a permit
@@ -181,6 +185,24 @@ pub enum RealmMode {
     Committed,
 }
 
+/// How an epoch's policies are evaluated; the answers are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// By `cedar-policy` itself.
+    #[default]
+    Cedar,
+    /// By a program that they are compiled to at publishing.
+    Compiled,
+}
+
+/// The table `engine` of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EngineEntry {
+    kind: EngineKind,
+}
+
 /// What a permit may be at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -215,6 +237,7 @@ pub struct Trust {
     realms: Option<BTreeMap<String, RealmMode>>,
     audiences: BTreeMap<String, Vec<VerifierKey>>,
     limits: Limits,
+    engine: EngineKind,
     actions: BTreeMap<String, Action>,
     grants: Vec<Grant>,
     counted: Vec<Arc<Limit>>,
@@ -233,6 +256,8 @@ struct File {
     audiences: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    engine: EngineEntry,
     #[serde(default)]
     actions: BTreeMap<String, Action>,
     #[serde(default)]
@@ -376,6 +401,11 @@ impl Trust {
         self.limits
     }
 
+    /// How the epoch's policies are evaluated.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
     /// The realms that are listed as committed.
     pub fn committed(&self) -> impl Iterator<Item = &str> {
         let listed = self.realms.iter().flatten();
@@ -413,6 +443,7 @@ impl Trust {
             realms,
             audiences: texts,
             limits,
+            engine: EngineEntry { kind: engine },
             actions,
             grants,
             rates,
@@ -449,7 +480,10 @@ impl Trust {
         let approvals = Approvals::of(approvers, approvals);
         let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
         let evidence = Evidence { issuers, rules: assertions, references: reference_values };
-        (Self { realms, audiences, limits, actions, grants, counted, named, agents, approvals, evidence }, findings)
+        (
+            Self { realms, audiences, limits, engine, actions, grants, counted, named, agents, approvals, evidence },
+            findings,
+        )
     }
 }
 

@@ -6,11 +6,16 @@ mod disk;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::authorizer::engine::split_policies;
 use benches::policy::Workload;
 use clap::{Args, Subcommand};
+use verifier::epoch::EpochContent;
+use verifier::request::Request;
 
 use crate::exit::{Exit, Failure};
 use crate::output::say;
+use crate::trace::airline::Call;
+use authorizer::{POLICIES, SCHEMA, TRAFFIC};
 
 /// Measure.
 #[derive(Debug, Subcommand)]
@@ -19,7 +24,8 @@ pub enum Bench {
     Ledger(Ledger),
     /// Opening a log of so many entries: time and resident memory of a fresh process
     Open(Open),
-    /// Policy evaluation with 100, 10, 1,000 and 10,000 policies and six candidates, against plain `is_authorized` on what was built before
+    /// Policy evaluation, plain and compiled, with 100, 10, 1,000 and 10,000 policies and six candidates, against plain `is_authorized` on what
+    /// was built before; and of airline traffic (all of it where `INTERLOCK_DATA` names the directory)
     Policies,
     /// Audit and fsck of a raw and of a sealed log, against raw hashing
     Checks(disk::Checks),
@@ -165,14 +171,38 @@ impl Open {
 }
 
 fn policies() -> Result<Exit, Failure> {
-    say!("policies   engine ns   Cedar, candidates ns   ratio   against 100   Cedar, all ns")?;
+    say!(
+        "policies   engine ns   compiled ns   ratio   against 100   Cedar, candidates ns   engine's ratio   Cedar, all ns"
+    )?;
     let mut of_100 = None;
     for count in [100, 10, 1_000, 10_000] {
-        let row = Workload::new(count).map_err(Failure::refused)?.measure(Duration::from_secs(3));
-        let of_100 = *of_100.get_or_insert(row.engine_ns);
-        let (engine, candidates, all) = (row.engine_ns, row.candidates_ns, row.plain_ns);
-        let (ratio, growth) = (row.ratio(), engine / of_100);
-        say!("{:>8} {engine:>11.0} {candidates:>22.0} {ratio:>7.2} {growth:>13.2} {all:>15.0}", row.policies)?;
+        let row = Workload::new(count).map_err(Failure::refused)?.measure(Duration::from_secs(4));
+        let of_100 = *of_100.get_or_insert(row.compiled_ns);
+        let (engine, compiled, candidates, all) = (row.engine_ns, row.compiled_ns, row.candidates_ns, row.plain_ns);
+        let (ratio, growth, limit) = (engine / compiled, compiled / of_100, row.ratio());
+        say!(
+            "{:>8} {engine:>11.0} {compiled:>13.0} {ratio:>7.1} {growth:>13.2} {candidates:>22.0} {limit:>16.2} {all:>15.0}",
+            row.policies
+        )?;
     }
+    let traffic = std::env::var_os("INTERLOCK_DATA").map(|data| PathBuf::from(data).join("tau-airline-gpt4o.ndjson"));
+    let (name, lines) = match traffic {
+        Some(file) => ("all calls", std::fs::read_to_string(file).map_err(Failure::unavailable)?),
+        None => ("the sample in the repository; INTERLOCK_DATA names more", TRAFFIC.to_owned()),
+    };
+    let parse = |line: &str| {
+        let call = Call::parse(line).map_err(Failure::undecidable)?;
+        Request::parse(call.request().to_string().as_bytes()).map_err(Failure::undecidable)
+    };
+    let requests = lines.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let policies = split_policies(POLICIES).map_err(Failure::refused)?;
+    let content = EpochContent { policies, schema: Some(SCHEMA.to_owned()), entities: None, trust: None };
+    let measured = benches::policy::measure(content, &requests, Duration::from_secs(4));
+    let (plain, compiled) = measured.map_err(Failure::refused)?;
+    say!(
+        "airline traffic, {} requests ({name}): engine {plain:.0} ns, compiled {compiled:.0} ns, ratio {:.1}",
+        requests.len(),
+        plain / compiled
+    )?;
     Ok(Exit::Ok)
 }

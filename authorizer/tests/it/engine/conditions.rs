@@ -4,7 +4,7 @@ use authorizer::engine::{ALWAYS, Code, DEFAULT_MAX_TTL_MS, Facts, Published, Rea
 use verifier::decision::{Class, Condition};
 use verifier::epoch::EpochContent;
 
-use super::{FACTS, NOW, content, engine, read, request};
+use super::{FACTS, NOW, Twin, content, engine, read, request};
 
 const PERMIT: &str = r#"@id("all") permit (principal, action, resource);"#;
 
@@ -38,7 +38,7 @@ fn all_nine_conditions_are_told() {
 fn no_permit_is_hollow() {
     // What always holds cannot be switched off: not by an empty list, not by leaving the action out.
     for trust in ["", "[actions.read]\nrequire = []\n", "[actions.write]\nrequire = [\"runtime\"]\n"] {
-        let verdict = trusting(trust).replica().unwrap().decide(&request(&read("{}", "{}", "{}", "{}")), &FACTS);
+        let verdict = Twin::of(&trusting(trust)).decide(&request(&read("{}", "{}", "{}", "{}")), &FACTS);
         assert!(verdict.stands());
         for condition in ALWAYS {
             assert_eq!(verdict.standing(condition), Standing::Pass, "{} under {trust:?}", condition.name());
@@ -71,7 +71,7 @@ fn a_deadline_that_has_passed_denies() {
 
 #[test]
 fn a_permit_lives_no_longer_and_serves_no_more_often_than_the_epoch_allows() {
-    let engine = trusting("[limits]\nmax_ttl_ms = 30_000\nmax_uses = 3\n").replica().unwrap();
+    let engine = Twin::of(&trusting("[limits]\nmax_ttl_ms = 30_000\nmax_uses = 3\n"));
     let permissions = |field| engine.decide(&request(&with(field)), &FACTS).standing(Condition::Permissions);
     assert_eq!(permissions(r#""ttl_ms":30000,"uses":3"#), Standing::Pass);
     assert_eq!(permissions(r#""ttl_ms":30001"#), Standing::Fail(Code::TtlExceeded));

@@ -1,10 +1,11 @@
 //! Condition 1: what the policies say, and what stops a request before they are asked.
 
 use authorizer::engine::{Code, Published, Standing};
+use verifier::act::Target;
 use verifier::epoch::EpochContent;
 use verifier::request::{Request, RequestError};
 
-use super::{FACTS, content, denied, engine, policy, read, request};
+use super::{FACTS, Twin, content, denied, engine, policy, read, request};
 
 const PERMIT: &str = r#"@id("all") permit (principal, action, resource);"#;
 
@@ -51,7 +52,7 @@ fn a_permit_that_errors_permits_nothing_and_hinders_nothing() {
 
 #[test]
 fn deny_is_the_default() {
-    let none = Published::new(EpochContent::default()).unwrap().replica().unwrap();
+    let none = Twin::of(&Published::new(EpochContent::default()).unwrap());
     assert_eq!(denied(&none, &read("{}", "{}", "{}", "{}")), Some(Code::NoMatchingPermit));
     let other = engine(r#"@id("w") permit (principal, action == Action::"write", resource);"#, None);
     let verdict = other.decide(&request(&read("{}", "{}", "{}", "{}")), &FACTS);
@@ -231,9 +232,9 @@ fn subject_and_resource_that_are_one_entity_have_one_set_of_properties() {
     }
 }
 
-fn with_entities(policies: &str, schema: Option<&str>, entities: &str) -> authorizer::engine::Engine {
+fn with_entities(policies: &str, schema: Option<&str>, entities: &str) -> Twin {
     let content = EpochContent { entities: Some(entities.to_owned()), ..content(policies, schema) };
-    Published::new(content).unwrap().replica().unwrap()
+    Twin::of(&Published::new(content).unwrap())
 }
 
 #[test]
@@ -305,4 +306,23 @@ fn entity_escapes_cannot_be_smuggled() {
     let verdict = engine(policies, None).decide(&request(&read(record, "{}", "{}", "{}")), &FACTS);
     assert_eq!(policy(&verdict), Standing::Fail(Code::NoMatchingPermit));
     assert_eq!(verdict.errors, ["p"]);
+}
+
+#[test]
+fn both_engines_know_the_same_targets_of_a_switch() {
+    let subject = |kind: &str, id: &str| Target::Subject(kind.to_owned(), id.to_owned());
+    for (target, under_a_schema, without) in [
+        (Target::Policy("all".into()), Some(true), Some(true)),
+        (Target::Policy("al".into()), Some(false), Some(false)),
+        (Target::Action("read".into()), Some(true), None),
+        (Target::Action("burn".into()), Some(false), None),
+        (subject("User", "anybody"), Some(true), None),
+        (subject("Color", "red"), Some(true), None),
+        (subject("Color", "blue"), Some(false), None),
+        (subject("Ghost", "g"), Some(false), None),
+        (Target::Global, None, None),
+    ] {
+        assert_eq!(engine(PERMIT, Some(SCHEMA)).knows(&target), under_a_schema, "{target:?}");
+        assert_eq!(engine(PERMIT, None).knows(&target), without, "{target:?}");
+    }
 }

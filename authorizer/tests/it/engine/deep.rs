@@ -7,7 +7,7 @@ use authorizer::engine::{
 };
 use verifier::epoch::EpochContent;
 
-use super::{FACTS, policy, read, request};
+use super::{FACTS, Twin, policy, read, request};
 
 /// Half the stack of a worker; replay evaluates on no smaller one.
 const HALF_A_WORKERS_STACK: usize = 1 << 20;
@@ -88,7 +88,7 @@ fn the_deepest_policies_decide_on_half_a_workers_stack() {
     let calls = shapes(MAX_NESTING - 3).into_iter().filter(|(name, _)| *name == "calls");
     for (name, condition) in operators.chain(brackets).chain(calls) {
         let published = Published::new(policies(&condition)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let engine = published.replica().unwrap();
+        let engine = Twin::of(&published);
         let worker = std::thread::Builder::new().stack_size(HALF_A_WORKERS_STACK);
         let worker = worker.spawn(move || {
             let verdict = engine.decide(&request(&read("{}", "{}", "{}", "{}")), &FACTS);

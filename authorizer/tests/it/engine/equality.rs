@@ -193,6 +193,7 @@ fn equal(chosen: &[Index], json: &Value, schema: Option<&str>) -> Result<bool, T
     let request = Request::parse(json.to_string().as_bytes()).unwrap();
     let verdict = published.replica().unwrap().decide(&request, &FACTS);
     prop_assert_eq!(&verdict, &published.replica_without_index().unwrap().decide(&request, &FACTS));
+    prop_assert_eq!(&verdict, &published.compiled_replica().unwrap().decide(&request, &FACTS));
     let Some((decision, reasons, errors)) = plainly(&set, schema.as_ref(), json) else {
         let refused = [Code::Undeclared, Code::Missing, Code::IllTyped];
         prop_assert!(
@@ -250,9 +251,13 @@ fn every_replica_gives_the_same_verdict() {
         @id("c") forbid (principal, action, resource) when { principal.n > 5 };"#;
     let published = Published::new(content(policies, None)).unwrap();
     let (one, two) = (published.replica().unwrap(), published.replica().unwrap());
+    let compiled = [published.compiled_replica().unwrap(), published.compiled_replica().unwrap()];
     for n in 0..9 {
         let request = request(&read(&format!("{{\"n\":{n}}}"), "{}", "{}", "{}"));
-        assert_eq!(one.decide(&request, &FACTS), two.decide(&request, &FACTS));
+        let verdict = one.decide(&request, &FACTS);
+        for other in [&two].into_iter().chain(&compiled) {
+            assert_eq!(verdict, other.decide(&request, &FACTS));
+        }
     }
 }
 
@@ -284,7 +289,8 @@ fn there_is_one_answer_to_everything() {
         ..content(&POLICIES.concat(), schema)
     };
     let published = [Published::new(content(Some(SCHEMA))).unwrap(), Published::new(content(None)).unwrap()];
-    let engines = published.each_ref().map(|published| (published.replica().unwrap(), published.replica().unwrap()));
+    let engines =
+        published.each_ref().map(|published| (published.replica().unwrap(), published.compiled_replica().unwrap()));
     let object = || prop::collection::btree_map(select([USER, DOC].concat()), wild(), 0..4);
     let all = (object(), object(), object(), object(), any::<bool>());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {

@@ -7,6 +7,7 @@ mod equality;
 mod publishing;
 
 use authorizer::engine::{Code, Engine, Facts, Published, Standing, Verdict, split_policies};
+use verifier::act::Target;
 use verifier::decision::Condition;
 use verifier::epoch::EpochContent;
 use verifier::request::Request;
@@ -22,8 +23,41 @@ pub fn content(policies: &str, schema: Option<&str>) -> EpochContent {
     EpochContent { policies, schema: schema.map(str::to_owned), entities: None, trust: None }
 }
 
-pub fn engine(policies: &str, schema: Option<&str>) -> Engine {
-    Published::new(content(policies, schema)).unwrap().replica().unwrap()
+/// One epoch under both engines. Whoever asks it holds them against each other.
+pub struct Twin {
+    plain: Engine,
+    compiled: Engine,
+}
+
+impl Twin {
+    pub fn of(published: &Published) -> Self {
+        Self { plain: published.plain_replica().unwrap(), compiled: published.compiled_replica().unwrap() }
+    }
+
+    /// What both decide.
+    pub fn decide(&self, request: &Request, facts: &Facts<'_>) -> Verdict {
+        let verdict = self.plain.decide(request, facts);
+        assert_eq!(verdict, self.compiled.decide(request, facts), "plain Cedar and the compiled engine");
+        verdict
+    }
+
+    /// What both leave of a request.
+    pub fn tolerate(&self, request: &Request) -> Request {
+        let left = self.plain.tolerate(request);
+        assert_eq!(left, self.compiled.tolerate(request));
+        left
+    }
+
+    /// What both know of a switch's target.
+    pub fn knows(&self, target: &Target) -> Option<bool> {
+        let known = self.plain.knows(target);
+        assert_eq!(known, self.compiled.knows(target));
+        known
+    }
+}
+
+pub fn engine(policies: &str, schema: Option<&str>) -> Twin {
+    Twin::of(&Published::new(content(policies, schema)).unwrap())
 }
 
 pub fn request(json: &str) -> Request {
@@ -35,7 +69,7 @@ pub fn policy(verdict: &Verdict) -> Standing {
 }
 
 /// What the policies say, in short: the code of the denial, or none.
-pub fn denied(engine: &Engine, json: &str) -> Option<Code> {
+pub fn denied(engine: &Twin, json: &str) -> Option<Code> {
     policy(&engine.decide(&request(json), &FACTS)).code()
 }
 

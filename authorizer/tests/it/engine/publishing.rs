@@ -99,7 +99,7 @@ fn types_are_resolved_as_cedar_resolves_them() {
     // `decimal` is an entity type here, so `Money.value` is an entity.
     let content =
         EpochContent { schema: Some(schema.into()), ..one("p", r#"@id("p") permit (principal, action, resource);"#) };
-    let engine = Published::new(content).unwrap().replica().unwrap();
+    let engine = super::Twin::of(&Published::new(content).unwrap());
     let json = |till: &str, context: &str| {
         format!(
             r#"{{"subject":{{"type":"N::Shop","id":"s","properties":{{"till":{till}}}}},"action":{{"name":"read"}},
@@ -175,4 +175,25 @@ fn everything_that_is_wrong_is_told_at_once() {
         ..content(r#"@id("p") permit (principal is Ghost, action, resource);"#, None)
     };
     assert_eq!(codes(content), [FindingCode::TrustInvalid, FindingCode::PolicyInvalid, FindingCode::EntitiesInvalid]);
+}
+
+#[test]
+fn an_epoch_says_how_it_is_decided_and_replay_decides_by_plain_cedar_all_the_same() {
+    let policy = r#"@id("p") permit (principal, action, resource) when { principal.n > 1 };"#;
+    let content = |trust: &str| EpochContent { trust: Some(trust.to_owned()), ..super::content(policy, None) };
+    for trust in ["[engine]\nkind = \"cedar\"\n", "[engine]\nkind = \"compiled\"\n"] {
+        let published = Published::new(content(trust)).unwrap();
+        let plain = Published::plain(content(trust)).unwrap();
+        for n in 0..4 {
+            let request = super::request(&super::read(&format!("{{\"n\":{n}}}"), "{}", "{}", "{}"));
+            let verdict = published.replica().unwrap().decide(&request, &super::FACTS);
+            assert_eq!(verdict.stands(), n > 1);
+            assert_eq!(verdict, plain.replica().unwrap().decide(&request, &super::FACTS));
+        }
+    }
+    for wrong in
+        ["[engine]", "[engine]\nkind = \"fast\"", "[engine]\nkind = \"cedar\"\nmore = 1", "engine = \"compiled\""]
+    {
+        assert_eq!(codes(content(wrong)), [FindingCode::TrustInvalid], "{wrong}");
+    }
 }

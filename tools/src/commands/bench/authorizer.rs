@@ -24,9 +24,9 @@ use crate::house::{Addresses, Admin, House, Words, now_ms};
 use crate::output::say;
 use crate::trace::airline::Call;
 
-const POLICIES: &str = include_str!("../../../../testdata/policies/airline/policies.cedar");
-const SCHEMA: &str = include_str!("../../../../testdata/policies/airline/schema.cedarschema");
-const TRAFFIC: &str = include_str!("../../../../testdata/traffic/airline-sample.ndjson");
+pub(super) const POLICIES: &str = include_str!("../../../../testdata/policies/airline/policies.cedar");
+pub(super) const SCHEMA: &str = include_str!("../../../../testdata/policies/airline/schema.cedarschema");
+pub(super) const TRAFFIC: &str = include_str!("../../../../testdata/traffic/airline-sample.ndjson");
 const ORIGIN: &str = "bench.example/log";
 /// Decisions in one body of the batched load.
 const BATCH: usize = 256;

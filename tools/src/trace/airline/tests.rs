@@ -63,14 +63,15 @@ type Rules = BTreeMap<(String, &'static str), usize>;
 /// How many calls of a tool there are, and how many of them are denied.
 type Tools = BTreeMap<String, (usize, usize)>;
 
-/// Engine and oracle agree on every line.
+/// Both engines and the oracle agree on every line.
 fn compare(lines: &str) -> (Rules, Tools) {
-    let engine = published().replica().unwrap();
+    let (engine, compiled) = (published().replica().unwrap(), published().compiled_replica().unwrap());
     let (mut rules, mut tools) = (Rules::new(), Tools::new());
     for line in lines.lines() {
         let call: Value = serde_json::from_str(line).unwrap();
         let broken = oracle::broken(&call);
         let named = judged(&engine, line);
+        assert_eq!(named, judged(&compiled, line), "plain Cedar and the compiled engine: {line}");
         assert!(named.iter().map(String::as_str).eq(broken.iter().copied()), "{named:?} but {broken:?}: {line}");
         let tool = call["tool"].as_str().unwrap().to_owned();
         let (calls, denied) = tools.entry(tool.clone()).or_insert((0, 0));
