@@ -4,18 +4,18 @@
 //! durable; `decision: true` is written only for a [`Place`] that is allowed.
 //! Does not: decide. Proofs are made here, by the HTTP worker, not by the sequencer.
 
+mod hints;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
 use ledger::{Head, ReadError, Reader};
-use verifier::approval::core_digest;
 use verifier::decision::{Class, Classes, Condition, Decision, Detail, Named, Outcome, Shadow};
 use verifier::hash::{Hash, leaf_hash};
 use verifier::receipt;
 use verifier::record::Record;
 use verifier::text::{push_b64, rfc3339};
 
-use crate::engine::{Code, Standing};
 use crate::present::Present;
 use crate::proposal::{Durable, Item, Place};
 use crate::worker::pause;
@@ -202,7 +202,8 @@ impl Writer<'_> {
         push_list(out, shown.policies.iter().map(String::as_str).filter(|_| known));
         out.push(']');
         if let Some(item) = shown.item.filter(|_| known) {
-            push_approval(out, item);
+            hints::approval(out, item);
+            hints::evidence(out, &item.verdict.demands.wanted);
         }
         out.push_str(r#","expires_at":"#);
         match decision.grant {
@@ -310,31 +311,6 @@ fn push_shadow(out: &mut String, shadow: &Shadow) {
     out.push_str(r#","conditions":{"#);
     push_conditions(out, &shadow.classes, &[], true);
     out.push_str("}}");
-}
-
-/// Where nothing but approvals is missing in condition 9: whose would change that, and what they sign. The epoch is public, so are its rules.
-fn push_approval(out: &mut String, item: &Item) {
-    if item.verdict.standing(Condition::Permissions) != Standing::Fail(Code::ApprovalMissing) {
-        return;
-    }
-    let (decision, core) = match item.verdict.demands.retry {
-        Some(retry) => (retry.decision, Some(retry.core)),
-        None => (item.permit, core_digest(&item.request_salt, &item.request)),
-    };
-    let Some(core) = core else { return };
-    out.push_str(r#","approval":{"decision":""#);
-    push_hex(out, &decision.0);
-    out.push_str(r#"","core":""#);
-    push_b64(out, &core.0);
-    out.push_str(r#"","rules":["#);
-    for (n, rule) in item.verdict.demands.approvals.iter().enumerate() {
-        out.push_str(if n == 0 { r#"{"count":"# } else { r#",{"count":"# });
-        push_number(out, rule.count as u64);
-        out.push_str(r#","approvers":["#);
-        push_list(out, rule.approvers.iter().map(|approver| approver.key.name()));
-        out.push_str("]}");
-    }
-    out.push_str("]}");
 }
 
 fn push_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {

@@ -227,6 +227,7 @@ impl Engine {
             mode: self.trust.realm(facts.realm).unwrap_or(RealmMode::Committed),
             demands: Demands {
                 keys: vec![facts.key_id.to_owned()],
+                wanted: found.wanted,
                 issuers: found.issuers,
                 attested: found.nonce,
                 ..Demands::default()

@@ -41,8 +41,29 @@ pub struct Demands {
     pub keys: Vec<String>,
     /// Whose evidence holds, for which condition.
     pub issuers: Vec<(Condition, String)>,
+    /// What evidence would change the verdict.
+    pub wanted: Wanted,
     /// The nonce of its attestation, where that may pass once only.
     pub attested: Option<Nonce>,
+}
+
+/// The evidence that an action demands and that was not brought, by the names that the epoch has for it: it is public, so they reveal nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Rules of assertions, all of them.
+    pub assertions: Vec<String>,
+    /// Issuers of attestations, any of them.
+    pub attestation: Vec<String>,
+    /// Sets of reference values, all of them.
+    pub reference_values: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.assertions.is_empty() && self.attestation.is_empty() && self.reference_values.is_empty()
+    }
 }
 
 impl Demands {

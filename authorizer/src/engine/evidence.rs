@@ -21,6 +21,7 @@ use verifier::request::{Entity, MAX_ASSERTIONS, Request};
 
 use super::codes::Code;
 use super::decide::{Facts, Standing};
+use super::demands::Wanted;
 use super::evaluate::Evaluate;
 use super::signatures::{MAX_SKEW_MS, Nonce};
 use super::trust::Trust;
@@ -49,6 +50,8 @@ pub(super) struct Found {
     pub environment: Standing,
     pub attestation: Standing,
     pub held: Held,
+    /// What would change what does not hold.
+    pub wanted: Wanted,
     /// Whose word held, for which condition.
     pub issuers: Vec<(Condition, String)>,
     /// The nonce of the attestation, where it may pass once only.
@@ -97,6 +100,7 @@ pub(super) fn weigh(
         environment: Standing::NotRequired,
         attestation: Standing::NotRequired,
         held: Held::default(),
+        wanted: Wanted::default(),
         issuers: Vec::new(),
         nonce: None,
         valid_until_ms: u64::MAX,
@@ -129,7 +133,27 @@ pub(super) fn weigh(
             }
         };
     }
+    found.wanted = wanted(trust, request, &found);
     found
+}
+
+/// What the action demands beyond what holds.
+fn wanted(trust: &Trust, request: &Request, found: &Found) -> Wanted {
+    let Some(demanded) = trust.demanded(&request.action.name) else { return Wanted::default() };
+    let beyond = |standing: Standing, all: &[String], held: &[String]| match standing {
+        Standing::Fail(_) => all.iter().filter(|name| !held.contains(name)).cloned().collect(),
+        Standing::Pass | Standing::NotRequired | Standing::Unknown(_) => Vec::new(),
+    };
+    let any = || {
+        let issuers = trust.evidence().issuers.iter().filter(|(_, issuer)| issuer.kind == Kind::Attestation);
+        issuers.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let attestation = if demanded.attestation.is_empty() { any() } else { demanded.attestation.to_vec() };
+    Wanted {
+        assertions: beyond(found.trust, demanded.assertions, &found.held.assertions),
+        attestation: beyond(found.attestation, &attestation, &[]),
+        reference_values: beyond(found.environment, demanded.reference_values, &found.held.reference_values),
+    }
 }
 
 /// Whether an environment has the digests of a set.

@@ -24,7 +24,7 @@ pub use approvals::Retry;
 pub use catalogue::Catalogue;
 pub use codes::Code;
 pub use decide::{Engine, Facts, Standing, Verdict};
-pub use demands::Demands;
+pub use demands::{Demands, Wanted};
 pub use depth::{MAX_ANCESTRY, MAX_NESTING, MAX_OPERATORS, MAX_SCHEMA_LINKS};
 pub use evaluate::{Answer, Evaluate};
 pub use evidence::{Held, MAX_CHECKS, MAX_REMEMBERED};

@@ -115,6 +115,11 @@ fn a_request_with_the_evidence_that_its_action_demands_is_allowed() {
     // Whoever brings nothing is told what is missing, and an action that demands nothing asks for nothing.
     let nothing = site.decide(&read("r"));
     assert_eq!(reasons(&nothing), ["assertion_missing", "measurement_missing", "attestation_missing"]);
+    let wanted = json!({
+        "assertions": ["reviewed", "built"], "attestation": [HARDWARE, VERIFIER], "reference_values": ["agent"],
+    });
+    assert_eq!(nothing["evidence"], wanted, "and by which names the epoch asks for it");
+    assert_eq!(allowed.get("evidence"), None);
     let mut other = read("r");
     other["action"]["name"] = "write".into();
     let other = site.decide(&other);
