@@ -28,6 +28,10 @@ pub(super) async fn decide(worker: Data<Worker>, request: HttpRequest, payload: 
 async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let caller = caller(worker, request)?;
     room_for(worker, &caller)?;
+    if request.headers().contains_key("idempotency-key") {
+        // Whoever sends it counts on it: passed over, a retry would be a second permit.
+        return Err(Code::IdempotencyHeader.into());
+    }
     let style = style(request.query_string())?;
     let lines = match (body::content_is(request, JSON), body::content_is(request, LINES)) {
         (true, _) => false,

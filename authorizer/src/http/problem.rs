@@ -58,6 +58,8 @@ codes! {
     MethodNotAllowed = 405 "method_not_allowed" "the path does not know this method",
     /// The content type is not one that the path takes.
     ContentType = 400 "content_type" "the content type is not one that is taken here",
+    /// The header that some services have for it: here the key stands in each request, which the log commits to.
+    IdempotencyHeader = 400 "idempotency_header" "the idempotency key stands in the request, as `idempotency_key`, not in a header",
     /// The body is encoded.
     ContentEncoding = 400 "content_encoding" "encoded bodies are not taken",
     /// A query parameter is not known.

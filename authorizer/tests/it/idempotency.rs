@@ -143,3 +143,15 @@ fn the_idempotency_key_itself_stands_nowhere_in_the_log_but_the_request() {
     let needle = b"very-secret-key";
     assert!(!private.detail.windows(needle.len()).any(|window| window == needle));
 }
+
+/// Whoever sends the header that other services know must not be left to believe that it counts.
+#[test]
+fn an_idempotency_key_in_a_header_is_refused_and_not_passed_over() {
+    let site = Site::new();
+    let headers = [("Authorization", bearer(&site.key)), ("Content-Type", "application/json".into())];
+    let headers: Vec<_> = headers.iter().map(|(name, value): &(_, String)| (*name, value.as_str())).collect();
+    let sent = [headers.as_slice(), &[("Idempotency-Key", "k")]].concat();
+    let size = site.size();
+    let refused = site.call("POST", "/v1/decisions", &sent, read("r").to_string().as_bytes());
+    assert_eq!((refused.status, refused.code().as_str(), site.size()), (400, "idempotency_header", size));
+}
