@@ -318,9 +318,24 @@ impl Fold {
             }
             // They change nothing that a decision rests on.
             Record::Statement { .. } | Record::Anchor { .. } | Record::Recovery { .. } => Ok(None),
-            Record::SystemSwitch { .. } | Record::Erasure { .. } => {
-                Err(FoldError::NotImplemented { index, kind: record.kind_name() })
+            Record::Erasure { index: of, parts, note, .. } => {
+                let act = governors.open_erasure(note, &self.trust.erasure().keys);
+                let act = act.map_err(|source| FoldError::Act { index, source })?;
+                match &act.act().deed {
+                    Deed::Erasure { index: named, parts: word, .. } if named == of && word.bits() == *parts => {}
+                    _ => return Err(broken("an erasure record with another act")),
+                }
+                if act.act().follows != self.governance || *of >= index {
+                    return Err(broken(
+                        "an erasure that follows another governance version, or of what is not yet there",
+                    ));
+                }
+                if parts & 2 != 0 {
+                    self.state.erased(*of);
+                }
+                Ok(None)
             }
+            Record::SystemSwitch { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
         }
     }
 

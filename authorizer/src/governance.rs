@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use ledger::Head;
 use tokio::sync::oneshot;
-use verifier::act::{self, Act};
+use verifier::act::{self, Act, Deed};
 use verifier::note::{Note, VerifierKey};
 use verifier::record::MAX_NOTE;
 
@@ -146,6 +146,22 @@ impl Governors {
         }
         Ok(Verified { act, note: note.to_owned() })
     }
+
+    /// Checks a signed erasure: by one of these keys, or where there are none by an administrator's.
+    ///
+    /// # Errors
+    /// [`ActError`]; the act must not be recorded.
+    pub fn open_erasure(&self, note: &str, erasers: &[VerifierKey]) -> Result<Verified, ActError> {
+        if erasers.is_empty() {
+            return self.open(note);
+        }
+        let verified = Governors { origin: self.origin.clone(), keys: erasers.to_vec() }.open(note)?;
+        match verified.act.deed {
+            Deed::Erasure { .. } => Ok(verified),
+            // Whoever may erase may nothing else.
+            _ => Err(ActError::Signature),
+        }
+    }
 }
 
 /// The engines of one epoch, one for each worker; a worker locks its own only, so nobody ever waits.
@@ -204,6 +220,21 @@ pub enum NotRecorded {
     EpochNumber(u64),
     /// A switch, a freeze or a candidate before the first epoch: the log's first act is an epoch in force.
     NoEpoch,
+    /// Private parts that cannot be erased now.
+    Needed(Needed),
     /// The log has ended.
     Frozen,
+}
+
+/// Why private parts cannot be erased now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    /// The entry is no decision.
+    NoDecision,
+    /// They are erased or lost already.
+    Gone,
+    /// They are younger than the epoch lets be erased; the time from which they may be is given.
+    Retention(u64),
+    /// A permit that is open, an approval, a nonce, a window or an idempotency key rests on them.
+    InUse(&'static str),
 }

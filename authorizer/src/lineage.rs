@@ -77,7 +77,7 @@ fn node(reader: &Reader, permit: &PermitId) -> Result<Option<Node>, ReadError> {
 fn detail(reader: &Reader, index: u64) -> Result<Option<Detail>, ReadError> {
     match reader.private(index) {
         Ok(private) if private.disclosed => Ok(Detail::decode(&private.detail).ok()),
-        Ok(_) | Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => Ok(None),
+        Ok(_) | Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. } | ReadError::Erased { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -43,6 +43,18 @@ pub struct Stored {
     pub leaf: Vec<u8>,
     /// A decision's private parts, where they can be had.
     pub private: Option<PrivateOwned>,
+    /// Its detail alone, where the request was erased.
+    pub detail: Option<Vec<u8>>,
+    /// Some of its private parts were erased.
+    pub erased: bool,
+}
+
+impl Stored {
+    /// A decision's detail, where it can be had.
+    fn own_detail(&self) -> Option<Detail> {
+        let bytes = self.private.as_ref().map(|private| &private.detail).or(self.detail.as_ref())?;
+        Detail::decode(bytes).ok()
+    }
 }
 
 /// Where a log is read from.
@@ -66,12 +78,16 @@ impl Source for Reader {
         }
         let stored = leaves.into_par_iter().enumerate().map(|(place, leaf)| {
             let index = first + place as u64;
-            let private = match self.private(index) {
-                Ok(private) => Some(private),
-                Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => None,
-                Err(error) => return Err(error),
-            };
-            Ok(Stored { leaf, private })
+            match self.private(index) {
+                Ok(private) => Ok(Stored { leaf, private: Some(private), detail: None, erased: false }),
+                Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => {
+                    Ok(Stored { leaf, private: None, detail: None, erased: false })
+                }
+                Err(ReadError::Erased { .. }) => {
+                    Ok(Stored { leaf, private: None, detail: self.detail(index)?, erased: true })
+                }
+                Err(error) => Err(error),
+            }
         });
         stored.collect()
     }
@@ -108,6 +124,8 @@ pub struct Report {
     pub given: BTreeMap<&'static str, u64>,
     /// Decisions without their private parts, by outcome, and executions and states that rest on such: erased, withheld or lost.
     pub not_recomputable: BTreeMap<&'static str, u64>,
+    /// Of these, decisions with erased parts, by the key that asked (`""` where the detail is erased too) and outcome.
+    pub erased: BTreeMap<(String, &'static str), u64>,
     /// How many differences there are.
     pub difference_count: u64,
     /// The first [`MAX_DIFFERENCES`] of them.
@@ -190,6 +208,7 @@ pub fn replay<S: Source>(
         candidate: None,
         options,
         report: Report::default(),
+        erased: BTreeMap::new(),
     };
     let mut tree = Frontier::default();
     let mut first = 0;
@@ -221,6 +240,8 @@ struct State {
     candidate: Option<Engines>,
     options: Options,
     report: Report,
+    /// When decisions were recorded of which parts were erased, and no record that says so was met yet.
+    erased: BTreeMap<u64, u64>,
 }
 
 /// One decision on its way to be computed again.
@@ -277,6 +298,7 @@ impl State {
                 self.report.executions += 1;
                 self.count(index, came, |report| &mut report.executions_same);
             }
+            self.erasure(index, &record);
             if let Some((mode, content)) = self.fold.apply(governors, index, &record, None)? {
                 self.publish(index, mode, content);
             }
@@ -296,16 +318,26 @@ impl State {
         record: &Record,
         stored: &Stored,
     ) -> Result<(), ReplayError<E>> {
-        let detail = stored.private.as_ref().and_then(|private| Detail::decode(&private.detail).ok());
+        let detail = stored.own_detail();
         if let Record::Decision(decision) = record
             && detail.is_none()
         {
-            self.fold.state.lose_sight(&decision.realm);
+            self.fold.state.lose_sight(&decision.realm, index);
         }
         if let Some((mode, content)) = self.fold.apply(governors, index, record, detail.as_ref())? {
             self.publish(index, mode, content);
         }
         Ok(())
+    }
+
+    /// Holds an erasure against what the epoch in force says about when parts may go.
+    fn erasure(&mut self, index: u64, record: &Record) {
+        let Record::Erasure { recorded_at, index: of, .. } = record else { return };
+        let Some(decided_at) = self.erased.remove(of) else { return };
+        let after_ms = self.fold.trust.erasure().after_ms;
+        if *recorded_at < decided_at.saturating_add(after_ms) {
+            self.differs(index, format!("decision {of} was erased before the epoch lets it be"));
+        }
     }
 
     /// Notes an epoch; one that is not in force any more needs no engines.
@@ -393,8 +425,7 @@ impl State {
                 given.iter().for_each(|fact| *self.report.given.entry(fact).or_default() += 1);
             }
             Came::NotRecomputable(outcome) => {
-                let name = if outcome == Outcome::Deny { "deny" } else { "allow" };
-                *self.report.not_recomputable.entry(name).or_default() += 1;
+                *self.report.not_recomputable.entry(name(outcome)).or_default() += 1;
             }
             Came::Withheld => *self.report.not_recomputable.entry("execution").or_default() += 1,
             Came::Differs(what) => self.differs(index, what),
@@ -427,16 +458,20 @@ impl State {
             }
         }
         let decoded;
-        let detail = match (&evaluated, &task.stored.private) {
-            (Ok(evaluated), _) => Some(&evaluated.detail),
-            (Err(_), Some(private)) => {
-                decoded = Detail::decode(&private.detail).ok();
+        let detail = match &evaluated {
+            Ok(evaluated) => Some(&evaluated.detail),
+            Err(_) => {
+                decoded = task.stored.own_detail();
                 decoded.as_ref()
             }
-            (Err(_), None) => None,
         };
         if detail.is_none() {
-            self.fold.state.lose_sight(&recorded.realm);
+            self.fold.state.lose_sight(&recorded.realm, task.index);
+        }
+        if task.stored.erased {
+            self.erased.insert(task.index, now);
+            let key = detail.map_or(String::new(), |detail| detail.key_id.clone());
+            *self.report.erased.entry((key, name(recorded.outcome))).or_default() += 1;
         }
         match self.fold.apply(governors, task.index, &task.record, detail) {
             Ok(_) => Ok(evaluated),
@@ -450,6 +485,13 @@ impl State {
 
 /// The engines of the live epoch and of its candidate.
 type Both<'a> = (Option<&'a Engines>, Option<&'a Engines>);
+
+fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Deny => "deny",
+        Outcome::Allow => "allow",
+    }
+}
 
 /// Evaluates one decision again, under its epoch alone, and under the candidate's.
 fn evaluate<'a>(task: Task<'a>, engines: Both<'_>, origin: &str) -> (Task<'a>, Result<Evaluated, Came>) {

@@ -7,6 +7,7 @@
 //! Does not: check what workers check; wait for a timer (a batch is whatever waits, up to named limits).
 
 mod acts;
+mod erasures;
 mod events;
 mod states;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ledger::{AppendError, Batch, BatchError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
+use ledger::{AppendError, Batch, BatchError, EraseError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
 use tokio::sync::oneshot;
 use verifier::decision::{Decision, Detail, Outcome, Shadow};
 use verifier::record::Record;
@@ -51,6 +52,8 @@ const IDLE: Duration = Duration::from_millis(100);
 enum Fault {
     #[error("the log cannot be written: {0}")]
     Append(#[from] AppendError),
+    #[error("what a record says is erased cannot be: {0}")]
+    Erase(#[from] EraseError),
     #[error("a record does not fit: {0}")]
     Batch(#[from] BatchError),
     #[error("a decision does not follow from the fold: {0}")]
@@ -70,6 +73,8 @@ pub struct Sequencer {
     /// What is in the batch and not yet with the saver.
     unsaved: Option<(u64, Snapshot)>,
     state_every: u64,
+    /// Snapshots were removed: state it again, however few decisions came since.
+    state_due: bool,
     ledger: Ledger,
     fold: Fold,
     shared: Arc<Shared>,
@@ -154,6 +159,7 @@ impl Sequencer {
             saver: Saver::Here(ledger.snapshots()),
             folded,
             unsaved: None,
+            state_due: false,
             state_every: state_every.max(1),
             ledger,
             fold,

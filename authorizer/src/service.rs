@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ledger::{AppendError, Batch, Ledger, Reader};
+use ledger::{AppendError, Batch, EraseError, Ledger, Reader};
+use verifier::act::Parts;
 use verifier::record::Record;
 
 use crate::clock::{Clock, Source, StartGap, System};
@@ -122,6 +123,9 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// An erasure that the log records cannot be finished.
+    #[error("an erasure that the log records cannot be finished: {0}")]
+    Erase(#[from] EraseError),
     /// Too few files may be opened to serve and to write the log.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -253,7 +257,16 @@ pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(
     let keys = ApiKeys::open(&api_keys_path(&config.data))?;
     let governors = Governors::read(&admin_keys_path(&config.data), reader.origin())?;
     let snapshots = ledger.snapshots();
-    let Started { mut fold, contents, from, records, passed_over } = Fold::of(&reader, &governors, Some(&snapshots))?;
+    let Started { mut fold, contents, from, records, erasures, passed_over } =
+        Fold::of(&reader, &governors, Some(&snapshots))?;
+    for (index, parts, by) in &erasures {
+        // A crash between the record and the rewriting is finished here, before anything is served.
+        ledger.erase(*index, *parts, *by)?;
+    }
+    // Every snapshot that stands is from before these records, and may tell of what they erase.
+    if erasures.iter().any(|(_, parts, _)| Parts::of_bits(*parts).is_none_or(Parts::has_detail)) {
+        snapshots.clear().map_err(EraseError::from)?;
+    }
     let folded = Folded { from, records, passed_over: passed_over.iter().map(told).collect() };
     // Of an empty log it is the time of its creation.
     fold.last_ms = fold.last_ms.max(ledger.last_time_ms());

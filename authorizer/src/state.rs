@@ -12,15 +12,15 @@ pub mod nonces;
 pub mod permits;
 pub mod revoked;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 
 use verifier::act::Revoked;
 use verifier::cbor::{CborError, Decoder, Encoder};
-use verifier::decision::{Condition, Counter, Decision, Detail, EvidenceNonce, PermitId};
+use verifier::decision::{Condition, Counted, Counter, Decision, Detail, EvidenceNonce, PermitId};
 use verifier::record::{ExecutionEvent, LeaseEvent};
 
 use crate::approval::Given;
-use crate::engine::{Nonce, Scope, Trust};
+use crate::engine::{MAX_WINDOW_MS, Nonce, Scope, Trust, WINDOW_STEPS};
 use approvals::{Approved, Untaken};
 use counters::{Counters, Key};
 use nonces::Nonces;
@@ -49,7 +49,8 @@ pub struct State {
     pub approved: Approved,
     /// Issuers, keys, subjects and policies that were taken back.
     pub revoked: Revocations,
-    blind: HashSet<String>,
+    /// By realm, decisions whose detail cannot be read.
+    blind: HashMap<String, BTreeSet<u64>>,
 }
 
 impl State {
@@ -83,7 +84,7 @@ impl State {
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
         let (nonces, attestations, approved) = (Nonces::decode(d)?, Nonces::decode(d)?, Approved::decode(d)?);
         let (permits, revoked, counters) = (Permits::decode(d)?, Revocations::decode(d)?, Counters::decode(d)?);
-        Ok(State { counters, permits, nonces, attestations, approved, revoked, blind: HashSet::new() })
+        Ok(State { counters, permits, nonces, attestations, approved, revoked, blind: HashMap::new() })
     }
 
     /// Whether a decision changes anything here.
@@ -265,8 +266,60 @@ impl State {
     }
 
     /// A decision of this realm cannot be read: what it counted is not known, for whoever recomputes.
-    pub fn lose_sight(&mut self, realm: &str) {
-        self.blind.insert(realm.to_owned());
+    pub fn lose_sight(&mut self, realm: &str, index: u64) {
+        self.blind.entry(realm.to_owned()).or_default().insert(index);
+    }
+
+    /// The detail of a decision was erased by record, so nothing rests on it from here on.
+    pub fn erased(&mut self, index: u64) {
+        self.blind.retain(|_, unseen| {
+            unseen.remove(&index);
+            !unseen.is_empty()
+        });
+    }
+
+    /// Why the parts of a decision are needed still; `None` if nothing rests on them. `detail` is looked at only where the detail goes.
+    #[must_use]
+    pub fn needs(
+        &self,
+        trust: &Trust,
+        decision: &Decision,
+        detail: Option<&Detail>,
+        now_ms: u64,
+    ) -> Option<&'static str> {
+        if self.permits.index(&decision.permit).is_some() {
+            return Some("its permit is open");
+        }
+        if self.approved.holds(&decision.permit) {
+            return Some("approvals of it may still count");
+        }
+        let detail = detail?;
+        if detail.retry_of.is_some_and(|retried| self.approved.holds(&retried)) {
+            return Some("that it used up approvals keeps them from counting again");
+        }
+        if let Some(nonce) = detail.signed.as_ref().and_then(Nonce::of)
+            && nonce.expires_ms > now_ms
+        {
+            return Some("its signature has not run out");
+        }
+        if detail.evidence.as_ref().and_then(|evidence| evidence.nonce).is_some_and(|nonce| nonce.expires_ms > now_ms) {
+            return Some("its attestation is not stale yet");
+        }
+        let counts = |counted: &Counted| {
+            let key = Key::new(counted.counter, &counted.name, &decision.realm, &detail.subject);
+            let moved = trust.limit(counted.counter, &counted.name).is_some() || !self.counters.is_idle(&key, now_ms);
+            match counted.counter {
+                // A step of the window, and the longest that an epoch may make of it.
+                Counter::Budget => {
+                    let step = MAX_WINDOW_MS.div_ceil(WINDOW_STEPS);
+                    moved && decision.recorded_at.saturating_add(MAX_WINDOW_MS + step) > now_ms
+                }
+                Counter::Rate => !self.counters.is_idle(&key, now_ms),
+                // Its permit is not open.
+                Counter::Concurrency => false,
+            }
+        };
+        detail.counted.iter().any(counts).then_some("a window or a rate that it counts in is not over")
     }
 
     /// Whether all decisions of all realms could be read: nonces hold across realms.
@@ -278,6 +331,6 @@ impl State {
     /// Whether all decisions of a realm could be read.
     #[must_use]
     pub fn sees(&self, realm: &str) -> bool {
-        !self.blind.contains(realm)
+        !self.blind.contains_key(realm)
     }
 }

@@ -57,7 +57,7 @@ pub struct Report {
     pub decisions: u64,
     /// Decisions whose private parts are in the vault and match their commitments.
     pub kept: u64,
-    /// Decisions whose private parts were erased, with a record of it.
+    /// Decisions whose private parts were erased: for an audit, with a record of it; for fsck, as the vault says.
     pub erased: u64,
     /// The directory is an archive without private parts: those of its decisions cannot be checked here.
     pub without_private_parts: bool,

@@ -11,6 +11,7 @@ mod check;
 mod commit;
 mod create;
 mod derived;
+mod erase;
 #[cfg(test)]
 mod format;
 mod frame;
@@ -55,6 +56,7 @@ pub use batch::{Batch, BatchError};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
 pub use commit::Committer;
 pub use create::{CreateError, Creation, create, create_in};
+pub use erase::EraseError;
 pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;
 pub use layout::{SEGMENT_BYTES, default_memory};

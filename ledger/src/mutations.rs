@@ -18,7 +18,7 @@ use crate::sealed::sample;
 use crate::signer::Signer;
 use crate::storage::ram::Ram;
 use crate::storage::{Files, Mode};
-use crate::vault::{self, Private, decode_head, decode_parts, encode_parts};
+use crate::vault::{self, borrow_parts, decode_head};
 
 /// A format whose last four bytes are the CRC-32 of all before.
 fn mend_end(bytes: &mut [u8]) {
@@ -79,16 +79,7 @@ fn vault_frames() {
     });
     assert!(tried.accepted * 100 > tried.refused, "too few mutants got past the checksum");
     mutate("private parts", &[samples("private parts")], mend_end, |bytes| {
-        let parts = decode_parts(bytes)?;
-        let mut again = Vec::new();
-        let private = Private {
-            disclosed: parts.disclosed,
-            request_salt: parts.request_salt,
-            request: &parts.request,
-            detail_salt: parts.detail_salt,
-            detail: &parts.detail,
-        };
-        encode_parts(&private, &mut again);
+        let mut again = borrow_parts(bytes)?.without(0, 0);
         // What follows the parts is another decision's.
         again.extend_from_slice(bytes.get(again.len()..)?);
         Some(again)

@@ -25,7 +25,7 @@ use crate::sealed::{Damage, SegmentError};
 use crate::segments::Segments;
 use crate::signer::Signer;
 use crate::storage::{IoFailure, LockGuard};
-use crate::vault::{NO_PARTS, PrivateOwned, VAULT_FIXED, decode_parts};
+use crate::vault::{Found, NO_PARTS, PrivateOwned, VAULT_FIXED, borrow_parts};
 
 /// One call of [`Reader::entries`] or [`Reader::heads`] answers at most so many: a full entry bundle four times over.
 pub const MAX_ENTRIES: u64 = 1024;
@@ -53,6 +53,12 @@ pub enum ReadError {
     /// A decision's private parts are not in the vault, and nothing in the log says that they were erased.
     #[error("the private parts of decision {index} are lost")]
     Lost {
+        /// The entry.
+        index: u64,
+    },
+    /// Private parts of a decision were erased, and a record of the log says so.
+    #[error("private parts of decision {index} were erased")]
+    Erased {
         /// The entry.
         index: u64,
     },
@@ -141,6 +147,13 @@ impl Shared {
     }
 }
 
+/// Where the parts of a decision stand in the vault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartsPlace {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+}
+
 /// Reads the published log; cheap to clone, for any number of threads.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -202,7 +215,50 @@ impl Reader {
     }
 
     /// The private parts of one decision.
+    ///
+    /// # Errors
+    /// [`ReadError::Erased`] where any of them was erased by a record of the log, [`ReadError::Lost`] where it is missing without one.
     pub fn private(&self, index: u64) -> Result<PrivateOwned, ReadError> {
+        let (_, bytes) = self.stored_parts(index)?;
+        let found = self.believed_parts(index, &bytes)?;
+        if found.erased == 0 { Ok(found.private.into()) } else { Err(ReadError::Erased { index }) }
+    }
+
+    /// The detail of one decision; `None` if it was erased, by a record of the log.
+    ///
+    /// # Errors
+    /// As [`Reader::private`].
+    pub fn detail(&self, index: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let (_, bytes) = self.stored_parts(index)?;
+        let found = self.believed_parts(index, &bytes)?;
+        Ok((found.erased & 2 == 0).then(|| found.private.detail.to_vec()))
+    }
+
+    /// What is erased of one decision, by records of the log: bit 0 the request, bit 1 the detail.
+    ///
+    /// # Errors
+    /// As [`Reader::private`], but for what is erased.
+    pub fn erased(&self, index: u64) -> Result<u64, ReadError> {
+        let (_, bytes) = self.stored_parts(index)?;
+        Ok(self.believed_parts(index, &bytes)?.erased)
+    }
+
+    /// What is left of the parts of one decision. Parts that its leaf does not commit to, or that are gone without a record of it, are no
+    /// better than none.
+    fn believed_parts<'a>(&self, index: u64, bytes: &'a [u8]) -> Result<Found<'a>, ReadError> {
+        let found = borrow_parts(bytes).ok_or(ReadError::Lost { index })?;
+        for (bit, by) in found.erasures() {
+            let says_so =
+                |record| matches!(record, Record::Erasure { index: of, parts, .. } if of == index && parts & bit != 0);
+            if by >= self.size() || !says_so(self.record(by)?) {
+                return Err(ReadError::Lost { index });
+            }
+        }
+        if found.belongs_to(&self.entry(index)?) { Ok(found) } else { Err(ReadError::Lost { index }) }
+    }
+
+    /// Where the parts of one decision stand, and their bytes, not yet believed.
+    pub(crate) fn stored_parts(&self, index: u64) -> Result<(PartsPlace, Vec<u8>), ReadError> {
         let published = self.published();
         let (_, row) = self.find(index, &published)?;
         let decision = || match self.record(index)? {
@@ -234,9 +290,7 @@ impl Reader {
             return Err(ReadError::Lost { index });
         }
         let bytes = file.read_vec(from, usize::try_from(len).unwrap_or(usize::MAX))?;
-        let private = decode_parts(&bytes).ok_or(ReadError::Lost { index })?;
-        // Parts that the leaf does not commit to are no better than none.
-        if private.belongs_to(&self.entry(index)?) { Ok(private) } else { Err(ReadError::Lost { index }) }
+        Ok((PartsPlace { segment: row.vault_segment, offset: from }, bytes))
     }
 
     /// The index of the decision with this permit id.

@@ -63,6 +63,8 @@ pub(crate) struct Unrecovered {
 impl Unrecovered {
     pub(crate) fn recover(self, now_ms: u64) -> Result<(Ledger, Reader), OpenError> {
         self.journal.remove_left_overs()?;
+        // What an interrupted erasure left holds what was to be erased.
+        self.vault.remove_left_overs()?;
         settle::forms(&self.journal)?;
         // Derived directories may have been deleted: whatever they held is made again.
         for dir in [self.layout.tree(), self.layout.index()] {

@@ -195,6 +195,9 @@ impl Segments {
 
     /// Begins the segment that will take the place of all from `first` on. It counts only after [`Segments::replace`].
     pub(crate) fn create_replacement(&self, first: u64) -> Result<Tail, IoFailure> {
+        if self.files.exists(&self.replacement(first))? {
+            self.files.remove(&self.replacement(first))?;
+        }
         let file = self.files.open(&self.replacement(first), Mode::New)?;
         file.write_at(0, &segment_header(self.kind, &self.log, first))?;
         Ok(Tail { file, first, offset: SEGMENT_HEADER })
@@ -209,6 +212,11 @@ impl Segments {
         self.files.sync_dir(&self.dir)?;
         // If we crash here, the old copies still stand at the end of the segment before; a segment ends where the next one begins.
         Ok(Tail { file: self.files.open(&self.path(replacement.first), Mode::Write)?, ..replacement })
+    }
+
+    /// Makes durable what the names stand for now.
+    pub(crate) fn sync_names(&self) -> Result<(), IoFailure> {
+        self.files.sync_dir(&self.dir)
     }
 
     /// Begins the sealed form of a segment, in place of what an interrupted sealing left. It counts only after [`Segments::swap`].
@@ -347,6 +355,11 @@ impl Tail {
             self.offset += piece.len() as u64;
         }
         Ok(())
+    }
+
+    /// Writes over what stands at an offset.
+    pub(crate) fn overwrite(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailure> {
+        self.file.write_at(offset, bytes)
     }
 
     pub(crate) fn sync(&self) -> Result<(), IoFailure> {

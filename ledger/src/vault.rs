@@ -9,9 +9,12 @@
 //!     24  4 × n  where each entry's parts begin in the body; 0xffffffff: it has none
 //!            4  CRC-32 of all before
 //!               body: for each decision
-//!                  1 flags (bit 0: disclosed) ‖ 4 request length ‖ 4 detail length ‖ 16 request salt ‖ 16 detail salt
+//!                  1 flags (bit 0: disclosed; bit 1: request erased; bit 2: detail erased) ‖ 4 request length ‖ 4 detail length ‖ 16 request salt ‖ 16 detail salt
 //!                  ‖ request ‖ detail ‖ CRC-32 of all before
 //! ```
+//!
+//! An erased part has no bytes, and in the place of its salt the index of the `erasure` record, 8 bytes, and 8 zeros; what its bytes took is
+//! zeros behind the checksum, so that nothing else moves.
 //!
 //! Why the table: parts of one decision are found without walking over those of others. Why a checksum for each decision: damage to one
 //! loses one, and erasing one does not touch the others.
@@ -51,6 +54,66 @@ pub struct Private<'a> {
     pub detail_salt: [u8; 16],
     /// The detail's bytes.
     pub detail: &'a [u8],
+}
+
+/// What the vault has of one decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    /// Its parts; what is erased is empty.
+    pub(crate) private: Private<'a>,
+    /// What is erased: bit 0 the request, bit 1 the detail.
+    pub(crate) erased: u64,
+}
+
+impl Found<'_> {
+    /// True if all parts that are not erased are those that the leaf commits to.
+    pub(crate) fn matches(&self, request: &Hash, detail: &Hash) -> bool {
+        let Private { request_salt, request: sent, detail_salt, detail: told, .. } = &self.private;
+        (self.erased & 1 != 0 || commitment(request_salt, sent) == *request)
+            && (self.erased & 2 != 0 || commitment(detail_salt, told) == *detail)
+    }
+
+    /// True if these are what is left of the parts of the decision whose leaf this is.
+    pub(crate) fn belongs_to(&self, leaf: &[u8]) -> bool {
+        match Record::decode(leaf) {
+            Ok(Record::Decision(decision)) => self.matches(&decision.request, &decision.detail),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// The `erasure` records that the erased parts name, each with the bit that it must have.
+    pub(crate) fn erasures(&self) -> impl Iterator<Item = (u64, u64)> {
+        let salts = [(1, self.private.request_salt), (2, self.private.detail_salt)];
+        let erased = self.erased;
+        salts.into_iter().filter(move |(bit, _)| erased & bit != 0).map(|(bit, salt)| (bit, pointed(&salt)))
+    }
+
+    /// The same without some parts, which the record at `by` erases, in as many bytes.
+    pub(crate) fn without(&self, parts: u64, by: u64) -> Vec<u8> {
+        let Private { disclosed, mut request_salt, request, mut detail_salt, detail } = self.private;
+        let gone = parts & !self.erased;
+        if gone & 1 != 0 {
+            request_salt = pointer(by);
+        }
+        if gone & 2 != 0 {
+            detail_salt = pointer(by);
+        }
+        let erased = self.erased | parts;
+        let left = |bit, part| if erased & bit != 0 { &[][..] } else { part };
+        let left = Private { disclosed, request_salt, request: left(1, request), detail_salt, detail: left(2, detail) };
+        let mut bytes = Vec::new();
+        encode(&left, erased, &mut bytes);
+        bytes.resize(encoded_len(&self.private), 0);
+        bytes
+    }
+}
+
+fn pointer(by: u64) -> [u8; 16] {
+    (u128::from(by) << 64).to_be_bytes()
+}
+
+fn pointed(salt: &[u8; 16]) -> u64 {
+    u64::try_from(u128::from_be_bytes(*salt) >> 64).unwrap_or(u64::MAX)
 }
 
 /// The private parts of one decision, read back.
@@ -96,14 +159,6 @@ impl PrivateOwned {
         };
         private.matches(request, detail)
     }
-
-    /// True if these are the parts of the decision whose leaf this is.
-    pub(crate) fn belongs_to(&self, leaf: &[u8]) -> bool {
-        match Record::decode(leaf) {
-            Ok(Record::Decision(decision)) => self.matches(&decision.request, &decision.detail),
-            Ok(_) | Err(_) => false,
-        }
-    }
 }
 
 /// Bytes that parts take in a body.
@@ -113,8 +168,12 @@ pub(crate) fn encoded_len(private: &Private<'_>) -> usize {
 
 /// Appends parts to a body and answers where they begin.
 pub(crate) fn encode_parts(private: &Private<'_>, body: &mut Vec<u8>) -> u32 {
+    encode(private, 0, body)
+}
+
+fn encode(private: &Private<'_>, erased: u64, body: &mut Vec<u8>) -> u32 {
     let start = body.len();
-    body.push(u8::from(private.disclosed));
+    body.push(u8::from(private.disclosed) | u8::try_from(erased << 1).unwrap_or(0));
     // The batch's limit keeps every length far below 2^32.
     for part in [private.request, private.detail] {
         body.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -129,24 +188,22 @@ pub(crate) fn encode_parts(private: &Private<'_>, body: &mut Vec<u8>) -> u32 {
 }
 
 /// Reads the parts that begin where `bytes` begin; what follows them is ignored. `None` unless they are whole.
-pub(crate) fn decode_parts(bytes: &[u8]) -> Option<PrivateOwned> {
-    borrow_parts(bytes).map(PrivateOwned::from)
-}
-
-/// As [`decode_parts`], without a copy.
-pub(crate) fn borrow_parts(bytes: &[u8]) -> Option<Private<'_>> {
+pub(crate) fn borrow_parts(bytes: &[u8]) -> Option<Found<'_>> {
     let mut lengths = Take(bytes.get(1..9)?);
     let parts = (lengths.u32()? as usize).checked_add(lengths.u32()? as usize)?;
     let mut take = Take(checked(bytes.get(..OVERHEAD.checked_add(parts)?)?)?);
-    let disclosed = match take.u8()? {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
+    let flags = take.u8()?;
+    if flags > 7 {
+        return None;
+    }
+    let (disclosed, erased) = (flags & 1 != 0, u64::from(flags >> 1));
     let (request_len, detail_len) = (take.u32()? as usize, take.u32()? as usize);
     let (request_salt, detail_salt) = (take.array()?, take.array()?);
     let (request, detail) = (take.slice(request_len)?, take.slice(detail_len)?);
-    take.finish(Private { disclosed, request_salt, request, detail_salt, detail })
+    if (erased & 1 != 0 && !request.is_empty()) || (erased & 2 != 0 && !detail.is_empty()) {
+        return None;
+    }
+    take.finish(Found { private: Private { disclosed, request_salt, request, detail_salt, detail }, erased })
 }
 
 /// The fixed fields at the head of a vault frame, not yet checked against the table's checksum.
@@ -217,13 +274,37 @@ mod tests {
         let start = encode_parts(&sample(), &mut body) as usize;
         assert_eq!(body.len() - start, encoded_len(&sample()));
         let whole = &body[start..];
-        let parts = decode_parts(whole).unwrap();
-        assert!(parts.disclosed && parts.request == b"{}" && parts.detail == b"detail");
+        let Found { private, erased } = borrow_parts(whole).unwrap();
+        assert!(erased == 0 && private.disclosed && private.request == b"{}" && private.detail == b"detail");
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_parts(&flipped), None, "bit {bit}");
+            assert!(borrow_parts(&flipped).is_none(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn an_erased_part_leaves_no_byte_and_moves_nothing() {
+        let mut whole = Vec::new();
+        encode_parts(&sample(), &mut whole);
+        let commits = |salt: [u8; 16], part: &[u8]| commitment(&salt, part);
+        let (request, detail) = (commits([1; 16], b"{}"), commits([2; 16], b"detail"));
+        let found = borrow_parts(&whole).unwrap();
+        for (parts, by) in [(1, 700), (2, u64::MAX), (3, 0)] {
+            let erased = found.without(parts, by);
+            assert_eq!(erased.len(), whole.len());
+            let left = borrow_parts(&erased).unwrap();
+            assert!(left.erased == parts && left.matches(&request, &detail));
+            assert!(left.erasures().all(|(bit, named)| parts & bit != 0 && named == by));
+            for (bit, part, salt) in [(1, &b"{}"[..], [1; 16]), (2, b"detail", [2; 16])] {
+                let there = |what: &[u8]| erased.windows(what.len()).any(|window| window == what);
+                assert_eq!((there(part), there(&salt)), (parts & bit == 0, parts & bit == 0), "{parts} {bit}");
+            }
+        }
+        // One after the other is as both at once, each under its own record.
+        let both = borrow_parts(&found.without(1, 7)).unwrap().without(2, 9);
+        let both = borrow_parts(&both).unwrap();
+        assert_eq!((both.erased, both.erasures().collect::<Vec<_>>()), (3, vec![(1, 7), (2, 9)]));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::frame::FrameHeader;
 use crate::layout::SEGMENT_HEADER;
 use crate::segments::Segments;
 use crate::storage::{File, IoFailure};
-use crate::vault::{NO_PARTS, Private, PrivateOwned, VAULT_FIXED, VaultHeader, borrow_parts, decode_head};
+use crate::vault::{Found, NO_PARTS, VAULT_FIXED, VaultHeader, borrow_parts, decode_head};
 
 /// A vault frame's head and where it stands.
 #[derive(Clone, Debug)]
@@ -33,12 +33,7 @@ impl VaultFrame {
     }
 
     /// The parts of one entry out of the body: `Ok(None)` if it has none, `Err` if they are damaged.
-    pub(crate) fn parts(&self, body: &[u8], position: usize) -> Result<Option<PrivateOwned>, ()> {
-        Ok(self.borrow(body, position)?.map(PrivateOwned::from))
-    }
-
-    /// As [`VaultFrame::parts`], without a copy.
-    pub(crate) fn borrow<'a>(&self, body: &'a [u8], position: usize) -> Result<Option<Private<'a>>, ()> {
+    pub(crate) fn borrow<'a>(&self, body: &'a [u8], position: usize) -> Result<Option<Found<'a>>, ()> {
         match self.table.get(position) {
             None => Err(()),
             Some(&NO_PARTS) => Ok(None),

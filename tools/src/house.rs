@@ -195,12 +195,22 @@ pub struct State {
 impl Admin {
     /// From the text that `init` printed.
     pub fn new(skey: &str) -> Result<Self, Failure> {
+        Self::named(skey, |name| name.strip_suffix("/admin").filter(|origin| Act::key_name(origin) == name))
+    }
+
+    /// Whoever erases: from a file with an erasure key, or with the administrator's.
+    pub fn eraser(key_file: &Path) -> Result<Self, Failure> {
+        Self::named(&files::read_secret(key_file)?, |name| {
+            let origin = name.strip_suffix("/admin").or_else(|| name.strip_suffix("/erasure"))?;
+            (Act::key_name(origin) == name || Act::eraser_name(origin) == name).then_some(origin)
+        })
+    }
+
+    fn named(skey: &str, origin: impl Fn(&str) -> Option<&str>) -> Result<Self, Failure> {
         let signer = Signer::from_skey(skey).map_err(|error| Failure::usage(format!("admin key: {error}")))?;
         let name = signer.verifier_key().name().to_owned();
-        let origin = name.strip_suffix("/admin").filter(|origin| Act::key_name(origin) == name);
-        let origin =
-            origin.ok_or_else(|| Failure::usage(format!("`{name}` is not an administrator's key")))?.to_owned();
-        Ok(Self { signer, origin })
+        let origin = origin(&name).ok_or_else(|| Failure::usage(format!("`{name}` is not an administrator's key")))?;
+        Ok(Self { origin: origin.to_owned(), signer })
     }
 
     /// From a file that only its owner can read.

@@ -15,7 +15,7 @@ mod output;
 mod trace;
 
 use commands::{
-    approval, audit, bench, demo, freeze, init, keys, policy, receipt, replay, revoke, serve, switch,
+    approval, audit, bench, demo, erase, freeze, init, keys, policy, receipt, replay, revoke, serve, switch,
     trace as trace_command, transfer, verify,
 };
 use exit::{Exit, Failure};
@@ -45,6 +45,7 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Switch(switch::Switch),
+    Erase(erase::Erase),
     Revoke(revoke::Revoke),
     #[command(subcommand)]
     Approval(approval::ApprovalCommand),
@@ -71,6 +72,7 @@ impl Interlock {
             Command::Policy(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Switch(command) => command.run(),
+            Command::Erase(command) => command.run(),
             Command::Revoke(command) => command.run(),
             Command::Approval(command) => command.run(),
             Command::Freeze(command) => command.run(),

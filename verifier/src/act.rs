@@ -12,11 +12,12 @@
 //! <base64 SHA-256 of content>   <halt|run>               <reason>
 //!                               <reason>
 //!
-//! interlock/revocation/v1
-//! <origin>
-//! <governance version>
-//! <permit ID|issuer NAME|key ID|subject TYPE::"id"|policy ID>
-//! <reason>
+//! interlock/revocation/v1                                         interlock/erasure/v1
+//! <origin>                                                        <origin>
+//! <governance version>                                            <governance version>
+//! <permit ID|issuer NAME|key ID|subject TYPE::"id"|policy ID>     <request|detail|both> <index of the decision>
+//! <reason>                                                        <ground>
+//!                                                                 <authority>
 //! ```
 //!
 //! (*) `interlock/shadow-epoch/v1` publishes the same as a candidate: [`Mode::Shadow`].
@@ -144,6 +145,54 @@ pub enum Mode {
     Shadow,
 }
 
+/// Private parts of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// The request.
+    Request,
+    /// The detail.
+    Detail,
+    /// Both.
+    Both,
+}
+
+impl Parts {
+    const ALL: [Self; 3] = [Self::Request, Self::Detail, Self::Both];
+
+    /// As an `erasure` record has them: bit 0 the request, bit 1 the detail.
+    pub fn bits(self) -> u64 {
+        match self {
+            Self::Request => 1,
+            Self::Detail => 2,
+            Self::Both => 3,
+        }
+    }
+
+    /// From such bits.
+    pub fn of_bits(bits: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|parts| parts.bits() == bits)
+    }
+
+    /// Whether the detail is among them.
+    pub fn has_detail(self) -> bool {
+        self.bits() & 2 != 0
+    }
+
+    /// The word in the act.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Detail => "detail",
+            Self::Both => "both",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|parts| parts.name() == word)
+    }
+}
+
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
@@ -171,6 +220,17 @@ pub enum Deed {
         what: Revoked,
         /// Why, one line.
         reason: String,
+    },
+    /// Erase private parts of a decision. It raises no governance version.
+    Erasure {
+        /// The decision.
+        index: u64,
+        /// Which parts.
+        parts: Parts,
+        /// The ground in law or contract, one line.
+        ground: String,
+        /// Who ordered it, one line.
+        authority: String,
     },
     /// End the log: nothing is ever appended behind it.
     Freeze {
@@ -213,6 +273,9 @@ pub enum ActError {
     /// What is revoked is of no form that is known.
     #[error("what is revoked is none of `permit ID`, `issuer NAME`, `key ID`, `subject TYPE::\"id\"` and `policy ID`")]
     Revoked,
+    /// What is erased is not `request`, `detail` or `both` and the index of a decision.
+    #[error("what is erased is not `request`, `detail` or `both` and an index")]
+    Parts,
     /// The successor is neither a verification key in its one spelling nor `none`.
     #[error("the successor is neither a verification key nor `none`")]
     Successor,
@@ -222,6 +285,11 @@ impl Act {
     /// The key name that administrators of this origin sign under.
     pub fn key_name(origin: &str) -> String {
         format!("{origin}/admin")
+    }
+
+    /// The key name of those who may erase, where the epoch names any.
+    pub fn eraser_name(origin: &str) -> String {
+        format!("{origin}/erasure")
     }
 
     /// The text to sign, with its final line feed. No field may hold a line feed; [`Act::parse`] gives back the same act then.
@@ -244,6 +312,10 @@ impl Act {
             }
             Deed::Revocation { what, reason } => {
                 format!("interlock/revocation/v1\n{origin}\n{follows}\n{}\n{reason}\n", what.text())
+            }
+            Deed::Erasure { index, parts, ground, authority } => {
+                let parts = parts.name();
+                format!("interlock/erasure/v1\n{origin}\n{follows}\n{parts} {index}\n{ground}\n{authority}\n")
             }
             Deed::Freeze { successor, reason } => {
                 let successor = successor.as_ref().map_or(NO_SUCCESSOR.to_owned(), VerifierKey::to_string);
@@ -273,6 +345,12 @@ impl Act {
             ["interlock/revocation/v1", origin, follows, target, reason] => {
                 let what = Revoked::parse(target)?;
                 (origin, follows, Deed::Revocation { what, reason: (*reason).to_owned() })
+            }
+            ["interlock/erasure/v1", origin, follows, target, ground, authority] => {
+                let (parts, index) = target.split_once(' ').ok_or(ActError::Parts)?;
+                let parts = Parts::parse(parts).ok_or(ActError::Parts)?;
+                let (ground, authority) = ((*ground).to_owned(), (*authority).to_owned());
+                (origin, follows, Deed::Erasure { index: number(index)?, parts, ground, authority })
             }
             ["interlock/freeze/v1", origin, follows, successor, reason] => {
                 (origin, follows, Deed::Freeze { successor: parse_successor(successor)?, reason: (*reason).to_owned() })
@@ -333,6 +411,14 @@ mod tests {
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
             assert_eq!(Act::parse(&act.text()), Ok(act));
         }
+        for parts in Parts::ALL {
+            let (ground, authority) = ("article 17".to_owned(), "the data protection officer".to_owned());
+            let deed = Deed::Erasure { index: 17, parts, ground, authority };
+            let act = Act { origin: "ledger.example/log".to_owned(), follows: 7, deed };
+            assert_eq!(Act::parse(&act.text()), Ok(act));
+            assert_eq!(Parts::of_bits(parts.bits()), Some(parts));
+        }
+        assert_eq!(Act::parse("interlock/erasure/v1\no\n1\nall 17\nwhy\nwho\n"), Err(ActError::Parts));
         for mode in [Mode::Live, Mode::Shadow] {
             let deed = Deed::Epoch { number: 1, content: Hash([7; 32]), mode };
             let act = Act { origin: "ledger.example/log".to_owned(), follows: 0, deed };

@@ -66,9 +66,11 @@ impl Freeze {
             Deed::Freeze { successor, .. } if act.origin == head.origin => {
                 Ok(Self { head: verified.signed_head().clone(), recorded_at: *recorded_at, successor })
             }
-            Deed::Freeze { .. } | Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } => {
-                Err(FreezeError::OtherAct)
-            }
+            Deed::Freeze { .. }
+            | Deed::Epoch { .. }
+            | Deed::Switch { .. }
+            | Deed::Revocation { .. }
+            | Deed::Erasure { .. } => Err(FreezeError::OtherAct),
         }
     }
 

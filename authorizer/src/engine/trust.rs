@@ -77,6 +77,11 @@
 //! count = 1
 //! approvers = ["carol.example/approver"]
 //!
+//! # Who may erase private parts of decisions, under the name `<origin>/erasure` (default: an administrator), and how old they are then.
+//! [erasure]
+//! keys = []
+//! after_ms = 2_592_000_000 # thirty days
+//!
 //! [[concurrency]]          # at most so many open leases
 //! name = "at-work"
 //! subjects = ["Agent"]
@@ -128,6 +133,7 @@
 pub(super) mod agents;
 pub(super) mod approvals;
 mod checks;
+pub(super) mod erasure;
 pub(super) mod evidence;
 pub(super) mod limits;
 pub(super) mod scope;
@@ -144,6 +150,7 @@ use verifier::request::Entity;
 use super::findings::{Finding, FindingCode, Part, Position};
 use agents::{AgentKey, Agents, Signatures};
 use approvals::{Approvals, Approver, RuleEntry};
+use erasure::Erasure;
 use evidence::{Demanded, Evidence, Issuer, Reference, Rule};
 use limits::Limit;
 use scope::Scope;
@@ -245,6 +252,7 @@ pub struct Trust {
     agents: Agents,
     approvals: Approvals,
     evidence: Evidence,
+    erasure: Erasure,
 }
 
 /// The file, field by field.
@@ -281,6 +289,8 @@ struct File {
     assertions: BTreeMap<String, Rule>,
     #[serde(default)]
     reference_values: BTreeMap<String, Reference>,
+    #[serde(default)]
+    erasure: erasure::Entry,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -376,6 +386,11 @@ impl Trust {
         self.actions.get(action).map(Action::demanded)
     }
 
+    /// Who may erase private parts, and when.
+    pub(crate) fn erasure(&self) -> &Erasure {
+        &self.erasure
+    }
+
     /// Who signs requests, and who must.
     pub(super) fn agents(&self) -> &Agents {
         &self.agents
@@ -456,6 +471,7 @@ impl Trust {
             issuers,
             assertions,
             reference_values,
+            erasure,
         } = file;
         let rates = rates.into_iter().map(Limit::from);
         let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
@@ -478,10 +494,27 @@ impl Trust {
             audiences.insert(audience, read);
         }
         let approvals = Approvals::of(approvers, approvals);
+        let erasure = Erasure::of(erasure).unwrap_or_else(|why| {
+            findings.push(invalid(why));
+            Erasure::default()
+        });
         let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
         let evidence = Evidence { issuers, rules: assertions, references: reference_values };
         (
-            Self { realms, audiences, limits, engine, actions, grants, counted, named, agents, approvals, evidence },
+            Self {
+                realms,
+                audiences,
+                limits,
+                engine,
+                actions,
+                grants,
+                counted,
+                named,
+                agents,
+                approvals,
+                evidence,
+                erasure,
+            },
             findings,
         )
     }

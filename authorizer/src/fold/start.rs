@@ -6,7 +6,7 @@
 //! Does not: check the digests of the `state` records that it meets; replay does.
 
 use ledger::storage::IoFailure;
-use ledger::{ReadError, Reader, Snapshots};
+use ledger::{Reader, Snapshots};
 use rayon::prelude::*;
 use verifier::act::Deed;
 use verifier::decision::Detail;
@@ -31,6 +31,8 @@ pub struct Started {
     pub from: Option<u64>,
     /// How many records were read and folded.
     pub records: u64,
+    /// Erasures that it met: decision, parts, and the record that says so. An interrupted one is finished by whoever writes.
+    pub erasures: Vec<(u64, u64, u64)>,
     /// Snapshots that were passed over, and why.
     pub passed_over: Vec<(u64, PassedOver)>,
 }
@@ -64,19 +66,30 @@ impl Fold {
             }
             None => (None, Fold::default(), Contents::default()),
         };
+        let mut erasures = Vec::new();
         let begin = from.map_or(0, |index| index + 1);
         let (size, mut first) = (reader.head().checkpoint.size, begin);
         while first < size {
             let count = CHUNK.min(size - first);
             for (index, (record, detail)) in (first..).zip(read(reader, first, count)?) {
+                match &record {
+                    Record::Erasure { index: of, parts, .. } => erasures.push((*of, *parts, index)),
+                    // Steps of its lease follow from a decision that is not seen any more, until the record that erases it.
+                    Record::Decision(decision) if detail.is_none() => fold.state.lose_sight(&decision.realm, index),
+                    _ => {}
+                }
                 if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {
                     contents.publish(epoch);
                 }
             }
             first += count;
         }
+        if !fold.state.sees_all() {
+            let reason = "a detail is gone, and no record behind its decision erases it";
+            return Err(FoldError::Broken { index: size.saturating_sub(1), reason });
+        }
         fold.idempotency.forget(fold.last_ms);
-        Ok(Started { fold, contents, from, records: size.saturating_sub(begin), passed_over })
+        Ok(Started { fold, contents, from, records: size.saturating_sub(begin), erasures, passed_over })
     }
 
     /// Reads the live epoch and its candidate again out of the log, signatures and all.
@@ -147,14 +160,15 @@ fn read(reader: &Reader, first: u64, count: u64) -> Result<Vec<(Record, Option<D
     let one = |(place, leaf): (usize, Vec<u8>)| {
         let index = first + place as u64;
         let record = Record::decode(&leaf).map_err(|source| FoldError::Record { index, source })?;
-        let detail = matches!(record, Record::Decision(_)).then(|| detail(reader, index)).transpose()?;
+        let detail = if matches!(record, Record::Decision(_)) { detail(reader, index)? } else { None };
         Ok((record, detail))
     };
     entries.into_par_iter().enumerate().map(one).collect()
 }
 
-fn detail(reader: &Reader, index: u64) -> Result<Detail, FoldError> {
-    let private = reader.private(index).map_err(|source: ReadError| FoldError::Read { index, source })?;
+/// A decision's detail; `None` if it was erased by record, which takes that nothing needs it. One that is lost ends the start.
+fn detail(reader: &Reader, index: u64) -> Result<Option<Detail>, FoldError> {
+    let bytes = reader.detail(index).map_err(|source| FoldError::Read { index, source })?;
     let malformed = |_| FoldError::Broken { index, reason: "its detail is malformed" };
-    Detail::decode(&private.detail).map_err(malformed)
+    bytes.map(|bytes| Detail::decode(&bytes).map_err(malformed)).transpose()
 }

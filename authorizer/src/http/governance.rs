@@ -1,4 +1,4 @@
-//! `POST /v1/epochs`, `/v1/switches`, `/v1/revocations` and `/v1/freeze`: acts of administrators, signed by them and answered when durable.
+//! `POST /v1/epochs`, `/v1/switches`, `/v1/revocations`, `/v1/erasures` and `/v1/freeze`: signed acts, answered when durable.
 //!
 //! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
 //! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use verifier::act::{Deed, Revoked, Target};
 use verifier::checkpoint::Checkpoint;
 use verifier::epoch::{self, EpochContent};
-use verifier::note::Note;
+use verifier::note::{Note, VerifierKey};
 use verifier::record::MAX_NOTE;
 use verifier::text::rfc3339;
 
@@ -23,7 +23,8 @@ use super::problem::{Code, Problem};
 use super::routes::{admin, respond, unfrozen};
 use crate::canary;
 use crate::engine::{Finding, PublishError, Published, RealmMode};
-use crate::governance::{ActError, Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
+use crate::governance::{ActError, Engines, Needed, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
+use crate::keys::Identity;
 use crate::live::Shared;
 use crate::queue::Refused;
 use crate::worker::{ANSWER_DEADLINE, Worker};
@@ -88,6 +89,34 @@ async fn try_revocation(worker: &Worker, request: &HttpRequest, payload: Payload
         .json(json!({ "index": index, "governance": governance, "checkpoint": head.note, "warnings": warnings })))
 }
 
+pub(super) async fn erasure(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    respond(try_erasure(&worker, &request, payload).await)
+}
+
+/// Whoever may erase need not be who governs: what counts is whose key signed it.
+async fn try_erasure(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let caller = admin(worker, request)?;
+    unfrozen(worker)?;
+    let note = act_text(worker, &caller, request, payload).await?;
+    let erasers = erasers(worker.shared());
+    let verified = worker.shared().governors.open_erasure(&note, &erasers)?;
+    let Deed::Erasure { index: of, .. } = verified.act().deed else {
+        return Err(Problem::from(Code::InvalidAct).because("not an erasure".into()));
+    };
+    let Recorded { index, recorded_at, head, .. } = record(worker.shared(), verified, None).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "index": index, "erased": of, "recorded_at": rfc3339(recorded_at), "checkpoint": head.note,
+    })))
+}
+
+/// Who may erase under the epoch in force; none: administrators.
+fn erasers(shared: &Shared) -> Vec<VerifierKey> {
+    let live = shared.live.load();
+    let engine = live.engines.as_ref().and_then(|engines| engines.first());
+    let trust = engine.map(|engine| engine.lock().unwrap_or_else(PoisonError::into_inner).trust().clone());
+    trust.map_or(Vec::new(), |trust| trust.erasure().keys.clone())
+}
+
 pub(super) async fn freeze(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     respond(try_freeze(&worker, &request, payload).await)
 }
@@ -100,7 +129,9 @@ async fn try_freeze(worker: &Worker, request: &HttpRequest, payload: Payload) ->
             return invalid("a log does not succeed itself");
         }
         Deed::Freeze { .. } => {}
-        Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } => return invalid("not a freeze"),
+        Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } | Deed::Erasure { .. } => {
+            return invalid("not a freeze");
+        }
     }
     let Recorded { index, recorded_at, governance, head } = record(worker.shared(), verified, None).await?;
     Ok(HttpResponse::Ok().json(json!({
@@ -112,13 +143,22 @@ async fn try_freeze(worker: &Worker, request: &HttpRequest, payload: Payload) ->
 async fn note(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<Verified, Problem> {
     let caller = admin(worker, request)?;
     unfrozen(worker)?;
+    let note = act_text(worker, &caller, request, payload).await?;
+    Ok(worker.shared().governors.open(&note)?)
+}
+
+async fn act_text(
+    worker: &Worker,
+    caller: &Identity,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<String, Problem> {
     if !body::content_is(request, "text/plain") {
         return Err(Code::ContentType.into());
     }
     let budget = &worker.shared().admin_budget;
-    let (body, _share) = body::read(budget, &caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
-    let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
-    Ok(worker.shared().governors.open(note)?)
+    let (body, _share) = body::read(budget, caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
+    Ok(std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?.to_owned())
 }
 
 /// What is revoked for ever must be spelled right; keys are those of the epoch and those of callers.
@@ -268,6 +308,14 @@ fn refused(not: NotRecorded) -> Problem {
             conflict(format!("the governance version in force is {current}"), "governance", current)
         }
         NotRecorded::EpochNumber(current) => conflict(format!("the newest epoch is {current}"), "epoch", current),
+        NotRecorded::Needed(Needed::NoDecision) => {
+            Problem::from(Code::NotFound).because("there is no such decision".into())
+        }
+        NotRecorded::Needed(Needed::Gone) => Code::AlreadyErased.into(),
+        NotRecorded::Needed(Needed::Retention(from)) => {
+            Problem::from(Code::Retained).because(format!("the epoch keeps it until {}", rfc3339(from)))
+        }
+        NotRecorded::Needed(Needed::InUse(why)) => Problem::from(Code::StillNeeded).because(why.into()),
         NotRecorded::Frozen => Code::Frozen.into(),
         NotRecorded::NoEpoch => {
             Problem::from(Code::GovernanceConflict).because("the first act is an epoch that is in force".into())

@@ -111,6 +111,12 @@ codes! {
     SignatureMalformed = 400 "signature_malformed" "the signature is not of the form that is taken here",
     /// The body has another digest than was signed.
     ContentDigest = 400 "content_digest" "the body does not have the digest that was signed",
+    /// Erasing: the parts are gone already.
+    AlreadyErased = 409 "already_erased" "the parts are erased or lost already",
+    /// Erasing: too early.
+    Retained = 409 "retained" "the epoch keeps private parts for longer",
+    /// Erasing: something rests on the parts.
+    StillNeeded = 409 "still_needed" "something may still rest on the parts",
     /// What was recorded under the idempotency key is erased.
     Erased = 409 "erased" "what was recorded under this idempotency key is erased",
     /// An act of governance is malformed.

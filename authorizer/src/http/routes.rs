@@ -40,6 +40,7 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
         .service(at("/v1/approvals", "POST").route(web::post().to(approvals::approve)))
         .service(at("/v1/switches", "POST").route(web::post().to(governance::switch)))
         .service(at("/v1/revocations", "POST").route(web::post().to(governance::revocation)))
+        .service(at("/v1/erasures", "POST").route(web::post().to(governance::erasure)))
         .service(at("/v1/freeze", "POST").route(web::post().to(governance::freeze)))
         .service(at("/v1/statements", "POST").route(web::post().to(statements::submit)))
         .service(at("/add", "POST").route(web::post().to(statements::add)))

@@ -38,6 +38,9 @@ impl Sequencer {
         if verified.act().follows != self.fold.governance {
             return Ok(Err(NotRecorded::Stale(self.fold.governance)));
         }
+        if let Deed::Erasure { index, parts, .. } = verified.act().deed {
+            return self.erase(verified, index, parts);
+        }
         let recorded_at = self.shared.clock.read(self.fold.last_ms).at_ms;
         let governance = self.fold.governance + 1;
         let note = verified.note().to_owned();
@@ -83,7 +86,14 @@ impl Sequencer {
                 self.fold.freeze();
                 (index, head, (None, None))
             }
-            (Deed::Switch { .. } | Deed::Epoch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }, _) => {
+            (
+                Deed::Switch { .. }
+                | Deed::Epoch { .. }
+                | Deed::Revocation { .. }
+                | Deed::Freeze { .. }
+                | Deed::Erasure { .. },
+                _,
+            ) => {
                 return Ok(Err(NotRecorded::NoEpoch));
             }
         };
@@ -95,6 +105,8 @@ impl Sequencer {
             Deed::Switch { target, .. } => ("switch", Some(target.text())),
             Deed::Revocation { what, .. } => ("revocation", Some(what.text())),
             Deed::Freeze { .. } => ("freeze", None),
+            // Never: it is recorded elsewhere, and changes nothing that is in force.
+            Deed::Erasure { .. } => ("erasure", None),
         };
         self.shared.notices.tell(Notice::Governance { version: governance, act, target });
         Ok(Ok(Recorded { index, recorded_at, governance, head }))

@@ -10,7 +10,8 @@ use super::{Fault, Sequencer};
 impl Sequencer {
     /// Records the state where it is due. No body is half in the batch here.
     pub(super) fn state(&mut self) -> Result<(), Fault> {
-        if self.fold.frozen || self.fold.decisions.saturating_sub(self.fold.stated) < self.state_every {
+        let due = self.state_due || self.fold.decisions.saturating_sub(self.fold.stated) >= self.state_every;
+        if self.fold.frozen || !due {
             return Ok(());
         }
         let reading = self.shared.clock.read(self.fold.last_ms);
@@ -24,7 +25,7 @@ impl Sequencer {
         let record =
             Record::State { recorded_at: reading.at_ms, decisions: self.fold.decisions, digest: snapshot.digest() };
         self.batch.push(&record, None)?;
-        self.unsaved = Some((index, snapshot));
+        (self.unsaved, self.state_due) = (Some((index, snapshot)), false);
         Ok(())
     }
 }

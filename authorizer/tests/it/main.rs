@@ -10,6 +10,7 @@ mod clock;
 mod decisions;
 mod durability;
 mod engine;
+mod erasure;
 mod evidence;
 mod executions;
 mod folding;

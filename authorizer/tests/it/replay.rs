@@ -41,6 +41,11 @@ impl Entries {
         replay(&mut self, &governors(site), head, options, &mut |_| {})
     }
 
+    /// The key that asked.
+    pub fn key_of(&self, index: usize) -> String {
+        Detail::decode(&self.0[index].private.as_ref().unwrap().detail).unwrap().key_id
+    }
+
     /// As somebody sees the log who may not read this decision.
     pub fn withhold(&mut self, index: usize) {
         self.0[index].private = None;

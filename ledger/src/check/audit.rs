@@ -3,7 +3,7 @@
 //! With the verification key alone: the key must be the one that the log claims, and the remembered head must carry its signature. Beyond
 //! that this is the operator's own disk: it says nothing about what others were shown. That is for witnesses and for audits over HTTP.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::storage::{Files, Storage};
 /// What of a leaf the audit keeps until its frame's turn comes. Small, since there is one for each entry and few have anything to tell.
 enum Seen {
     Decision(Box<Committed>),
-    Erasure { index: u64 },
+    Erasure { index: u64, parts: u64 },
     Freeze,
     Other,
     NotARecord(String),
@@ -92,7 +92,7 @@ fn examine(
         report.add(Problem { file, index: None, offset: None, what });
     }
     check_signature(log, key, report);
-    let (mut missing, mut erased) = (Vec::new(), HashSet::new());
+    let (mut missing, mut erased) = (Vec::new(), HashMap::<u64, u64>::new());
     let mut frozen: Option<u64> = None;
     log.walk(
         report,
@@ -103,7 +103,7 @@ fn examine(
                 for (index, seen) in (frame.header.first..).zip(frame.made) {
                     match seen {
                         Seen::Decision(_) => report.decisions += 1,
-                        Seen::Erasure { index } => _ = erased.insert(*index),
+                        Seen::Erasure { index, parts } => *erased.entry(*index).or_default() |= parts,
                         Seen::Freeze => frozen = frozen.or(Some(index)),
                         Seen::Other => {}
                         Seen::NotARecord(why) => {
@@ -132,8 +132,9 @@ fn examine(
         let what = "the log was frozen here and goes on behind it".to_owned();
         report.add(Problem { file: log.layout.journal(), index: Some(index), offset: None, what });
     }
-    for (index, problem) in missing {
-        if erased.contains(&index) {
+    for (index, parts, problem) in missing {
+        // What is gone without a record of it is lost, and so is what is gone in another way than by erasing.
+        if parts != 0 && erased.get(&index).is_some_and(|erased| erased & parts == parts) {
             report.erased += 1;
         } else {
             report.add(problem);
@@ -147,7 +148,7 @@ fn look(leaf: &[u8]) -> Seen {
         Ok(Record::Decision(decision)) => {
             Seen::Decision(Box::new(Committed { request: decision.request, detail: decision.detail }))
         }
-        Ok(Record::Erasure { index, .. }) => Seen::Erasure { index },
+        Ok(Record::Erasure { index, parts, .. }) => Seen::Erasure { index, parts },
         Ok(Record::Freeze { .. }) => Seen::Freeze,
         Ok(_) => Seen::Other,
         Err(error) => Seen::NotARecord(error.to_string()),
@@ -164,26 +165,31 @@ fn check_signature(log: &Log, key: &VerifierKey, report: &mut Report) {
 }
 
 /// Compares the private parts of a frame with its leaves' commitments: how many are right, and what is wrong.
-fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, Problem)>) {
+fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, u64, Problem)>) {
     let Parts::Followed { found, end } = frame.parts else { return (0, Vec::new()) };
     let judge = |position: usize, seen: &Seen| {
         let Seen::Decision(committed) = seen else { return None };
         let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body.bytes(), position));
         Some(match private {
-            Ok(Some(private)) if private.matches(&committed.request, &committed.detail) => Ok(()),
-            Ok(Some(_)) => Err((position, "its private parts are not those that its leaf commits to")),
-            Ok(None) => Err((position, "its private parts are lost")),
-            Err(()) => Err((position, "its private parts are damaged")),
+            Ok(Some(found)) if !found.matches(&committed.request, &committed.detail) => {
+                Err((position, 0, "its private parts are not those that its leaf commits to"))
+            }
+            Ok(Some(found)) if found.erased == 0 => Ok(()),
+            Ok(Some(found)) => {
+                Err((position, found.erased, "its private parts are lost: no record says that they were erased"))
+            }
+            Ok(None) => Err((position, 0, "its private parts are lost")),
+            Err(()) => Err((position, 0, "its private parts are damaged")),
         })
     };
     let judged =
         frame.made.par_iter().enumerate().with_min_len(64).filter_map(|(position, seen)| judge(position, seen));
-    let judged: Vec<Result<(), (usize, &str)>> = judged.collect();
+    let judged: Vec<Result<(), (usize, u64, &str)>> = judged.collect();
     let right = judged.iter().filter(|judged| judged.is_ok()).count() as u64;
     let (segment, offset) = found.as_ref().map_or((end.0, None), |(vault, _)| (vault.segment, Some(vault.offset)));
-    let tell = |(position, what): (usize, &str)| {
+    let tell = |(position, parts, what): (usize, u64, &str)| {
         let index = frame.header.first + position as u64;
-        (index, Problem { file: log.vault.path(segment), index: Some(index), offset, what: what.to_owned() })
+        (index, parts, Problem { file: log.vault.path(segment), index: Some(index), offset, what: what.to_owned() })
     };
     (right, judged.into_iter().filter_map(Result::err).map(tell).collect())
 }

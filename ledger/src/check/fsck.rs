@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use verifier::hash::Hash;
@@ -64,10 +65,12 @@ pub(super) fn examine(
         |_, leaf| stated_permit(leaf),
         |report, group| {
             compare_nodes(&levels, group.growth, report, &mut wrong);
-            let damaged: Vec<Vec<usize>> =
+            let damaged: Vec<(Vec<usize>, u64)> =
                 (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
             report.decisions += windows.add(group);
             for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
+                let (damaged, erased) = damaged;
+                report.erased += erased;
                 match frame.parts {
                     Parts::Lost => {}
                     Parts::Absent => {
@@ -102,11 +105,22 @@ pub(super) fn examine(
     Ok(())
 }
 
-/// The entries of a frame whose private parts do not read.
-fn damaged_parts(frame: &CheckedFrame<'_, Option<u64>>) -> Vec<usize> {
-    let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return Vec::new() };
+/// The entries of a frame whose private parts do not read, and how many have parts that say that they were erased; audit tells whether a
+/// record says so too.
+fn damaged_parts(frame: &CheckedFrame<'_, Option<u64>>) -> (Vec<usize>, u64) {
+    let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return (Vec::new(), 0) };
+    let erased = AtomicU64::new(0);
     let positions = (0..frame.made.len()).into_par_iter().with_min_len(64);
-    positions.filter(|position| vault.borrow(body.bytes(), *position).is_err()).collect()
+    let damaged = positions.filter(|position| match vault.borrow(body.bytes(), *position) {
+        Ok(Some(found)) if found.erased != 0 => {
+            erased.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+        Ok(_) => false,
+        Err(()) => true,
+    });
+    let damaged = damaged.collect();
+    (damaged, erased.into_inner())
 }
 
 /// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.

@@ -142,9 +142,14 @@ fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Pro
             let mode = if mode == Mode::Live { LIVE } else { "shadow" };
             Ok(EpochView { epoch, mode, index, governance, recorded_at, content, first_part, parts, note, predecessor })
         }
-        Some(Deed::Epoch { .. } | Deed::Switch { .. } | Deed::Revocation { .. } | Deed::Freeze { .. }) | None => {
-            Err(damaged())
-        }
+        Some(
+            Deed::Epoch { .. }
+            | Deed::Switch { .. }
+            | Deed::Revocation { .. }
+            | Deed::Erasure { .. }
+            | Deed::Freeze { .. },
+        )
+        | None => Err(damaged()),
     }
 }
 

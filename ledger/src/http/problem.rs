@@ -41,6 +41,8 @@ pub enum Code {
     UnknownEpoch,
     /// An archive has no key: it answers with the signature of its last head only.
     Unsigned,
+    /// Private parts were erased, and a record says so.
+    Erased,
     /// The private parts should be there and are not.
     Lost,
     /// What is stored is not what it must be.
@@ -72,6 +74,7 @@ impl Code {
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
             Self::NoCoseForm | Self::Unsigned => StatusCode::CONFLICT,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Erased => StatusCode::GONE,
             Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -143,6 +146,10 @@ impl From<ReadError> for Problem {
                 Self::new(Code::MalformedParameter, "the range is empty, too long or the wrong way round")
             }
             ReadError::NoPrivate { index } => Self::new(Code::NoRequest, format!("entry {index} is not a decision")),
+            ReadError::Erased { index } => Self::new(
+                Code::Erased,
+                format!("request or detail of decision {index} were erased, by a record of this log"),
+            ),
             ReadError::Lost { index } => {
                 Self::new(Code::Lost, format!("request and detail of decision {index} are missing and were not erased"))
             }

@@ -87,7 +87,7 @@ impl Unrecovered {
             Ok(Some(parts)) => parts,
         };
         let body = parts.body(&self.vault)?;
-        let whole = frame.leaves.iter().enumerate().all(|(position, leaf)| match parts.parts(&body, position) {
+        let whole = frame.leaves.iter().enumerate().all(|(position, leaf)| match parts.borrow(&body, position) {
             Err(()) => false,
             Ok(None) => true,
             Ok(Some(private)) => private.belongs_to(frame.body.get(leaf.clone()).unwrap_or_default()),

@@ -5,6 +5,7 @@ mod arrival;
 mod backup;
 mod checks;
 mod common;
+mod erasing;
 mod faults;
 mod flips;
 mod freeze;

@@ -109,7 +109,11 @@ fn as_text(what: &str, report: &Report) -> String {
     let root = report.root.map_or_else(|| "none".to_owned(), |root| root.to_string());
     let mut out = format!("{} at size {}, root {root}\n", report.origin, report.size);
     out.push_str(&format!("{} entries in {} frames\n", report.entries, report.frames));
-    // Only the audit opens the vault's parts.
+    // Only the audit holds the vault's parts against the log.
+    if what != "audit" && report.erased > 0 {
+        let erased = report.erased;
+        out.push_str(&format!("{erased} erased, as the vault says; audit asks whether a record says so too\n"));
+    }
     if what == "audit" {
         let Report { decisions, kept, erased, .. } = report;
         out.push_str(&format!("{decisions} decisions, {kept} with their private parts, {erased} erased\n"));

@@ -4,6 +4,7 @@ pub mod approval;
 pub mod audit;
 pub mod bench;
 pub mod demo;
+pub mod erase;
 pub mod freeze;
 pub mod init;
 pub mod keys;

@@ -169,7 +169,7 @@ impl Source for Remote {
                 for (place, leaf) in (index * full..).zip(entries(&bytes)) {
                     let leaf = leaf.map_err(|error| Failure::undecidable(format!("{path}: {error}")))?;
                     if (first..first + count).contains(&place) {
-                        stored.push(Stored { leaf: leaf.to_vec(), private: None });
+                        stored.push(Stored { leaf: leaf.to_vec(), private: None, detail: None, erased: false });
                     }
                 }
             }
@@ -195,6 +195,7 @@ async fn fill(client: &Client, first: u64, stored: &mut [Stored]) -> Result<(), 
         let Some(done) = under_way.join_next().await else { return Ok(()) };
         let (place, answer, path) = done.map_err(Failure::unavailable)?;
         let answer = answer?;
+        let erased = answer.status == StatusCode::GONE;
         let private = match answer.status {
             // Withheld, erased.
             StatusCode::NOT_FOUND | StatusCode::GONE => None,
@@ -207,7 +208,7 @@ async fn fill(client: &Client, first: u64, stored: &mut [Stored]) -> Result<(), 
             }
         };
         if let Some(one) = stored.get_mut(place) {
-            one.private = private;
+            (one.private, one.erased) = (private, erased);
         }
     }
 }
@@ -237,6 +238,10 @@ fn as_text(report: &Report) -> String {
     for (outcome, count) in not_recomputable {
         out.push_str(&format!("  not recomputable, their request is erased, withheld or lost: {count} ({outcome})\n"));
     }
+    for ((key, outcome), count) in &report.erased {
+        let key = if key.is_empty() { "a key that was erased too" } else { key };
+        out.push_str(&format!("  erased: {count} ({outcome}), asked by {key}\n"));
+    }
     for difference in differences {
         out.push_str(&format!("  WRONG  entry {}: {}\n", difference.index, difference.what));
     }
@@ -258,6 +263,7 @@ fn as_json(report: &Report) -> Value {
         "schema": "interlock/replay/v1", "entries": report.entries, "decisions": report.decisions, "same": report.same,
         "executions": report.executions, "executions_same": report.executions_same,
         "states": report.states, "states_same": report.states_same,
+        "erased": report.erased.iter().map(|((key, outcome), count)| json!({"key": key, "outcome": outcome, "count": count})).collect::<Vec<_>>(),
         "given": report.given, "not_recomputable": report.not_recomputable,
         "difference_count": report.difference_count, "differences": differences.collect::<Vec<_>>(),
     })

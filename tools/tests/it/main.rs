@@ -6,6 +6,7 @@ mod airline;
 mod approving;
 mod damage;
 mod descriptors;
+mod erasing;
 mod failure;
 mod house;
 mod imports;

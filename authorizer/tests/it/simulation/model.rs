@@ -105,7 +105,7 @@ impl Model {
                 let Revoked::Permit(permit) = what else { panic!("entry {index}: only permits are revoked here") };
                 self.revoked.insert(permit);
             }
-            Deed::Freeze { .. } => panic!("entry {index}: nobody froze the log"),
+            Deed::Freeze { .. } | Deed::Erasure { .. } => panic!("entry {index}: nobody froze the log or erased"),
         }
     }
 
