@@ -255,6 +255,8 @@ struct Task<'a> {
 enum Came {
     Same(&'static [&'static str]),
     NotRecomputable(Outcome),
+    /// Its own parts are there, and those of a parent, of what used a nonce or of what moved a counter may not be.
+    Rests(Outcome),
     /// Of an execution whose permit cannot be read.
     Withheld,
     Differs(String),
@@ -427,6 +429,11 @@ impl State {
             Came::NotRecomputable(outcome) => {
                 *self.report.not_recomputable.entry(name(outcome)).or_default() += 1;
             }
+            Came::Rests(outcome) => {
+                let name =
+                    if outcome == Outcome::Deny { "deny, resting on others" } else { "allow, resting on others" };
+                *self.report.not_recomputable.entry(name).or_default() += 1;
+            }
             Came::Withheld => *self.report.not_recomputable.entry("execution").or_default() += 1,
             Came::Differs(what) => self.differs(index, what),
         }
@@ -454,7 +461,7 @@ impl State {
                 || all().any(|verdict| verdict.demands.retry.is_some() || !verdict.demands.limits.is_empty());
             let nonce = all().any(|verdict| verdict.demands.nonce.is_some() || verdict.demands.attested.is_some());
             if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
-                evaluated = Err(Came::NotRecomputable(recorded.outcome));
+                evaluated = Err(Came::Rests(recorded.outcome));
             }
         }
         let decoded;

@@ -236,7 +236,11 @@ fn as_text(report: &Report) -> String {
         out.push_str(&format!("  taken as given: {fact} in {count}\n"));
     }
     for (outcome, count) in not_recomputable {
-        out.push_str(&format!("  not recomputable, their request is erased, withheld or lost: {count} ({outcome})\n"));
+        let what = match *outcome {
+            "allow" | "deny" => "their request or detail",
+            _ => "something that they rest on (a parent, a counter, a nonce)",
+        };
+        out.push_str(&format!("  not recomputable, {what} is erased, withheld or lost: {count} ({outcome})\n"));
     }
     for ((key, outcome), count) in &report.erased {
         let key = if key.is_empty() { "a key that was erased too" } else { key };
