@@ -494,10 +494,7 @@ impl State {
 type Both<'a> = (Option<&'a Engines>, Option<&'a Engines>);
 
 fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Deny => "deny",
-        Outcome::Allow => "allow",
-    }
+    if outcome == Outcome::Allow { "allow" } else { "deny" }
 }
 
 /// Evaluates one decision again, under its epoch alone, and under the candidate's.
