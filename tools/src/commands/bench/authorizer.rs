@@ -47,6 +47,9 @@ pub struct Authorizer {
     /// Connections of batches
     #[arg(long, default_value_t = 4)]
     batch_connections: usize,
+    /// Decide by policies that were compiled, and not by plain Cedar
+    #[arg(long)]
+    compiled: bool,
     /// Requests that are signed, one by one, before they are sent; each is good for one time
     #[arg(long, default_value_t = 30_000)]
     signed: usize,
@@ -75,7 +78,7 @@ struct Site {
 }
 
 impl Site {
-    fn open(seconds: u64) -> Result<Self, Failure> {
+    fn open(seconds: u64, compiled: bool) -> Result<Self, Failure> {
         let directory = tempfile::tempdir().map_err(Failure::unavailable)?;
         let data = directory.path().join("log");
         let made = init::make(&data, ORIGIN, |_| Ok(()))?;
@@ -83,7 +86,8 @@ impl Site {
         let admin = Admin::new(&made.admin_key)?;
         let agent = Agent::new(ORIGIN);
         let policies = split_policies(POLICIES).map_err(Failure::refused)?;
-        let (schema, trust) = (Some(SCHEMA.to_owned()), Some(agent.trust("Session")));
+        let engine = if compiled { "[engine]\nkind = \"compiled\"\n" } else { "" };
+        let (schema, trust) = (Some(SCHEMA.to_owned()), Some(agent.trust("Session") + engine));
         let content = EpochContent { policies, schema, entities: None, trust };
         block_on(async {
             policy::publish(&admin, &admin.client(&house.decision_url())?, (Mode::Live, &content), None).await
@@ -174,7 +178,7 @@ fn quantile(figures: &Figures, q: f64) -> u64 {
 impl Authorizer {
     /// Measures and tells.
     pub fn run(&self) -> Result<Exit, Failure> {
-        let site = Site::open(self.seconds)?;
+        let site = Site::open(self.seconds, self.compiled)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let echo = Echo::start(cores).map_err(Failure::unavailable)?;
         self.singles(&site, &echo)?;
@@ -228,7 +232,7 @@ impl Authorizer {
 impl Overload {
     /// Measures and tells; exits 1 if what is still served is less than nine tenths of the peak.
     pub fn run(&self) -> Result<Exit, Failure> {
-        let site = Site::open(self.seconds)?;
+        let site = Site::open(self.seconds, false)?;
         let peak = run(&site.single(self.connections))?;
         let before = cpu::resident().map_err(Failure::unavailable)?;
         let flood = site.single(self.connections * TIMES);
