@@ -9,20 +9,28 @@
 //! two only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
 //! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
 
+mod compare;
 mod executions;
+mod frontier;
+mod report;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::{MAX_ENTRIES, PrivateOwned, ReadError, Reader};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use verifier::act::Mode;
-use verifier::decision::{Condition, Decision, Detail, Outcome, Shadow, commitment};
+use verifier::decision::{Detail, Outcome};
 use verifier::epoch::EpochContent;
-use verifier::hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+use verifier::hash::{Hash, leaf_hash};
 use verifier::record::Record;
 use verifier::request::Request;
+
+pub use report::{Difference, Report};
+pub use source::{Source, Stored};
+
+use compare::compare;
+use frontier::Frontier;
 
 use crate::engine::{Code, Engine, Facts, PublishError, Published, Verdict};
 use crate::fold::{Fold, FoldError};
@@ -36,63 +44,6 @@ pub const CHUNK: u64 = 4_096;
 /// Differences that are named; the others are counted.
 pub const MAX_DIFFERENCES: usize = 100;
 
-/// One entry as a source has it.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The leaf's bytes.
-    pub leaf: Vec<u8>,
-    /// A decision's private parts, where they can be had.
-    pub private: Option<PrivateOwned>,
-    /// Its detail alone, where the request was erased.
-    pub detail: Option<Vec<u8>>,
-    /// Some of its private parts were erased.
-    pub erased: bool,
-}
-
-impl Stored {
-    /// A decision's detail, where it can be had.
-    fn own_detail(&self) -> Option<Detail> {
-        let bytes = self.private.as_ref().map(|private| &private.detail).or(self.detail.as_ref())?;
-        Detail::decode(bytes).ok()
-    }
-}
-
-/// Where a log is read from.
-pub trait Source {
-    /// What went wrong with reading.
-    type Error;
-
-    /// The entries `first..first + count`, all of them below the head.
-    fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, Self::Error>;
-}
-
-impl Source for Reader {
-    type Error = ReadError;
-
-    fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, ReadError> {
-        let end = first.saturating_add(count);
-        let mut leaves = Vec::new();
-        while first + (leaves.len() as u64) < end {
-            let next = first + leaves.len() as u64;
-            leaves.extend(self.entries(next, MAX_ENTRIES.min(end - next))?);
-        }
-        let stored = leaves.into_par_iter().enumerate().map(|(place, leaf)| {
-            let index = first + place as u64;
-            match self.private(index) {
-                Ok(private) => Ok(Stored { leaf, private: Some(private), detail: None, erased: false }),
-                Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => {
-                    Ok(Stored { leaf, private: None, detail: None, erased: false })
-                }
-                Err(ReadError::Erased { .. }) => {
-                    Ok(Stored { leaf, private: None, detail: self.detail(index)?, erased: true })
-                }
-                Err(error) => Err(error),
-            }
-        });
-        stored.collect()
-    }
-}
-
 /// How a log is replayed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -100,45 +51,6 @@ pub struct Options {
     pub full: bool,
     /// Begin to decide behind this `state` record. What stands before it is folded as it is told, and held against the record's digest.
     pub from: Option<u64>,
-}
-
-/// What came out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Entries that were read.
-    pub entries: u64,
-    /// Decisions among them.
-    pub decisions: u64,
-    /// Decisions whose record and detail came out byte for byte.
-    pub same: u64,
-    /// Renewals, halts and reports of executions.
-    pub executions: u64,
-    /// Of these, those that came out byte for byte, with their signatures.
-    pub executions_same: u64,
-    /// `state` records.
-    pub states: u64,
-    /// Of these, those whose digest is that of the state that was folded.
-    pub states_same: u64,
-    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `body_digest`, `clock`,
-    /// `governance_race`, `key_revoked`.
-    pub given: BTreeMap<&'static str, u64>,
-    /// Decisions without their private parts, by outcome, and executions and states that rest on such: erased, withheld or lost.
-    pub not_recomputable: BTreeMap<&'static str, u64>,
-    /// Of these, decisions with erased parts, by the key that asked (`""` where the detail is erased too) and outcome.
-    pub erased: BTreeMap<(String, &'static str), u64>,
-    /// How many differences there are.
-    pub difference_count: u64,
-    /// The first [`MAX_DIFFERENCES`] of them.
-    pub differences: Vec<Difference>,
-}
-
-/// Something that does not follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The entry.
-    pub index: u64,
-    /// What differs, and how.
-    pub what: String,
 }
 
 /// Why a replay ended early. What was found before stands in no report: a log that cannot be followed is not replayed.
@@ -554,127 +466,8 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
     Ok(Evaluated { request, detail, verdict, shadow, doubt })
 }
 
-/// Holds what came out against what is recorded.
-fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
-    let differs = |what: &str| Came::Differs(what.to_owned());
-    let Evaluated { request, detail, verdict, shadow, doubt } = again;
-    let (Record::Decision(recorded), Some(private)) = (&task.record, &task.stored.private) else {
-        return differs("it is no decision");
-    };
-    let recorded = &**recorded;
-    let expected =
-        settle::detail(&request, &verdict, &detail.key_id, detail.idempotency, detail.authzen, detail.signed.clone());
-    if request.idempotency_key.is_some() != detail.idempotency.is_some() {
-        return differs("its detail has an idempotency key and its request has none, or the other way round");
-    }
-    if expected != detail {
-        return Came::Differs(detail_difference(&detail, &expected));
-    }
-    if verdict.stands() != (recorded.outcome == Outcome::Allow) {
-        return Came::Differs(format!("it says {:?}, its conditions come out otherwise", recorded.outcome));
-    }
-    let expected = Decision {
-        governance: fold.governance,
-        epoch: fold.epoch,
-        classes: verdict.classes(),
-        request: commitment(&private.request_salt, &private.request),
-        detail: commitment(&private.detail_salt, &expected.encode()),
-        grant: verdict.stands().then(|| settle::grant(&verdict, recorded.recorded_at)),
-        audience: request.audience.clone(),
-        shadow: fold.candidate.zip(shadow).map(|(epoch, verdict)| Shadow::of(epoch, verdict.classes())),
-        ..recorded.clone()
-    };
-    if let Some(what) = leaf_difference(recorded, &expected) {
-        return Came::Differs(what);
-    }
-    if Record::Decision(Box::new(expected)).encode() != task.stored.leaf {
-        return differs("its leaf is not the one encoding of what it says");
-    }
-    // Whoever holds a body of one request sees that it is what was signed; the digest of any other body is the operator's word.
-    let digest = Hash(Sha256::digest(&private.request).into());
-    let unseen = detail.signed.as_ref().is_some_and(|signed| signed.signature.digest != digest);
-    Came::Same(match (doubt.is_some(), unseen) {
-        (false, false) => &["api_key"],
-        (true, false) => &["api_key", "clock"],
-        (false, true) => &["api_key", "body_digest"],
-        (true, true) => &["api_key", "body_digest", "clock"],
-    })
-}
-
 /// The engine of the core that runs this.
 fn own_engine(engines: Option<&Engines>) -> Option<&Mutex<Engine>> {
     let engines = engines?;
     engines.get(rayon::current_thread_index().unwrap_or(0) % engines.len().max(1))
-}
-
-fn detail_difference(recorded: &Detail, expected: &Detail) -> String {
-    let codes = |detail: &Detail| {
-        let each =
-            detail.codes.iter().map(|(condition, code): &(Condition, String)| format!("{}:{code}", condition.name()));
-        each.collect::<Vec<_>>().join(" ")
-    };
-    if recorded.codes != expected.codes {
-        format!("its detail says `{}`, computed again it is `{}`", codes(recorded), codes(expected))
-    } else if recorded.policies != expected.policies {
-        let names = |detail: &Detail| detail.policies.as_ref().map_or(String::new(), |named| named.shown.join(" "));
-        format!("its detail names the policies `{}`, computed again they are `{}`", names(recorded), names(expected))
-    } else if recorded.errors != expected.errors {
-        "its detail names other policies that erred".to_owned()
-    } else if recorded.counted != expected.counted {
-        let all = |detail: &Detail| {
-            let each = detail.counted.iter().map(|counted| format!("{}+{}", counted.name, counted.amount));
-            each.collect::<Vec<_>>().join(" ")
-        };
-        format!("its detail counts `{}`, computed again it is `{}`", all(recorded), all(expected))
-    } else {
-        "its detail names other evidence, or another subject, action, resource, parent, scopes, delegates or retry than its request"
-            .to_owned()
-    }
-}
-
-fn leaf_difference(recorded: &Decision, expected: &Decision) -> Option<String> {
-    let unequal = [
-        ("governance version", recorded.governance == expected.governance),
-        ("epoch", recorded.epoch == expected.epoch),
-        ("verdicts", recorded.classes == expected.classes),
-        ("expiry or uses", recorded.grant == expected.grant),
-        ("audience", recorded.audience == expected.audience),
-        ("shadow verdict", recorded.shadow == expected.shadow),
-    ];
-    let (name, _) = unequal.into_iter().find(|(_, equal)| !equal)?;
-    Some(format!("its {name} does not follow"))
-}
-
-/// The right edge of a tree: complete subtrees of falling height (RFC 6962 §2.1).
-#[derive(Default)]
-struct Frontier(Vec<(u32, Hash)>);
-
-impl Frontier {
-    fn push(&mut self, leaf: Hash) {
-        let mut node = (0, leaf);
-        while let Some((_, left)) = self.0.pop_if(|(height, _)| *height == node.0) {
-            node = (node.0 + 1, node_hash(&left, &node.1));
-        }
-        self.0.push(node);
-    }
-
-    fn root(&self) -> Hash {
-        let mut peaks = self.0.iter().rev().map(|(_, peak)| *peak);
-        peaks.next().map_or(EMPTY_ROOT, |last| peaks.fold(last, |right, left| node_hash(&left, &right)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_frontier_has_the_root_of_every_size() {
-        let leaves: Vec<Hash> = (0..70_u8).map(|n| leaf_hash(&[n])).collect();
-        let mut tree = Frontier::default();
-        for size in 0..=leaves.len() {
-            assert_eq!(tree.root(), verifier::hash::root_of(&leaves[..size]), "{size}");
-            leaves.get(size).into_iter().for_each(|leaf| tree.push(*leaf));
-        }
-    }
 }
