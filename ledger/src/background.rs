@@ -118,10 +118,10 @@ impl Background {
         todo.seal_failure.take().map_or(Ok(todo.sealed - before), Err)
     }
 
-    /// Waits while too much is left to do.
-    pub(crate) fn keep_up(&self) {
+    /// Waits while more than `behind` entries are left to file; marks that were set before them are made by then.
+    pub(crate) fn keep_up(&self, behind: u64) {
         let mut todo = self.desk.todo();
-        while todo.size - todo.filed > MAX_BEHIND && !todo.stopped {
+        while todo.size - todo.filed > behind && !todo.stopped {
             todo = self.desk.wait(todo);
         }
     }

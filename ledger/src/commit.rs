@@ -9,7 +9,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::background::Background;
+use crate::background::{Background, MAX_BEHIND};
 use crate::batch::Batch;
 use crate::derived::Mark;
 use crate::head::Head;
@@ -57,7 +57,7 @@ impl Committer {
         if first != self.published.size {
             return Err(AppendError::OutOfOrder { first, size: self.published.size });
         }
-        self.background.keep_up();
+        self.background.keep_up(MAX_BEHIND);
         let head = self.keep(&staged).map_err(|failure| self.poison.spread(failure))?;
         self.rooms.give(staged.growth);
         Ok((Appended { first, head }, staged.batch))

@@ -102,6 +102,12 @@ impl Ledger {
         self.committer.background.seal_now()
     }
 
+    /// Waits until the thread behind has filed the keys of everything published: an opening after this finds nothing left to file, whatever
+    /// ends the process.
+    pub fn settle(&self) {
+        self.committer.background.keep_up(0);
+    }
+
     /// The published size.
     pub fn size(&self) -> u64 {
         self.committer.published.size
