@@ -16,14 +16,24 @@ use crate::support::{Site, read, reasons, with};
 
 const TRUST: &str = "[[budgets]]\nname = \"money\"\nactions = [\"read\"]\namount = \"context.cents\"\ncap = 100\nwindow_ms = 3_600_000\n";
 
-/// A log with a `state` record every four decisions, two of them already.
+/// A log with a `state` record every four decisions, two of them already, each with its snapshot.
 fn site() -> (Site, Arc<Manual>) {
     let (site, clock) = Site::with_states(Ram::new(), 4, TRUST);
     for _ in 0..9 {
         assert_eq!(spend(&site, 10), Vec::<String>::new());
+        saved(&site);
     }
     assert_eq!(site.states().len(), 2);
     (site, clock)
+}
+
+/// Waits for the thread that writes snapshots: of two that are due at once it may leave one out.
+fn saved(site: &Site) {
+    let ram = site.ram.as_ref().unwrap();
+    let written = |index: &u64| ram.snapshot().contains_key(&file(*index));
+    while !site.states().iter().all(written) {
+        std::thread::yield_now();
+    }
 }
 
 fn spend(site: &Site, cents: u64) -> Vec<String> {
