@@ -13,7 +13,7 @@ use crate::background::{Background, MAX_BEHIND};
 use crate::batch::Batch;
 use crate::derived::Mark;
 use crate::head::Head;
-use crate::ledger::{AppendError, Appended, Poison};
+use crate::ledger::{AppendError, Appended, Poison, Syncs};
 use crate::memory::{Memory, Remembered};
 use crate::reader::Published;
 use crate::rows::Row;
@@ -58,12 +58,12 @@ impl Committer {
             return Err(AppendError::OutOfOrder { first, size: self.published.size });
         }
         self.background.keep_up(MAX_BEHIND);
-        let head = self.keep(&staged).map_err(|failure| self.poison.spread(failure))?;
+        let (head, syncs) = self.keep(&staged).map_err(|failure| self.poison.spread(failure))?;
         self.rooms.give(staged.growth);
-        Ok((Appended { first, head }, staged.batch))
+        Ok((Appended { first, head, syncs }, staged.batch))
     }
 
-    fn keep<B: Borrow<Batch>>(&mut self, staged: &Staged<B>) -> Result<Arc<Head>, IoFailure> {
+    fn keep<B: Borrow<Batch>>(&mut self, staged: &Staged<B>) -> Result<(Arc<Head>, Syncs), IoFailure> {
         let (batch, header) = (staged.batch.borrow(), &staged.header);
         self.roll(header.first)?;
         let row = self.row(staged);
@@ -71,18 +71,18 @@ impl Committer {
         // If we crash here, the frame may be in the page cache only, with a good checksum: recovery rewrites and syncs it, or finds it torn.
         let start = |position| batch.leaf_range(position).start.saturating_sub(2) as u64;
         self.poison.shared.rows.write(self.published.frames, &row, start)?;
-        self.journal.sync()?;
+        let journal = self.journal.sync()?;
         // If we crash here, the frame is whole above the remembered head; recovery signs the same head.
         self.confirm(staged)?;
         let head = Head::sign(&self.signer, header.end(), header.root, header.time_ms);
-        self.memory.remember(&Remembered::of(&head))?;
+        let memory = self.memory.remember(&Remembered::of(&head))?;
         // If we crash here, the head is remembered and nobody was told; after recovery it is the published one.
         let head = self.publish(batch, header.first, head);
         if self.seal && self.rolled {
             self.background.seal();
         }
         self.rolled = false;
-        Ok(head)
+        Ok((head, Syncs { vault: staged.vault_sync, journal, memory }))
     }
 
     /// Goes on in a new segment where the old one is full: from there on an opening need not read it, since everything in it is published.

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use verifier::note::VerifierKey;
 
@@ -64,6 +65,30 @@ pub struct Appended {
     pub first: u64,
     /// The head that was published with it.
     pub head: Arc<Head>,
+    /// What the disk took for it.
+    pub syncs: Syncs,
+}
+
+/// What each sync of one batch took by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// That of its private parts, if it has any.
+    pub vault: Option<Duration>,
+    /// That of its frame.
+    pub journal: Duration,
+    /// That of the memory with its head.
+    pub memory: Duration,
+}
+
+impl Syncs {
+    /// Tells them in order, each with the name of what was made durable.
+    pub fn each(&self, mut tell: impl FnMut(&'static str, Duration)) {
+        if let Some(vault) = self.vault {
+            tell("vault", vault);
+        }
+        tell("journal", self.journal);
+        tell("memory", self.memory);
+    }
 }
 
 /// The one writer of a log. It holds the locks of directory and memory for as long as it lives.

@@ -60,7 +60,7 @@ pub use erase::EraseError;
 pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;
 pub use layout::{SEGMENT_BYTES, default_memory};
-pub use ledger::{AppendError, Appended, Ledger};
+pub use ledger::{AppendError, Appended, Ledger, Syncs};
 pub use open::{OpenError, Options};
 pub use reader::{MAX_ENTRIES, ReadError, Reader};
 pub use seal::SealError;

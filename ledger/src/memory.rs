@@ -19,6 +19,7 @@
 //! read and mean nothing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use verifier::hash::Hash;
 
@@ -112,20 +113,21 @@ impl Memory {
     }
 
     /// Remembers a head, durably. If we crash here, the slot before still stands.
-    pub(crate) fn remember(&mut self, head: &Remembered) -> Result<(), IoFailure> {
+    pub(crate) fn remember(&mut self, head: &Remembered) -> Result<Duration, IoFailure> {
         let sequence = self.sequence + 1;
-        self.put(sequence, head)?;
+        let synced = self.put(sequence, head)?;
         self.sequence = sequence;
-        Ok(())
+        Ok(synced)
     }
 
     /// Writes the head that was just read into its slot once more: what the page cache showed may never have reached the medium. If we crash
     /// here, the bytes are the same before, after and between.
     pub(crate) fn renew(&self, head: &Remembered) -> Result<(), IoFailure> {
-        self.put(self.sequence, head)
+        self.put(self.sequence, head).map(drop)
     }
 
-    fn put(&self, sequence: u64, head: &Remembered) -> Result<(), IoFailure> {
+    /// Returns what the sync took.
+    fn put(&self, sequence: u64, head: &Remembered) -> Result<Duration, IoFailure> {
         let slot: [u8; SLOT] = Put::new()
             .bytes(MAGIC)
             .u64(sequence)
@@ -137,7 +139,7 @@ impl Memory {
             .crc()
             .done();
         self.file.write_at(offset_of(sequence), &slot)?;
-        self.file.sync()
+        self.file.sync_timed()
     }
 }
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use verifier::hash::Hash;
 
@@ -362,7 +363,8 @@ impl Tail {
         self.file.write_at(offset, bytes)
     }
 
-    pub(crate) fn sync(&self) -> Result<(), IoFailure> {
-        self.file.sync()
+    /// Makes what was written durable; returns what that took.
+    pub(crate) fn sync(&self) -> Result<Duration, IoFailure> {
+        self.file.sync_timed()
     }
 }

@@ -8,6 +8,7 @@
 use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::frame::FrameHeader;
@@ -39,7 +40,12 @@ pub struct Staged<B> {
     pub(crate) header: FrameHeader,
     pub(crate) growth: Growth,
     pub(crate) vault: VaultPlace,
+    /// What its private parts' sync took, if it has any.
+    pub(crate) vault_sync: Option<Duration>,
 }
+
+/// A staged batch's frame, where its private parts stand, and what their sync took.
+type Kept = (FrameHeader, VaultPlace, Option<Duration>);
 
 /// Where a batch's private parts stand.
 #[derive(Clone, Copy, Debug)]
@@ -79,14 +85,15 @@ impl Stager {
         if time_ms < self.last_ms {
             return Err(AppendError::TimeBackwards { time_ms, last_ms: self.last_ms });
         }
-        let (header, vault) = self.keep(batch.borrow(), time_ms).map_err(|failure| self.poison.spread(failure))?;
+        let kept = self.keep(batch.borrow(), time_ms).map_err(|failure| self.poison.spread(failure))?;
+        let (header, vault, vault_sync) = kept;
         self.last_ms = time_ms;
         let growth = self.tree.pass_on(self.rooms.take());
-        Ok(Staged { batch, header, growth, vault })
+        Ok(Staged { batch, header, growth, vault, vault_sync })
     }
 
     /// Makes private parts durable, computes the tree and writes its new nodes, un-synced.
-    fn keep(&mut self, batch: &Batch, time_ms: u64) -> Result<(FrameHeader, VaultPlace), IoFailure> {
+    fn keep(&mut self, batch: &Batch, time_ms: u64) -> Result<Kept, IoFailure> {
         let first = self.tree.size();
         let Self { tree, vault, vault_head, poison, segment_bytes, .. } = self;
         let mut body_crc = 0;
@@ -102,13 +109,13 @@ impl Stager {
                 let body_len = u32::try_from(batch.parts.len()).unwrap_or(u32::MAX);
                 vault::encode_head(first, &batch.parts_at, body_len, vault_head);
                 vault.write(&[vault_head, &batch.parts])?;
-                vault.sync()?;
+                return vault.sync().map(Some);
             }
-            Ok(())
+            Ok(None)
         };
-        if batch.parts_count == 0 || batch.len() < PARALLEL_FROM {
+        let vault_sync = if batch.parts_count == 0 || batch.len() < PARALLEL_FROM {
             derive()?;
-            keep_parts()?;
+            keep_parts()?
         } else {
             // This thread waits for the disk meanwhile.
             let mut nodes = Ok(());
@@ -117,8 +124,8 @@ impl Stager {
                 keep_parts()
             });
             nodes?;
-            parts?;
-        }
+            parts?
+        };
         // If we crash here, the vault has a tail that no frame knows; recovery cuts it.
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let body_len = u32::try_from(batch.arena.len()).unwrap_or(u32::MAX);
@@ -126,6 +133,7 @@ impl Stager {
         let header = FrameHeader { first, count, parts: batch.parts_count, body_len, time_ms, root, body_crc };
         let kept = if batch.parts_count > 0 { vault_head.len() + batch.parts.len() } else { 0 };
         let len = u32::try_from(kept).unwrap_or(u32::MAX);
-        Ok((header, VaultPlace { segment: vault.first, offset: vault.offset - u64::from(len), len }))
+        let place = VaultPlace { segment: vault.first, offset: vault.offset - u64::from(len), len };
+        Ok((header, place, vault_sync))
     }
 }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub mod disk;
 pub mod ram;
@@ -230,5 +231,11 @@ impl File {
 
     pub(crate) fn sync(&self) -> Result<(), IoFailure> {
         self.stored.sync().map_err(|e| IoFailure::new("sync", &self.path, e))
+    }
+
+    /// As [`File::sync`]; returns what it took.
+    pub(crate) fn sync_timed(&self) -> Result<Duration, IoFailure> {
+        let since = Instant::now();
+        self.sync().map(|()| since.elapsed())
     }
 }
