@@ -25,6 +25,12 @@ use crate::stages::Stages;
 /// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
 const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
+/// What was built, as whoever built it says (`INTERLOCK_COMMIT` in the build's environment): a tree of sources alone does not know.
+const COMMIT: &str = match option_env!("INTERLOCK_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Decided {
     effect: &'static str,
@@ -50,6 +56,11 @@ struct Answered {
     /// The path's pattern in the table of paths.
     route: String,
     code: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Synced {
+    file: &'static str,
 }
 
 #[derive(Clone)]
@@ -87,6 +98,7 @@ pub struct Metrics {
     requests: Family<Answered, Counter>,
     sequencing_seconds: Histogram,
     commit_seconds: Histogram,
+    fsync_seconds: Family<Synced, Histogram, Buckets>,
     /// Where the time goes.
     pub stages: Stages,
     tree_size: Gauge,
@@ -114,6 +126,7 @@ impl Default for Metrics {
             requests: Family::default(),
             sequencing_seconds: Buckets.new_metric(),
             commit_seconds: Buckets.new_metric(),
+            fsync_seconds: Family::new_with_constructor(Buckets),
             stages: Stages::default(),
             tree_size: Gauge::default(),
             checkpoint_timestamp: Gauge::default(),
@@ -122,7 +135,8 @@ impl Default for Metrics {
             canary_age: Gauge::default(),
         };
         let open = &mut metrics.open;
-        open.register("interlock_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
+        open.register("interlock_build", "The version that runs, and what it was built from", Info::new(build));
         open.register("ledger_tree_size", "Entries under the published head", metrics.tree_size.clone());
         open.register(
             "ledger_checkpoint_timestamp_seconds",
@@ -163,6 +177,11 @@ impl Default for Metrics {
             "ledger_commit_duration_seconds",
             "From a frame's write to its published head: the syncs of journal and memory, and a signature",
             metrics.commit_seconds.clone(),
+        );
+        inner.register(
+            "ledger_fsync_duration_seconds",
+            "Each fdatasync of a batch by itself, by what is made durable",
+            metrics.fsync_seconds.clone(),
         );
         metrics.stages.register(inner);
         metrics
@@ -205,6 +224,11 @@ impl Metrics {
     /// A staged batch was committed.
     pub fn committed(&self, time: Duration) {
         self.commit_seconds.observe(time.as_secs_f64());
+    }
+
+    /// A file of the log was synced.
+    pub fn synced(&self, file: &'static str, time: Duration) {
+        self.fsync_seconds.get_or_create(&Synced { file }).observe(time.as_secs_f64());
     }
 
     /// A request was answered; `shed` is the cause of a 503.

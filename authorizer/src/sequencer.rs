@@ -584,6 +584,7 @@ impl Sequencer {
         let staged = stager.stage(&self.batch, self.fold.last_ms)?;
         let hashed = since.spent();
         let (appended, _) = committer.commit(staged)?;
+        appended.syncs.each(|file, took| metrics.synced(file, took));
         let spent = since.spent();
         let committed = spent.without(hashed);
         metrics.sequenced(spent.wall);

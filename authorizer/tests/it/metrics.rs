@@ -47,6 +47,21 @@ fn decisions_are_counted_by_outcome_and_reason_and_nothing_of_who_asked_is_told(
 }
 
 #[test]
+fn what_runs_is_told_and_each_sync_of_a_batch_is_timed_by_itself() {
+    let site = Site::new();
+    site.post("/v1/decisions", &act("read", "ann"));
+    let found = read(&site.call("GET", "/metrics", &[], b"").text());
+    let builds: Vec<&String> = found.keys().filter(|name| name.starts_with("interlock_build_info{")).collect();
+    let [build] = builds.as_slice() else { panic!("{builds:?}") };
+    assert!(build.contains("version=\"") && build.contains("commit=\""), "{build}");
+    let batches = found["ledger_sequencing_duration_seconds_count"];
+    let of = |what: &str, file: &str| found[&*format!("ledger_fsync_duration_seconds_{what}{{file=\"{file}\"}}")];
+    assert_eq!((of("count", "journal"), of("count", "memory")), (batches, batches));
+    assert!((1.0..batches).contains(&of("count", "vault")), "an epoch has no private parts, a decision has");
+    assert!(of("sum", "journal") <= found["ledger_commit_duration_seconds_sum"]);
+}
+
+#[test]
 fn what_is_turned_away_is_counted_by_cause() {
     let site = Site::without_epoch(None, |_| {});
     for _ in 0..2 {
