@@ -6,7 +6,7 @@
 //! Does not: correct a clock. A step forward denies until restart, a step back until time has caught up.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use verifier::text::rfc3339;
 
@@ -25,6 +25,10 @@ pub trait Source: Send + Sync + 'static {
     fn wall_ms(&self) -> u64;
     /// Milliseconds by a clock that never steps, from an arbitrary start.
     fn monotonic_ms(&self) -> u64;
+    /// Unix nanoseconds by the wall clock: for traces, which nothing rests on.
+    fn wall_ns(&self) -> u64 {
+        self.wall_ms().saturating_mul(1_000_000)
+    }
 }
 
 /// The operating system's clocks.
@@ -41,15 +45,23 @@ impl Default for System {
 
 impl Source for System {
     fn wall_ms(&self) -> u64 {
-        #[expect(clippy::disallowed_methods, reason = "this shell owns the authorizer's wall clock")]
-        let now = SystemTime::now();
-        // Before 1970 is as wrong as it gets: 0 is behind every record.
-        now.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wall_ns(&self) -> u64 {
+        u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn since_1970() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "this shell owns the authorizer's wall clock")]
+    let now = SystemTime::now();
+    // Before 1970 is as wrong as it gets: 0 is behind every record.
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Why the time cannot be relied on.

@@ -29,6 +29,7 @@ pub mod stages;
 pub mod state;
 pub mod statement;
 mod sync;
+pub mod traces;
 pub mod worker;
 
 pub use service::{Config, Service, StartError};

@@ -23,6 +23,7 @@ use crate::proposal::Work;
 use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::spare::Spare;
+use crate::traces::Tracer;
 
 /// What is in force.
 #[derive(Debug)]
@@ -94,6 +95,8 @@ pub struct Shared {
     pub spare: OnceLock<Spare>,
     /// AuthZEN's metadata, where the operator said by which address clients come.
     pub metadata: OnceLock<Metadata>,
+    /// Who traces requests, if anybody does.
+    pub tracer: OnceLock<Arc<Tracer>>,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -131,6 +134,7 @@ impl Shared {
             spare: OnceLock::new(),
             metadata: OnceLock::new(),
             notices: Arc::default(),
+            tracer: OnceLock::new(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),

@@ -21,6 +21,7 @@ use verifier::record::Record;
 
 use crate::proposal::{Item, Place};
 use crate::stages::Stages;
+use crate::traces::Spans;
 
 /// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
 const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
@@ -99,6 +100,8 @@ pub struct Metrics {
     sequencing_seconds: Histogram,
     commit_seconds: Histogram,
     fsync_seconds: Family<Synced, Histogram, Buckets>,
+    /// What became of spans.
+    pub spans: Spans,
     /// Where the time goes.
     pub stages: Stages,
     tree_size: Gauge,
@@ -127,6 +130,7 @@ impl Default for Metrics {
             sequencing_seconds: Buckets.new_metric(),
             commit_seconds: Buckets.new_metric(),
             fsync_seconds: Family::new_with_constructor(Buckets),
+            spans: Spans::default(),
             stages: Stages::default(),
             tree_size: Gauge::default(),
             checkpoint_timestamp: Gauge::default(),
@@ -184,6 +188,7 @@ impl Default for Metrics {
             metrics.fsync_seconds.clone(),
         );
         metrics.stages.register(inner);
+        metrics.spans.register(inner);
         metrics
     }
 }

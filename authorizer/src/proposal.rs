@@ -24,6 +24,7 @@ use crate::queue::Load;
 use crate::settle;
 use crate::state::approvals::Untaken;
 use crate::statement::Submission;
+use crate::traces::Queued;
 
 /// Times that a proposal is evaluated again before it is denied with `governance_race`: a burst of governance acts is
 /// over by then, and a caller must not wait for ever.
@@ -172,6 +173,8 @@ pub struct Proposal {
     pub load: Load,
     /// Where the answer goes; dropping it tells the caller that there is none.
     pub reply: oneshot::Sender<Reply>,
+    /// Its trace, if its request is traced.
+    pub trace: Option<Queued>,
 }
 
 /// What waits for the sequencer beside acts of governance.

@@ -39,6 +39,7 @@ use crate::settle;
 use crate::stages::{Since, Spent, Stage, Stages};
 use crate::state::approvals::Untaken;
 use crate::statement::{Answer, Kept, Stated, Submission};
+use crate::traces::{Queued, Shares, Trace};
 
 /// Decisions that one batch takes before it is committed: two bodies of the largest kind, about 10 ms of hashing.
 pub const BATCH_DECISIONS: usize = 8_192;
@@ -94,6 +95,7 @@ enum Waiting {
         items: Vec<(Item, Place)>,
         load: Load,
         reply: oneshot::Sender<Reply>,
+        trace: Option<Arc<Trace>>,
     },
     Statement {
         index: u64,
@@ -341,7 +343,8 @@ impl Sequencer {
     }
 
     /// Gives a body its place, sends it back, or refuses it; all of it or nothing.
-    fn sequence(&mut self, proposal: Proposal) -> Result<(), Fault> {
+    fn sequence(&mut self, mut proposal: Proposal) -> Result<(), Fault> {
+        let sequencing = Queued::taken(proposal.trace.take());
         if proposal.reply.is_closed() {
             // The caller has gone: deciding for nobody would only fill the log.
             self.shared.queue.release(proposal.load);
@@ -405,7 +408,7 @@ impl Sequencer {
                 break;
             }
         }
-        self.batched(load, Waiting::Decisions { items: placed, load, reply });
+        self.batched(load, Waiting::Decisions { items: placed, load, reply, trace: sequencing.end() });
         Ok(())
     }
 
@@ -539,14 +542,22 @@ impl Sequencer {
     /// Makes everything in the batch durable, then answers.
     fn commit(&mut self) -> Result<(), Fault> {
         // A crash before `append` returns: nobody was answered; what recovery finds of the frame is not a promise.
-        let head = if self.batch.is_empty() { self.shared.reader.head() } else { self.append()?.1 };
+        let (head, shares) = if self.batch.is_empty() {
+            (self.shared.reader.head(), None)
+        } else {
+            let (_, head, shares) = self.append_timed()?;
+            (head, Some(shares))
+        };
         if let Some((index, snapshot)) = self.unsaved.take() {
             self.saver.save(index, snapshot);
         }
         // A crash from here on: the records stand, and a retry under an idempotency key finds them.
         for waiting in self.waiting.drain(..) {
             match waiting {
-                Waiting::Decisions { items, load, reply } => {
+                Waiting::Decisions { items, load, reply, trace } => {
+                    if let (Some(trace), Some(shares)) = (trace, shares) {
+                        shares.give(&trace);
+                    }
                     self.shared.queue.release(load);
                     self.shared.metrics.decided(&items);
                     // A caller that went away has no permit; its record stays.
@@ -577,6 +588,11 @@ impl Sequencer {
 
     /// Appends the batch; returns the index of its first record.
     fn append(&mut self) -> Result<(u64, Arc<Head>), Fault> {
+        self.append_timed().map(|(first, head, _)| (first, head))
+    }
+
+    /// As [`Sequencer::append`], with what it took.
+    fn append_timed(&mut self) -> Result<(u64, Arc<Head>, Shares), Fault> {
         let expected = self.ledger.size();
         let (metrics, decisions) = (&self.shared.metrics, self.batch_load.decisions);
         let (stager, committer) = self.ledger.split();
@@ -593,11 +609,13 @@ impl Sequencer {
             metrics.stages.add(Stage::Hash, decisions, hashed);
             metrics.stages.add(Stage::Commit, decisions, committed);
         }
+        let entries = self.batch.len() as u64;
+        let shares = Shares { since: since.when(), hashed: hashed.wall, committed: committed.wall, entries };
         self.batch.clear();
         if appended.first != expected {
             return Err(Fault::Index { got: appended.first, expected });
         }
         self.shared.recorded(self.fold.last_ms);
-        Ok((expected, appended.head))
+        Ok((expected, appended.head, shares))
     }
 }

@@ -26,6 +26,7 @@ use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
 use crate::sequencer::Sequencer;
 use crate::spare::{self, Spare};
+use crate::traces::{self, Tracer};
 
 /// A start waits so long for the first canary, then goes on without being ready.
 const FIRST_CANARY: Duration = Duration::from_secs(5);
@@ -66,6 +67,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// Bytes of the disk that decisions leave free.
     pub reserve: u64,
+    /// Where traces go, if anywhere.
+    pub traces: Option<traces::Options>,
     /// How many decisions stand between two `state` records; [`STATE_EVERY`] but where many are to be seen.
     pub state_every: u64,
 }
@@ -86,6 +89,7 @@ impl Config {
             clock: Arc::new(System::default()),
             bounds: Bounds::default(),
             reserve: spare::RESERVE,
+            traces: None,
             state_every: STATE_EVERY,
         }
     }
@@ -172,6 +176,11 @@ impl Service {
         let (shared, mut sequencer) = assemble(&config, ledger, reader)?;
         let folded = sequencer.folded().clone();
         sequencer.save_aside().map_err(StartError::Thread)?;
+        if let Some(options) = config.traces {
+            let tracer = Tracer::start(options, config.clock, shared.metrics.spans.clone());
+            // Just made: it has none.
+            let _ = shared.tracer.set(tracer.map_err(StartError::Thread)?);
+        }
 
         // The log is open, so its files are counted.
         let workers = shared.workers;
@@ -238,6 +247,9 @@ impl Service {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         let closed = self.sequencer_done.recv_timeout(SEQUENCER_STOP) == Err(mpsc::RecvTimeoutError::Disconnected);
+        if let Some(tracer) = self.shared.tracer.get() {
+            tracer.close();
+        }
         stopped && closed
     }
 }

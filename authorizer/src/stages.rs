@@ -102,6 +102,12 @@ impl Since {
         Since { cpu: cpu(), wall: Instant::now() }
     }
 
+    /// When that was.
+    #[must_use]
+    pub fn when(self) -> Instant {
+        self.wall
+    }
+
     /// Since then.
     #[must_use]
     pub fn spent(self) -> Spent {

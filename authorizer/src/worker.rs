@@ -28,6 +28,7 @@ use crate::present::{Look, Present};
 use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{self, Load};
 use crate::stages::{Stage, Stages, timed};
+use crate::traces;
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -149,6 +150,7 @@ impl Worker {
             }
         }
         self.shared.metrics.took(begun.elapsed());
+        traces::decided(&done);
         Ok(done)
     }
 
@@ -162,8 +164,10 @@ impl Worker {
         loop {
             let (reply, answer) = oneshot::channel();
             let measured = Stages::measures(Stage::Evaluate, asked.len());
+            let evaluating = traces::step(traces::Step::Evaluate);
             let (proposal, spent) = timed(measured, self.propose(caller, asked, stop, attempt, reply)).await;
             let proposal = proposal?;
+            drop(evaluating);
             self.shared.metrics.stages.add_some(Stage::Evaluate, proposal.items.len(), spent);
             let load = proposal.load;
             self.hand_over(Work::Decisions(proposal), load)?;
@@ -349,7 +353,9 @@ impl Worker {
         }
         let load = Load { decisions: items.len(), bytes };
         let (governance, evaluated_at) = (live.governance, reading.at_ms);
-        Ok(Proposal { caller: caller.clone(), items, governance, evaluated_at, attempt, stop, load, reply })
+        let caller = caller.clone();
+        let trace = traces::queued();
+        Ok(Proposal { caller, items, governance, evaluated_at, attempt, stop, load, reply, trace })
     }
 
     /// What the epoch in force knows by name, with its number.

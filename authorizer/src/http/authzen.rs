@@ -19,6 +19,7 @@ use super::signature::SignedBody;
 use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
+use crate::traces::{self, Step};
 use crate::worker::{Asked, Worker, pause};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -94,6 +95,7 @@ pub(super) async fn read<'a>(
         return Err(Code::EmptyBody.into());
     }
     let signed = SignedBody::of(request, &body)?;
+    let _parsing = traces::step(Step::Parse);
     match Json::parse(&body)? {
         json @ Json::Object(_) => Ok((caller, json, signed, share)),
         other => {
@@ -113,6 +115,7 @@ async fn one(
     let signed = signed.map(|signed| signed.item(0));
     let asked = vec![Asked { request: evaluated(json, None)?, sent: None, signed }];
     let durable = worker.decide(caller, asked, Stop::Never).await?;
+    let _answering = traces::step(Step::Answer);
     let mut out = String::new();
     let durable = durable.first().ok_or(Code::Unavailable)?;
     push_decision(&mut out, worker, request, durable, 0)?;
@@ -150,6 +153,7 @@ async fn many(
     };
     check_defaults(json)?;
     take(worker, caller, items.len(), 0)?;
+    let parsing = traces::step(Step::Parse);
     let turn = worker.turn_in_time(items.len()).await?;
     let mut entries: Vec<Result<Request, Problem>> = Vec::with_capacity(items.len());
     for item in items {
@@ -168,8 +172,9 @@ async fn many(
         .filter_map(|(n, entry)| Some((n, entry.as_ref().ok()?)))
         .map(|(n, request)| Asked { request: request.clone(), sent: None, signed: signed.map(|signed| signed.item(n)) })
         .collect();
-    drop(turn);
+    drop((turn, parsing));
     let durables = worker.decide(caller, asked, stop).await?;
+    let _answering = traces::step(Step::Answer);
     let _turn = worker.turn(entries.len()).await;
     let mut decided = durables.iter().flat_map(|durable| (0..durable.items().len()).map(move |n| (durable, n)));
     let mut out = String::from(r#"{"evaluations":["#);

@@ -185,6 +185,12 @@ impl Connection {
         true
     }
 
+    /// No valid key has been seen on it.
+    #[must_use]
+    pub fn is_strangers(&self) -> bool {
+        self.peer.get() == Peer::Stranger
+    }
+
     /// A request begins.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> Answering {

@@ -12,6 +12,7 @@ use crate::answer::{Receipts, Style, Writer};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
 use crate::stages::{Stage, Stages, timed};
+use crate::traces::{self, Step};
 use crate::worker::{Asked, Worker, pause};
 
 const JSON: &str = "application/json";
@@ -42,8 +43,10 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let (body, _share) = body::read(budget, &caller, request, payload, body::MAX_BODY, body::BODY_DEADLINE).await?;
     let stages = &worker.shared().metrics.stages;
     let measured = Stages::measures(Stage::Parse, body.len() / SMALL_REQUEST);
+    let parsing = traces::step(Step::Parse);
     let (parsed, spent) = timed(measured, parse(worker, request, &caller, &body, lines)).await;
     let (shape, asked) = parsed?;
+    drop(parsing);
     stages.add_some(Stage::Parse, asked.len(), spent);
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
         let problem = Problem::from(none);
@@ -51,6 +54,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     })?;
     // With `Stop::Never` the whole body is one.
     let durable = decided.first().ok_or(Code::Unavailable)?;
+    let _answering = traces::step(Step::Answer);
     let _turn = worker.turn(durable.items().len()).await;
     let writer = Writer { reader: &worker.shared().reader, style };
     // A proof that cannot be read: the records stand, but without evidence there is no answer.

@@ -8,6 +8,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::body::BoxBody;
@@ -21,6 +22,8 @@ use actix_web::{App, Error};
 
 use super::connection::{Caps, Connection, Connections, Watched};
 use super::descriptors::CLOSING;
+use super::problem::Code;
+use crate::traces::{self, Served, Tracer};
 
 /// What requests under way get when the service stops; the sequencer and the log get the rest of ten seconds.
 const STOP_SECONDS: u64 = 7;
@@ -31,7 +34,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A connection that does not close is dropped after this.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped. `seen` is shown every answer.
+/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped. `seen` is shown every answer;
+/// `tracer` traces requests, where there is one.
 ///
 /// # Errors
 /// What the operating system says about the socket.
@@ -42,8 +46,12 @@ pub fn serve(
     caps: Caps,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
+    tracer: Option<Arc<Tracer>>,
 ) -> io::Result<(Server, SocketAddr)> {
     let address = listener.local_addr()?;
+    if let Some(tracer) = &tracer {
+        tracer.listens_at(address);
+    }
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let server = builder
@@ -52,7 +60,7 @@ pub fn serve(
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals()
         .listen(name, listener, move || {
-            let (stopping, seen) = (stopping.clone(), seen.clone());
+            let (stopping, seen, tracer) = (stopping.clone(), seen.clone(), tracer.clone());
             let app = App::new().configure(configure.clone());
             let app = map_config(app.into_factory(), |()| AppConfig::default());
             let http = HttpService::build()
@@ -67,7 +75,7 @@ pub fn serve(
                 .on_connect_ext(|io: &Watched, data| {
                     data.insert(io.connection().clone());
                 })
-                .h1(apply_fn_factory(app, move |request, app: &_| answer(request, app, seen.clone())));
+                .h1(apply_fn_factory(app, move |request, app: &_| answer(request, app, seen.clone(), tracer.as_ref())));
             let connections = Connections::new(caps);
             apply_fn_factory(http, move |io: TcpStream, http: &_| connect(&connections, io, http))
         })?;
@@ -105,21 +113,48 @@ fn answer<A, S>(
     request: Request,
     app: &A,
     seen: S,
+    tracer: Option<&Arc<Tracer>>,
 ) -> impl Future<Output = Result<Response<BoxBody>, Error>> + use<A, S>
 where
     A: Service<Request, Response = ServiceResponse, Error = Error>,
     S: Fn(&ServiceResponse),
 {
-    let answering = request.conn_data::<Rc<Connection>>().map(Connection::begin);
+    let connection = request.conn_data::<Rc<Connection>>();
+    let answering = connection.map(Connection::begin);
+    let traced = tracer.and_then(|tracer| Some((begin(tracer, &request)?, connection.cloned())));
     let answer = expected(&request).then(|| app.call(request));
     async move {
         let answered = match answer {
-            Some(answer) => answer.await.inspect(seen).map(Response::from),
-            None => Ok(Response::new(StatusCode::EXPECTATION_FAILED)),
+            Some(answer) => {
+                let trace = traced.as_ref().map(|(served, _)| served.trace());
+                let answered = traces::within(trace, answer).await.inspect(seen);
+                if let (Some((served, connection)), Ok(answer)) = (traced, &answered) {
+                    end(served, connection.as_deref(), answer);
+                }
+                answered.map(Response::from)
+            }
+            None => {
+                if let Some((served, _)) = traced {
+                    served.answered(StatusCode::EXPECTATION_FAILED.as_u16(), None, None, true);
+                }
+                Ok(Response::new(StatusCode::EXPECTATION_FAILED))
+            }
         };
         drop(answering);
         answered
     }
+}
+
+fn begin(tracer: &Arc<Tracer>, request: &Request) -> Option<Served> {
+    let head = request.head();
+    let values = |name: &'static str| head.headers().get_all(name).map(header::HeaderValue::as_bytes);
+    tracer.begin(head.method.as_str(), values("traceparent"), values("tracestate"))
+}
+
+fn end(served: Served, connection: Option<&Connection>, answer: &ServiceResponse) {
+    let stranger = connection.is_none_or(Connection::is_strangers);
+    let problem = answer.response().extensions().get::<Code>().map(|code| code.name());
+    served.answered(answer.status().as_u16(), answer.request().match_pattern(), problem, stranger);
 }
 
 fn expected(request: &Request) -> bool {

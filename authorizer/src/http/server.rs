@@ -169,6 +169,7 @@ fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(
             actix_web::rt::spawn(async move { canary::keep(&worker).await });
         },
         counted(&metered),
+        metered.tracer.get().cloned(),
     )
 }
 
@@ -213,5 +214,6 @@ fn read_api(
             ledger::http::configure(config, public.clone());
         },
         seen,
+        None,
     )
 }

@@ -38,3 +38,4 @@ mod starting;
 mod statements;
 mod strangers;
 mod support;
+mod traces;
