@@ -9,6 +9,7 @@ use authorizer::http::BaseUrl;
 use authorizer::keys::admin_bearer;
 use authorizer::metrics::Metrics;
 use authorizer::service::{Config, Folded, Service, StartError};
+use authorizer::traces;
 use clap::Args;
 use ledger::{Ledger, OpenError, Options, Reader, Signer};
 use serde_json::Value;
@@ -54,6 +55,8 @@ pub struct Words {
     pub behind_proxy: bool,
     /// By which address clients of the decision API come.
     pub base_url: Option<BaseUrl>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<traces::Options>,
     /// Decisions between two `state` records, if not as many as usual.
     pub state_every: Option<u64>,
 }
@@ -88,6 +91,7 @@ impl House {
             accept_clock_gap: words.accept_clock_gap,
             behind_proxy: words.behind_proxy,
             base_url: words.base_url.clone(),
+            traces: words.traces.clone(),
             state_every: words.state_every.unwrap_or(STATE_EVERY),
             ..Config::new(data, addresses.listen)
         };

@@ -8,6 +8,7 @@ use authorizer::archive::Archive;
 use authorizer::clock::System;
 use authorizer::http::BaseUrl;
 use authorizer::service::Folded;
+use authorizer::traces::{self, Ratio};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,6 +47,12 @@ pub struct Serve {
     /// By which address clients of the decision API come, `https://…`: AuthZEN's metadata names it
     #[arg(long, env = "INTERLOCK_BASE_URL", conflicts_with = "read_only")]
     base_url: Option<BaseUrl>,
+    /// Send traces to the OpenTelemetry collector at this address, by OTLP over HTTP: `http://127.0.0.1:4318`, on this machine only
+    #[arg(long, env = "INTERLOCK_OTLP", value_name = "URL", hide_env_values = true, conflicts_with = "read_only")]
+    otlp: Option<String>,
+    /// The share of requests that are traced unless their caller decides (`traceparent`), from 0 to 1
+    #[arg(long, env = "INTERLOCK_OTLP_SAMPLE", value_name = "RATIO", default_value = "0.01")]
+    otlp_sample: Ratio,
     /// How many decisions stand between two `state` records; a small number shows many of them
     #[arg(long, hide = true, value_parser = clap::value_parser!(u64).range(16..), conflicts_with = "read_only")]
     state_every: Option<u64>,
@@ -58,7 +65,11 @@ impl Serve {
             return self.read();
         }
         let addresses = Addresses { listen: self.listen, public: self.public };
+        // Not by the parser, which would repeat a password.
+        let collector = self.otlp.as_deref().map(str::parse).transpose();
+        let collector = collector.map_err(|error| Failure::usage(format!("--otlp: {error}")))?;
         let words = Words {
+            traces: collector.map(|collector| traces::Options { collector, ratio: self.otlp_sample }),
             memory: self.memory.clone(),
             accept_memory_loss: self.accept_memory_loss,
             accept_clock_gap: self.accept_clock_gap,

@@ -17,5 +17,6 @@ mod printing;
 mod rules;
 mod snapshots;
 mod strace;
+mod tracing;
 mod transfer;
 mod walk;
