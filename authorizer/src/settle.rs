@@ -50,7 +50,7 @@ fn approvals(verdict: &mut Verdict, request: &Request, state: &State, realm: &st
     let Some(given) = state.approved.given(&retry.decision, realm, &retry.core, now_ms) else {
         return verdict.fail(Code::ApprovalOther);
     };
-    let mut asking = vec![(request.subject.kind.clone(), request.subject.id.clone())];
+    let mut asking = vec![request.subject.named()];
     let mut next = request.parent;
     for _ in 0..=MOST_MAX_DEPTH {
         let Some(permit) = next.and_then(|id| state.permits.get(&id, now_ms)) else { break };
@@ -228,7 +228,7 @@ fn limits(verdict: &mut Verdict, request: &Request, state: &State, realm: &str, 
     if verdict.demands.limits.is_empty() {
         return;
     }
-    let subject = (request.subject.kind.clone(), request.subject.id.clone());
+    let subject = request.subject.named();
     let limits = std::mem::take(&mut verdict.demands.limits);
     let mut fitting = Vec::with_capacity(limits.len());
     for (limit, amount) in &limits {
@@ -276,9 +276,9 @@ pub fn detail(
 ) -> Detail {
     let named = |names: &[String]| (!names.is_empty()).then(|| Named::new(names));
     Detail {
-        subject: (request.subject.kind.clone(), request.subject.id.clone()),
-        action: request.action.name.clone(),
-        resource: (request.resource.kind.clone(), request.resource.id.clone()),
+        subject: request.subject.named(),
+        action: request.action.name.to_string(),
+        resource: request.resource.named(),
         parent: request.parent,
         key_id: key_id.to_owned(),
         codes: verdict.codes().map(|(condition, code)| (condition, code.name().to_owned())).collect(),

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::decision::{PermitId, commitment};
 use crate::hash::Hash;
-use crate::json::Json;
+use crate::json::{Json, Text};
 use crate::request::{Entity, Request};
 use crate::text::decimal;
 
@@ -78,22 +78,22 @@ pub fn core_digest(salt: &[u8; 16], request: &Request) -> Option<Hash> {
 
 /// The RFC 8785 form of subject, action, resource and context, absent where empty.
 pub fn core(request: &Request) -> Vec<u8> {
-    let text = |text: &str| Json::String(text.to_owned());
-    let with = |mut pairs: Vec<(String, Json)>, name: &str, more: &[(String, Json)]| {
+    let text = |text: &str| Json::String(text.into());
+    let with = |mut pairs: Vec<(Text, Json)>, name: &str, more: &[(Text, Json)]| {
         if !more.is_empty() {
-            pairs.push((name.to_owned(), Json::Object(more.to_vec())));
+            pairs.push((name.into(), Json::Object(more.to_vec())));
         }
         pairs
     };
     let entity = |entity: &Entity| {
-        let pairs = vec![("type".to_owned(), text(&entity.kind)), ("id".to_owned(), text(&entity.id))];
+        let pairs = vec![("type".into(), text(&entity.kind)), ("id".into(), text(&entity.id))];
         Json::Object(with(pairs, "properties", &entity.properties))
     };
-    let action = vec![("name".to_owned(), text(&request.action.name))];
+    let action = vec![("name".into(), text(&request.action.name))];
     let pairs = vec![
-        ("subject".to_owned(), entity(&request.subject)),
-        ("action".to_owned(), Json::Object(with(action, "properties", &request.action.properties))),
-        ("resource".to_owned(), entity(&request.resource)),
+        ("subject".into(), entity(&request.subject)),
+        ("action".into(), Json::Object(with(action, "properties", &request.action.properties))),
+        ("resource".into(), entity(&request.resource)),
     ];
     let whole = Json::Object(with(pairs, "context", &request.context));
     // Only a number that is no number cannot be written, and JSON has none; what has no form cannot be read back, and is denied for that.

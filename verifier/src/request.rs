@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::decision::PermitId;
 use crate::evidence::MAX_TOKEN;
-use crate::json::{Json, JsonError};
+use crate::json::{Json, JsonError, Text};
 
 /// A single request has at most so many bytes.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -30,20 +30,27 @@ const RESERVED_CONTEXT: [&str; 2] = ["action", "interlock"];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
     /// `type`
-    pub kind: String,
+    pub kind: Text,
     /// `id`
-    pub id: String,
+    pub id: Text,
     /// `properties`, in the order of the text.
-    pub properties: Vec<(String, Json)>,
+    pub properties: Vec<(Text, Json)>,
+}
+
+impl Entity {
+    /// Type and id, as records name it.
+    pub fn named(&self) -> (String, String) {
+        (self.kind.to_string(), self.id.to_string())
+    }
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     /// `name`
-    pub name: String,
+    pub name: Text,
     /// `properties`, in the order of the text.
-    pub properties: Vec<(String, Json)>,
+    pub properties: Vec<(Text, Json)>,
 }
 
 /// A native request. Field by field as in the interface; absent lists are empty.
@@ -56,7 +63,7 @@ pub struct Request {
     /// To what.
     pub resource: Entity,
     /// Circumstances.
-    pub context: Vec<(String, Json)>,
+    pub context: Vec<(Text, Json)>,
     /// The same key asks for the same permit.
     pub idempotency_key: Option<String>,
     /// The permit that this action descends from.
@@ -137,7 +144,7 @@ impl RequestError {
     }
 }
 
-type Pairs = Vec<(String, Json)>;
+type Pairs = Vec<(Text, Json)>;
 
 impl Request {
     /// Reads one request.
@@ -188,9 +195,9 @@ impl Request {
     }
 }
 
-fn refuse_escapes((name, value): &(String, Json)) -> Result<(), RequestError> {
+fn refuse_escapes((name, value): &(Text, Json)) -> Result<(), RequestError> {
     if ESCAPES.contains(&name.as_str()) {
-        return Err(RequestError::ReservedName(name.clone()));
+        return Err(RequestError::ReservedName(name.to_string()));
     }
     refuse_escapes_within(value)
 }
@@ -205,15 +212,17 @@ fn refuse_escapes_within(value: &Json) -> Result<(), RequestError> {
 
 /// The fields of one object, each taken once; [`Fields::finish`] refuses what is left.
 struct Fields {
-    at: String,
+    /// Where the object stands: the name of a field of the request, or nothing for the request itself.
+    at: &'static str,
     pairs: Pairs,
 }
 
 impl Fields {
-    fn of(at: &str, json: Json) -> Result<Self, RequestError> {
+    fn of(at: &'static str, json: Json) -> Result<Self, RequestError> {
         match json {
-            Json::Object(pairs) => Ok(Self { at: at.to_owned(), pairs }),
-            _ => Err(RequestError::WrongType { at: or_root(at), expected: "an object" }),
+            Json::Object(pairs) => Ok(Self { at, pairs }),
+            _ if at.is_empty() => Err(RequestError::WrongType { at: "request".to_owned(), expected: "an object" }),
+            _ => Err(RequestError::WrongType { at: format!("/{at}"), expected: "an object" }),
         }
     }
 
@@ -225,12 +234,12 @@ impl Fields {
     fn finish(self) -> Result<(), RequestError> {
         match self.pairs.first() {
             None => Ok(()),
-            Some((name, _)) => Err(RequestError::UnknownField(format!("{}/{name}", self.at))),
+            Some((name, _)) => Err(RequestError::UnknownField(self.path(name))),
         }
     }
 
     fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.at)
+        if self.at.is_empty() { format!("/{name}") } else { format!("/{}/{name}", self.at) }
     }
 
     fn wrong(&self, name: &str, expected: &'static str) -> RequestError {
@@ -245,7 +254,7 @@ impl Fields {
         self.take(name).ok_or_else(|| RequestError::MissingField(self.path(name)))
     }
 
-    fn id(&mut self, name: &str) -> Result<String, RequestError> {
+    fn id(&mut self, name: &str) -> Result<Text, RequestError> {
         match self.required(name)? {
             Json::String(id) if is_plain(&id, MAX_ID) => Ok(id),
             Json::String(_) => Err(self.invalid(name, "1 to 1,024 bytes without control characters")),
@@ -261,18 +270,18 @@ impl Fields {
         }
     }
 
-    fn entity(&mut self, name: &str) -> Result<Entity, RequestError> {
+    fn entity(&mut self, name: &'static str) -> Result<Entity, RequestError> {
         let json = self.required(name)?;
-        let mut fields = Self::of(&self.path(name), json)?;
+        let mut fields = Self::of(name, json)?;
         let entity =
             Entity { kind: fields.id("type")?, id: fields.id("id")?, properties: fields.object("properties")? };
         fields.finish()?;
         Ok(entity)
     }
 
-    fn action(&mut self, name: &str) -> Result<Action, RequestError> {
+    fn action(&mut self, name: &'static str) -> Result<Action, RequestError> {
         let json = self.required(name)?;
-        let mut fields = Self::of(&self.path(name), json)?;
+        let mut fields = Self::of(name, json)?;
         let action = Action { name: fields.id("name")?, properties: fields.object("properties")? };
         fields.finish()?;
         Ok(action)
@@ -281,7 +290,7 @@ impl Fields {
     fn label(&mut self, name: &str) -> Result<Option<String>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(label)) if is_plain(&label, MAX_LABEL) => Ok(Some(label)),
+            Some(Json::String(label)) if is_plain(&label, MAX_LABEL) => Ok(Some(label.into())),
             Some(Json::String(_)) => Err(self.invalid(name, "1 to 255 bytes without control characters")),
             Some(_) => Err(self.wrong(name, "a string")),
         }
@@ -303,7 +312,7 @@ impl Fields {
     fn token(&mut self, name: &str) -> Result<Option<String>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(token)) if (1..=MAX_TOKEN).contains(&token.len()) => Ok(Some(token)),
+            Some(Json::String(token)) if (1..=MAX_TOKEN).contains(&token.len()) => Ok(Some(token.into())),
             Some(Json::String(_)) => Err(self.invalid(name, "a token of 1 to 16,384 bytes")),
             Some(_) => Err(self.wrong(name, "a string")),
         }
@@ -354,15 +363,11 @@ impl Fields {
     fn strings(&mut self, name: &str) -> Result<Vec<String>, RequestError> {
         let values = self.array(name, MAX_LIST)?;
         let string = |value| match value {
-            Json::String(text) if is_plain(&text, MAX_ID) => Ok(text),
+            Json::String(text) if is_plain(&text, MAX_ID) => Ok(text.into()),
             _ => Err(self.wrong(name, "a list of strings of 1 to 1,024 bytes without control characters")),
         };
         values.into_iter().map(string).collect()
     }
-}
-
-fn or_root(at: &str) -> String {
-    if at.is_empty() { "request".to_owned() } else { at.to_owned() }
 }
 
 fn is_plain(text: &str, most: usize) -> bool {
@@ -392,7 +397,7 @@ mod tests {
             "retry_of":"ffffffffffffffffffffffffffffffff""#,
         )
         .unwrap();
-        assert_eq!(request.context, [("x".to_owned(), Json::Int(1))]);
+        assert_eq!(request.context, [("x".into(), Json::Int(1))]);
         assert_eq!(request.deadline, Some(1_795_428_000_500));
         assert_eq!((request.ttl_ms, request.lease_ms, request.uses), (Some(5), Some(4), Some(2)));
         assert_eq!(request.retry_of, Some(PermitId([0xff; 16])));

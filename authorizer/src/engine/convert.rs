@@ -5,7 +5,7 @@
 //! is the double that JSON readers agree on (RFC 7493 §2.2), by its shortest decimal form.
 
 use cedar_policy::{EntityId, EntityUid, RestrictedExpression as Expr};
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::Request;
 
 use super::codes::Code;
@@ -15,7 +15,7 @@ use super::types::{Field, Shape, Type, Types, action_type};
 /// The largest integer that RFC 8785 keeps apart from its neighbours.
 const LARGEST_EXACT: i64 = (1 << 53) - 1;
 
-type Pairs = [(String, Json)];
+type Pairs = [(Text, Json)];
 
 /// Converts the values of one request and remembers the entities that they name.
 pub(super) struct Converter<'a> {
@@ -38,9 +38,9 @@ impl<'a> Converter<'a> {
     ) -> Result<Vec<(String, Expr)>, Code> {
         let mut found = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
-            let field = shape.get(name).ok_or(Code::Undeclared)?;
+            let field = shape.get(name.as_str()).ok_or(Code::Undeclared)?;
             if *value != Json::Null {
-                found.push((name.clone(), self.value(&field.ty, value)?));
+                found.push((name.to_string(), self.value(&field.ty, value)?));
             }
         }
         let present = |name: &str| found.iter().any(|(this, _)| this == name) || elsewhere(name);
@@ -55,7 +55,7 @@ impl<'a> Converter<'a> {
         Ok(match (ty, json) {
             (Type::Bool, Json::Bool(value)) => Expr::new_bool(*value),
             (Type::Long, Json::Int(value)) => Expr::new_long(*value),
-            (Type::String, Json::String(text)) => Expr::new_string(text.clone()),
+            (Type::String, Json::String(text)) => Expr::new_string(text.to_string()),
             // Their text is read, and refused, when the entity or context is built.
             (Type::Decimal, Json::String(text)) => self.extensions.of(Extension::Decimal, text),
             (Type::Datetime, Json::String(text)) => self.extensions.of(Extension::Datetime, text),
@@ -92,10 +92,12 @@ impl<'a> Converter<'a> {
             return Err(Code::IllTyped);
         }
         let name = match self.types.entities.get(kind) {
-            Some(kind) if kind.ids.as_ref().is_some_and(|ids| !ids.contains(id)) => return Err(Code::IllTyped),
+            Some(kind) if kind.ids.as_ref().is_some_and(|ids| !ids.contains(id.as_str())) => {
+                return Err(Code::IllTyped);
+            }
             Some(kind) => kind.name.clone(),
             // An attribute may be an action.
-            None if kind == "Action" && self.types.actions.contains_key(id) => {
+            None if kind == "Action" && self.types.actions.contains_key(id.as_str()) => {
                 action_type().ok_or(Code::EngineError)?
             }
             None => return Err(Code::IllTyped),
@@ -109,7 +111,7 @@ impl<'a> Converter<'a> {
 /// A record without a schema.
 pub(super) fn untyped_record(pairs: &Pairs, extensions: &Extensions) -> Result<Vec<(String, Expr)>, Code> {
     let present = pairs.iter().filter(|(_, value)| *value != Json::Null);
-    present.map(|(name, value)| Ok((name.clone(), untyped(value, extensions)?))).collect()
+    present.map(|(name, value)| Ok((name.to_string(), untyped(value, extensions)?))).collect()
 }
 
 fn untyped(json: &Json, extensions: &Extensions) -> Result<Expr, Code> {
@@ -118,7 +120,7 @@ fn untyped(json: &Json, extensions: &Extensions) -> Result<Expr, Code> {
         Json::Bool(value) => Expr::new_bool(*value),
         Json::Int(value) => Expr::new_long(*value),
         Json::Float(_) => decimal(json, extensions)?,
-        Json::String(text) => Expr::new_string(text.clone()),
+        Json::String(text) => Expr::new_string(text.to_string()),
         Json::Array(values) => {
             Expr::new_set(values.iter().map(|value| untyped(value, extensions)).collect::<Result<Vec<_>, _>>()?)
         }
@@ -175,8 +177,8 @@ fn survives(json: &Json) -> bool {
 }
 
 /// What a schema declares of a request's pairs; the rest is left out, at any depth.
-pub(super) fn declared(shape: Option<&Shape>, pairs: &Pairs) -> Vec<(String, Json)> {
-    let field = |name: &String| shape.and_then(|shape| shape.get(name));
+pub(super) fn declared(shape: Option<&Shape>, pairs: &Pairs) -> Vec<(Text, Json)> {
+    let field = |name: &Text| shape.and_then(|shape| shape.get(name.as_str()));
     let kept = pairs.iter().filter_map(|(name, value)| Some((name.clone(), declared_value(&field(name)?.ty, value))));
     kept.collect()
 }

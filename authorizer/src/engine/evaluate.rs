@@ -10,7 +10,7 @@ use cedar_policy::{
     PolicySet, PolicySetError, Response, RestrictedExpression as Expr, Schema,
 };
 use verifier::act::Target;
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::{Entity, Request};
 use verifier::text::rfc3339;
 
@@ -157,14 +157,16 @@ impl PlainCedar {
     }
 
     fn typed(&self, types: &Types, request: &Request, facts: &Facts<'_>) -> Result<Put, Code> {
-        let action = types.actions.get(&request.action.name).ok_or(Code::UnknownAction)?;
+        let action = types.actions.get(request.action.name.as_str()).ok_or(Code::UnknownAction)?;
         let (subject, subject_uid) = declared_entity(types, &request.subject)?;
         let (object, object_uid) = declared_entity(types, &request.resource)?;
-        if !action.principals.contains(&request.subject.kind) || !action.resources.contains(&request.resource.kind) {
+        if !action.principals.contains(request.subject.kind.as_str())
+            || !action.resources.contains(request.resource.kind.as_str())
+        {
             return Err(Code::NotApplicable);
         }
         let mut converter = Converter::new(types, &self.extensions);
-        let mut bring = |kind: &EntityKind, uid: EntityUid, properties: &[(String, Json)]| {
+        let mut bring = |kind: &EntityKind, uid: EntityUid, properties: &[(Text, Json)]| {
             let registered = |name: &str| self.registry.has(&uid, name);
             let attributes = converter.record(&kind.shape, properties, registered)?;
             Ok::<_, Code>(Brought { uid, attributes })
@@ -183,7 +185,7 @@ impl PlainCedar {
     }
 
     fn untyped(&self, request: &Request, facts: &Facts<'_>) -> Result<Put, Code> {
-        let bring = |entity: &Entity, properties: &[(String, Json)]| {
+        let bring = |entity: &Entity, properties: &[(Text, Json)]| {
             let kind = EntityTypeName::from_str(&entity.kind).map_err(|_| Code::UnknownType)?;
             let uid = EntityUid::from_type_name_and_id(kind, EntityId::new(&entity.id));
             Ok::<_, Code>(Brought { uid, attributes: untyped_record(properties, &self.extensions)? })
@@ -294,15 +296,15 @@ struct Put {
 }
 
 fn declared_entity<'a>(types: &'a Types, entity: &Entity) -> Result<(&'a EntityKind, EntityUid), Code> {
-    let kind = types.entities.get(&entity.kind).ok_or(Code::UnknownType)?;
-    if kind.ids.as_ref().is_some_and(|ids| !ids.contains(&entity.id)) {
+    let kind = types.entities.get(entity.kind.as_str()).ok_or(Code::UnknownType)?;
+    if kind.ids.as_ref().is_some_and(|ids| !ids.contains(entity.id.as_str())) {
         return Err(Code::UnknownType);
     }
     Ok((kind, EntityUid::from_type_name_and_id(kind.name.clone(), EntityId::new(&entity.id))))
 }
 
 /// The properties of one entity that is subject and resource at once.
-fn united(subject: &[(String, Json)], resource: &[(String, Json)]) -> Result<Vec<(String, Json)>, Code> {
+fn united(subject: &[(Text, Json)], resource: &[(Text, Json)]) -> Result<Vec<(Text, Json)>, Code> {
     let mut all = subject.to_vec();
     for (name, value) in resource {
         match subject.iter().find(|(this, _)| this == name) {

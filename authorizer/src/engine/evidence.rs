@@ -373,7 +373,7 @@ impl Scales<'_> {
         };
         match (registered, place.in_request(self.request)) {
             (Some(registered), _) => registered,
-            (None, Some(Json::String(text))) => Some(text.clone()),
+            (None, Some(Json::String(text))) => Some(text.to_string()),
             (None, _) => None,
         }
     }

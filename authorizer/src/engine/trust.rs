@@ -408,7 +408,7 @@ impl Trust {
 
     /// Whether the configuration names this one subject.
     pub(super) fn names(&self, subject: &Entity) -> bool {
-        !self.named.is_empty() && self.named.contains(&(subject.kind.clone(), subject.id.clone()))
+        !self.named.is_empty() && self.named.contains(&subject.named())
     }
 
     /// The limits of a permit.

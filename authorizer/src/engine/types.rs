@@ -100,11 +100,11 @@ impl Types {
     pub(super) fn tolerate(&self, request: &Request) -> Request {
         let mut request = request.clone();
         for entity in [&mut request.subject, &mut request.resource] {
-            if let Some(kind) = self.entities.get(&entity.kind) {
+            if let Some(kind) = self.entities.get(entity.kind.as_str()) {
                 entity.properties = declared(Some(&kind.shape), &entity.properties);
             }
         }
-        if let Some(action) = self.actions.get(&request.action.name) {
+        if let Some(action) = self.actions.get(request.action.name.as_str()) {
             let shape = match &action.action {
                 Some(Field { ty: Type::Record(shape), .. }) => Some(shape.as_ref()),
                 Some(_) | None => None,

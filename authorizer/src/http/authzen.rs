@@ -8,7 +8,7 @@
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::{MAX_REQUEST, Request};
 use verifier::text::push_b64;
 
@@ -32,7 +32,7 @@ const FIELDS: [(&str, &[&str]); 4] = [
     ("context", &[]),
 ];
 
-type Pairs = Vec<(String, Json)>;
+type Pairs = Vec<(Text, Json)>;
 
 pub(super) async fn evaluation(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = match read(&worker, &request, payload, MAX_REQUEST).await {
@@ -243,7 +243,7 @@ pub(super) fn evaluated(item: &Json, defaults: Option<&Json>) -> Result<Request,
     for (field, known) in FIELDS {
         let given = item.get(field).or_else(|| defaults.and_then(|defaults| defaults.get(field)));
         if let Some(value) = given {
-            pairs.push((field.to_owned(), known_only(value, known)));
+            pairs.push(((*field).into(), known_only(value, known)));
         }
     }
     Ok(Request::from_json(Json::Object(pairs))?)
@@ -260,14 +260,13 @@ fn known_only(value: &Json, known: &[&str]) -> Json {
 
 /// Defaults must be well-formed where they are given, whether or not an item uses them.
 fn check_defaults(json: &Json) -> Result<(), Problem> {
-    let text = |text: &str| Json::String(text.to_owned());
+    let text = |text: &str| Json::String(text.into());
     let stand_in = |name: &str| match name {
-        "action" => Json::Object(vec![("name".to_owned(), text("-"))]),
+        "action" => Json::Object(vec![("name".into(), text("-"))]),
         "context" => Json::Object(Pairs::new()),
-        _ => Json::Object(vec![("type".to_owned(), text("-")), ("id".to_owned(), text("-"))]),
+        _ => Json::Object(vec![("type".into(), text("-")), ("id".into(), text("-"))]),
     };
-    let whole = FIELDS
-        .iter()
-        .map(|(field, _)| ((*field).to_owned(), json.get(field).cloned().unwrap_or_else(|| stand_in(field))));
+    let whole =
+        FIELDS.iter().map(|(field, _)| (Text::new(field), json.get(field).cloned().unwrap_or_else(|| stand_in(field))));
     evaluated(&Json::Object(whole.collect()), None).map(drop)
 }

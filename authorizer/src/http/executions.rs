@@ -126,7 +126,7 @@ fn abort(caller: &Identity, stands: &Stands, body: &[u8]) -> Result<Step, Proble
     if caller.key_id() != stands.detail.key_id {
         return Err(Code::NotTheAudience.into());
     }
-    let aborted = ("event".to_owned(), Json::String("aborted".to_owned()));
+    let aborted = ("event".into(), Json::String("aborted".into()));
     if Json::parse(body)? == Json::Object(vec![aborted]) {
         Ok(Step::Aborted { executed: None })
     } else {

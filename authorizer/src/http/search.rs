@@ -9,7 +9,7 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::{MAX_REQUEST, Request};
 use verifier::text::hex;
 
@@ -103,14 +103,14 @@ impl Wanted {
     /// The evaluation that is asked about, with a stand-in for what is searched for.
     fn template(self, json: &Json) -> Result<Request, Problem> {
         let Json::Object(pairs) = json else { return Err(Code::WrongType.into()) };
-        let stand_in = |name: &str| Json::String(name.to_owned());
-        let mut pairs: Vec<(String, Json)> = pairs.clone();
+        let stand_in = |name: &str| Json::String(name.into());
+        let mut pairs: Vec<(Text, Json)> = pairs.clone();
         if self == Self::Action {
             pairs.retain(|(name, _)| name != "action");
-            pairs.push(("action".to_owned(), Json::Object(vec![("name".to_owned(), stand_in("-"))])));
+            pairs.push(("action".into(), Json::Object(vec![("name".into(), stand_in("-"))])));
         } else if let Some((_, Json::Object(entity))) = pairs.iter_mut().find(|(name, _)| name == self.field()) {
             entity.retain(|(name, _)| name != "id");
-            entity.push(("id".to_owned(), stand_in("-")));
+            entity.push(("id".into(), stand_in("-")));
         }
         evaluated(&Json::Object(pairs), None)
     }
@@ -126,9 +126,9 @@ impl Wanted {
     fn request(self, template: &Request, name: &str) -> Request {
         let mut request = template.clone();
         match self {
-            Self::Subject => name.clone_into(&mut request.subject.id),
-            Self::Resource => name.clone_into(&mut request.resource.id),
-            Self::Action => name.clone_into(&mut request.action.name),
+            Self::Subject => request.subject.id = name.into(),
+            Self::Resource => request.resource.id = name.into(),
+            Self::Action => request.action.name = name.into(),
         }
         request
     }

@@ -62,7 +62,7 @@ pub(super) fn in_time(seconds: u64) -> Option<u64> {
 
 fn text(json: &Json, name: &'static str) -> Result<String, EvidenceError> {
     match json.get(name) {
-        Some(Json::String(text)) if is_name(text) => Ok(text.clone()),
+        Some(Json::String(text)) if is_name(text) => Ok(text.to_string()),
         Some(_) | None => Err(EvidenceError::Claim(name)),
     }
 }

@@ -53,7 +53,7 @@ impl Envelope {
         let signature = unb64(signature).map_err(|_| EvidenceError::Base64)?;
         let signature = signature.try_into().map_err(|_| EvidenceError::Signature)?;
         let signed = Signed { message: pae(kind, &payload), algorithm: None, signature };
-        Ok(Self { issuer: issuer.clone(), payload, signed })
+        Ok(Self { issuer: issuer.to_string(), payload, signed })
     }
 }
 

@@ -70,7 +70,7 @@ impl Eat {
         let (claims, json) = Claims::of_jwt(payload)?;
         let nonce = match json.get("eat_nonce") {
             None => None,
-            Some(Json::String(nonce)) if JSON_NONCE.contains(&nonce.len()) => Some(nonce.clone().into_bytes()),
+            Some(Json::String(nonce)) if JSON_NONCE.contains(&nonce.len()) => Some(nonce.as_bytes().to_vec()),
             Some(_) => return Err(EvidenceError::Claim("eat_nonce")),
         };
         let debugged = match json.get("dbgstat") {

@@ -29,7 +29,7 @@ impl Statement {
     /// [`EvidenceError::Json`], [`EvidenceError::Type`], [`EvidenceError::Claim`], [`EvidenceError::TooMany`].
     pub fn read(payload: &[u8]) -> Result<Self, EvidenceError> {
         let json = Json::parse(payload).map_err(|_| EvidenceError::Json)?;
-        if json.get("_type") != Some(&Json::String(STATEMENT.to_owned())) {
+        if json.get("_type") != Some(&Json::String(STATEMENT.into())) {
             return Err(EvidenceError::Type);
         }
         let Some(Json::Array(subjects)) = json.get("subject") else { return Err(EvidenceError::Claim("subject")) };
@@ -46,7 +46,7 @@ impl Statement {
             return Err(EvidenceError::Claim("subject"));
         }
         let predicate_type = match json.get("predicateType") {
-            Some(Json::String(kind)) if is_name(kind) => kind.clone(),
+            Some(Json::String(kind)) if is_name(kind) => kind.to_string(),
             Some(_) | None => return Err(EvidenceError::Claim("predicateType")),
         };
         match json.get("predicate") {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use cedar_policy::EntityTypeName;
 use jiff::Timestamp;
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::{Entity, Request};
 
 use super::super::codes::Code;
@@ -24,7 +24,7 @@ use super::value::{Pair, Span, Value};
 /// The last millisecond that RFC 3339 has a text for.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-type Pairs = [(String, Json)];
+type Pairs = [(Text, Json)];
 
 /// Reads a request into an empty scratch.
 pub(super) fn read(program: &Program, scratch: &mut Scratch, request: &Request, facts: &Facts<'_>) -> Result<(), Code> {
@@ -195,7 +195,7 @@ impl Reader<'_> {
         &mut self,
         shapes: &Shapes,
         fields: Fields,
-        pairs: impl IntoIterator<Item = &'j (String, Json)>,
+        pairs: impl IntoIterator<Item = &'j (Text, Json)>,
         registered: Option<&Registered>,
     ) -> Result<usize, Code> {
         let start = self.scratch.pairs.len();
@@ -298,7 +298,7 @@ impl Reader<'_> {
 
     fn untyped_record<'j>(
         &mut self,
-        pairs: impl IntoIterator<Item = &'j (String, Json)>,
+        pairs: impl IntoIterator<Item = &'j (Text, Json)>,
         registered: Option<&Registered>,
     ) -> Result<usize, Code> {
         let start = self.scratch.pairs.len();
@@ -393,7 +393,7 @@ fn is_one(request: &Request) -> bool {
 /// The properties of one entity must agree where it stands twice.
 fn conflict(request: &Request) -> Result<(), Code> {
     let (subject, resource) = (&request.subject.properties, &request.resource.properties);
-    let differs = |(name, value): &(String, Json)| get(subject, name).is_some_and(|given| given != value);
+    let differs = |(name, value): &(Text, Json)| get(subject, name).is_some_and(|given| given != value);
     if resource.iter().any(differs) { Err(Code::ConflictingProperties) } else { Ok(()) }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use verifier::json::Json;
+use verifier::json::{Json, Text};
 use verifier::request::{Action, Entity, Request};
 
 use super::super::decide::Facts;
@@ -185,7 +185,7 @@ impl<'a> Maker<'a> {
             let id =
                 if declared_ids.is_empty() { maker.id(&kind) } else { maker.of(&declared_ids).unwrap_or_default() };
             let properties = declared.map(|kind| maker.shape(types, &kind.shape)).unwrap_or_default();
-            Entity { kind, id, properties }
+            Entity { kind: kind.into(), id: id.into(), properties }
         };
         let choose = |of: Option<Vec<String>>, rarely: bool| of.filter(|_| !rarely).unwrap_or_else(|| kinds.clone());
         let rarely = self.one_in(32);
@@ -197,10 +197,10 @@ impl<'a> Maker<'a> {
             Some(Field { ty: Type::Record(shape), required }) if *required || self.one_in(2) => {
                 self.shape(types, shape)
             }
-            _ if self.one_in(64) => vec![("stray".to_owned(), Json::Bool(true))],
+            _ if self.one_in(64) => vec![("stray".into(), Json::Bool(true))],
             _ => Vec::new(),
         };
-        put(subject, Action { name, properties }, resource, context)
+        put(subject, Action { name: name.into(), properties }, resource, context)
     }
 
     fn id(&mut self, kind: &str) -> String {
@@ -209,16 +209,16 @@ impl<'a> Maker<'a> {
         known.unwrap_or_else(|| format!("u{}", self.rng.random_range(0..4)))
     }
 
-    fn shape(&mut self, types: &Types, shape: &Shape) -> Vec<(String, Json)> {
+    fn shape(&mut self, types: &Types, shape: &Shape) -> Vec<(Text, Json)> {
         let mut pairs = Vec::with_capacity(shape.len());
         for (name, Field { ty, required }) in shape {
             let left_out = if *required { self.one_in(64) } else { self.one_in(3) };
             if !left_out {
-                pairs.push((name.clone(), self.value(types, ty)));
+                pairs.push((name.into(), self.value(types, ty)));
             }
         }
         if self.one_in(128) {
-            pairs.push(("no such attribute".to_owned(), Json::Null));
+            pairs.push(("no such attribute".into(), Json::Null));
         }
         pairs
     }
@@ -232,10 +232,10 @@ impl<'a> Maker<'a> {
             Type::Long => self.long(),
             Type::String => self.text(),
             Type::Decimal if self.one_in(4) => self.number(),
-            Type::Decimal => Self::drawn(&mut self.rng, &self.decimals),
-            Type::Datetime => Self::drawn(&mut self.rng, &self.datetimes),
-            Type::Duration => Self::drawn(&mut self.rng, &self.durations),
-            Type::Ip => Self::drawn(&mut self.rng, &self.ips),
+            Type::Decimal => Json::String(Self::drawn(&mut self.rng, &self.decimals).into()),
+            Type::Datetime => Json::String(Self::drawn(&mut self.rng, &self.datetimes).into()),
+            Type::Duration => Json::String(Self::drawn(&mut self.rng, &self.durations).into()),
+            Type::Ip => Json::String(Self::drawn(&mut self.rng, &self.ips).into()),
             Type::Entity(kind) => {
                 let declared = types.entities.get(kind).and_then(|kind| kind.ids.as_ref());
                 let declared: Vec<String> = declared.into_iter().flatten().cloned().collect();
@@ -244,8 +244,8 @@ impl<'a> Maker<'a> {
                 } else {
                     self.of(&declared).unwrap_or_default()
                 };
-                let text = |text: &str| Json::String(text.to_owned());
-                Json::Object(vec![("type".to_owned(), text(kind)), ("id".to_owned(), text(&id))])
+                let text = |text: &str| Json::String(text.into());
+                Json::Object(vec![("type".into(), text(kind)), ("id".into(), text(&id))])
             }
             Type::Set(element) => {
                 let many = self.rng.random_range(0..4);
@@ -260,26 +260,26 @@ impl<'a> Maker<'a> {
         let entity = |maker: &mut Self, root: usize| {
             let kind = maker.of(&kinds).filter(|_| !maker.one_in(8)).unwrap_or_else(|| "Other::Kind".to_owned());
             let id = maker.id(&kind);
-            Entity { kind, id, properties: maker.record(root, 0) }
+            Entity { kind: kind.into(), id: id.into(), properties: maker.record(root, 0) }
         };
         let (subject, resource) = (entity(self, 0), entity(self, 1));
         let name = self.id("Action");
         let properties = if self.one_in(2) { self.record(3, 1) } else { Vec::new() };
         let context = self.record(2, 0).into_iter().filter(|(name, _)| name != "action" && name != "interlock");
         let context = context.collect();
-        put(subject, Action { name, properties }, resource, context)
+        put(subject, Action { name: name.into(), properties }, resource, context)
     }
 
     /// Some of the names that policies ask for, with any values.
-    fn record(&mut self, root: usize, depth: u32) -> Vec<(String, Json)> {
+    fn record(&mut self, root: usize, depth: u32) -> Vec<(Text, Json)> {
         let names = self.names.get(root).cloned().unwrap_or_default();
-        let mut pairs: Vec<(String, Json)> = Vec::new();
+        let mut pairs: Vec<(Text, Json)> = Vec::new();
         let all = self.names.last().and_then(|all| all.last()).cloned();
         let strays = all.into_iter().chain(["stray".to_owned()]);
         for name in names.into_iter().chain(strays) {
             if !self.one_in(3) && pairs.len() < 16 && pairs.iter().all(|(this, _)| *this != name) {
                 let value = self.anything(depth);
-                pairs.push((name, value));
+                pairs.push((name.into(), value));
             }
         }
         pairs
@@ -292,18 +292,18 @@ impl<'a> Maker<'a> {
             3..=6 => self.long(),
             7 => self.number(),
             8..=12 => self.text(),
-            13 => Self::drawn(&mut self.rng, &self.datetimes),
+            13 => Json::String(Self::drawn(&mut self.rng, &self.datetimes).into()),
             14..=16 => {
                 let many = self.rng.random_range(0..4);
                 Json::Array((0..many).map(|_| self.anything(depth + 1)).filter(|json| *json != Json::Null).collect())
             }
             _ => {
-                let (mut pairs, many) = (Vec::new(), self.rng.random_range(0..3));
+                let (mut pairs, many) = (Vec::<(Text, Json)>::new(), self.rng.random_range(0..3));
                 for _ in 0..many {
                     let all = self.names.last().cloned().unwrap_or_default();
                     let name = self.of(&all).unwrap_or_default();
                     if pairs.iter().all(|(this, _)| *this != name) {
-                        pairs.push((name, self.anything(depth + 1)));
+                        pairs.push((name.into(), self.anything(depth + 1)));
                     }
                 }
                 Json::Object(pairs)
@@ -324,22 +324,20 @@ impl<'a> Maker<'a> {
     }
 
     fn text(&mut self) -> Json {
-        let Json::String(mut text) = Self::drawn(&mut self.rng, &self.texts) else { return Json::Null };
-        if self.one_in(4)
-            && let Json::String(more) = Self::drawn(&mut self.rng, &self.texts)
-        {
-            text.push_str(&more);
+        let mut text = Self::drawn(&mut self.rng, &self.texts);
+        if self.one_in(4) {
+            text.push_str(&Self::drawn(&mut self.rng, &self.texts));
         }
-        Json::String(text)
+        Json::String(text.into())
     }
 
-    fn drawn(rng: &mut StdRng, texts: &[String]) -> Json {
+    fn drawn(rng: &mut StdRng, texts: &[String]) -> String {
         let at = rng.random_range(0..texts.len().max(1));
-        Json::String(texts.get(at).cloned().unwrap_or_default())
+        texts.get(at).cloned().unwrap_or_default()
     }
 }
 
-fn put(subject: Entity, action: Action, resource: Entity, context: Vec<(String, Json)>) -> Request {
+fn put(subject: Entity, action: Action, resource: Entity, context: Vec<(Text, Json)>) -> Request {
     Request {
         subject,
         action,

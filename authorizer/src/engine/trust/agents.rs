@@ -80,7 +80,7 @@ impl Agents {
     /// Whether a request must be signed.
     pub fn must_sign(&self, request: &Request) -> bool {
         self.required.as_ref().is_some_and(|required| {
-            required.actions.contains(&request.action.name)
+            required.actions.iter().any(|action| *action == request.action.name)
                 || required.subjects.iter().any(|selector| selector.holds(&request.subject))
         })
     }
