@@ -39,6 +39,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// What a stop gives to what is still here. The service's own stop has ten seconds, of which this takes little.
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// Beyond that, for the thread to notice.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Why spans were not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -181,7 +184,7 @@ impl Exporter {
         self.over.send_replace(Some(Instant::now() + FLUSH));
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         // A thread that takes longer is left behind.
-        let _ = ended.recv_timeout(FLUSH.saturating_mul(2));
+        let _ = ended.recv_timeout(FLUSH.saturating_add(GRACE));
     }
 }
 
