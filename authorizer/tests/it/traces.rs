@@ -476,24 +476,30 @@ fn a_request_whose_caller_goes_away_leaves_a_span_without_an_answer() {
     let collector = Collector::start(Manner::Takes);
     let site = collector.site("0");
     let head = format!(
-        "POST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\ntraceparent: {}\r\nContent-Length: 900\r\n\r\n{{",
+        "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\ntraceparent: {}\r\nContent-Length: 900\r\n\r\n{{",
         bearer(&site.key),
         sampled()
     );
-    let mut stream = TcpStream::connect(site.address()).unwrap();
-    stream.write_all(head.as_bytes()).unwrap();
-    // It is being read once somebody behind it was answered.
-    assert_eq!(call(site.address(), "GET", "/livez", &[], b"").status, 200);
-    std::thread::sleep(Duration::from_millis(200));
-    drop(stream);
-    std::thread::sleep(Duration::from_millis(200));
+    // Whoever closes with an answer unread resets the connection; a busy machine may see that before the request, and then there is none.
+    for wait in 1..20 {
+        let mut stream = TcpStream::connect(site.address()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        assert!(stream.peek(&mut [0]).unwrap() > 0);
+        std::thread::sleep(Duration::from_millis(50 * wait));
+        drop(stream);
+        std::thread::sleep(Duration::from_millis(1_500));
+        if !collector.spans().is_empty() {
+            break;
+        }
+    }
     let spans = collector.after(site);
-    let (top, below) = (&spans[0], &spans[1..]);
-    assert_eq!((top.name.starts_with("POST"), below.len()), (true, 0));
+    let (top, below) = tree(&spans, "POST");
     let all = attributes(&top.attributes);
-    // The body broke off and was answered, or nobody was left to answer.
-    let status = all.get("http.response.status_code").map(String::as_str);
-    assert!(status == Some("400") || all["error.type"] == "connection_closed", "{all:?}");
+    assert_eq!(
+        (below.len(), all["error.type"].as_str(), top.status.as_ref().unwrap().code),
+        (0, "connection_closed", 2)
+    );
+    assert!(!all.contains_key("http.response.status_code"));
 }
 
 #[test]
