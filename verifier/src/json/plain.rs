@@ -257,7 +257,7 @@ mod tests {
         fn both_ways_agree_on_what_is_nearly_json(text in texts(), at in any::<prop::sample::Index>(), piece in prop::sample::select(&PIECES[..]), cut in 0..3_usize) {
             let place = text.floor_char_boundary(at.index(text.len() + 1));
             let behind = text.ceil_char_boundary((place + cut).min(text.len()));
-            agrees(&format!("{}{piece}{}", &text[..place], &text[behind..]));
+            agrees(&format!("{}{piece}{}", text.get(..place).unwrap(), text.get(behind..).unwrap()));
         }
 
         #[test]
