@@ -54,7 +54,7 @@ pub enum Stop {
 /// One request with its worker's verdict, ready to be sequenced.
 #[derive(Debug)]
 pub struct Item {
-    /// As evaluated.
+    /// As evaluated, without what only the evaluation looked at: properties and context.
     pub request: Request,
     /// As asked, where what the schema does not declare was left out (AuthZEN).
     pub original: Option<Request>,
@@ -81,7 +81,7 @@ pub struct Item {
 /// A request as it was evaluated.
 #[derive(Debug)]
 pub struct Evaluated {
-    /// As evaluated.
+    /// As evaluated, without what only the evaluation looked at: properties and context.
     pub request: Request,
     /// As asked, where what the schema does not declare was left out (AuthZEN).
     pub original: Option<Request>,

@@ -4,30 +4,33 @@
 //! the way (queue full, sequencer gone, no answer in time) is [`NoAnswer`], never a decision.
 //! Does not: change or read state that a later record could change.
 
+mod judge;
 mod kept;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
-use actix_web::web::Bytes;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
-use verifier::decision::{Decision, Detail, Outcome, PermitId, Signed};
+use verifier::decision::{Decision, Detail, Outcome, PermitId};
 use verifier::event::Step;
 use verifier::note::VerifierKey;
 use verifier::record::Record;
-use verifier::request::Request;
+use verifier::request::{Request, RequestError};
+
+pub use judge::{Asked, What};
+use judge::{Bench, Read, judge};
 
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
-use crate::engine::{Catalogue, Checked, Code, Engine, Facts, Verdict};
+use crate::engine::{Catalogue, Code, Engine, Facts};
 use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::present::{Look, Present};
-use crate::proposal::{Durable, Evaluated, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
+use crate::proposal::{Durable, Item, MAX_BODY_PRIVATE, Proposal, Refusal, Reply, Stop, Work};
 use crate::queue::{self, Load};
-use crate::stages::{Stage, Stages, timed};
+use crate::stages::{Since, Spent, Stage, Stages, timed};
 use crate::traces;
 
 /// How long a caller waits for its records to be durable. A disk that takes longer is as good as none.
@@ -40,6 +43,9 @@ const TURN_DEADLINE: Duration = ANSWER_DEADLINE;
 /// thousands of evaluations (threat 27). 64 take less than a millisecond.
 pub const SLICE: usize = 64;
 
+/// Requests that are read before the first of them is evaluated: together they stay in a core's caches, and are enough to be measured.
+const AT_ONCE: usize = 16;
+
 /// Lets others have their turn after each [`SLICE`] of items; `n` counts what was done.
 pub async fn pause(n: usize) {
     if n.is_multiple_of(SLICE) {
@@ -47,19 +53,8 @@ pub async fn pause(n: usize) {
     }
 }
 
-/// One request as it came.
-#[derive(Debug)]
-pub struct Asked {
-    /// As parsed.
-    pub request: Request,
-    /// The exact bytes as sent; `None` for AuthZEN, whose committed form follows from what was evaluated.
-    pub sent: Option<Bytes>,
-    /// The signature of its body.
-    pub signed: Option<Signed>,
-}
-
 /// Why there is no decision. Nothing is allowed by any of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
     /// No epoch is published yet.
     NoEpoch,
@@ -73,10 +68,17 @@ pub enum NoAnswer {
     Refused(Refusal),
     /// The realm is not public, and a statement would be.
     NotPublic,
+    /// An item of the body is no request.
+    NoRequest {
+        /// Which item, from 0.
+        item: usize,
+        /// What is wrong with it.
+        error: RequestError,
+    },
 }
 
 /// Why an event of an execution is not taken. Nothing goes on by any of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotFollowed {
     /// There is no answer at all.
     NoAnswer(NoAnswer),
@@ -165,10 +167,13 @@ impl Worker {
             let (reply, answer) = oneshot::channel();
             let measured = Stages::measures(Stage::Evaluate, asked.len());
             let evaluating = traces::step(traces::Step::Evaluate);
-            let (proposal, spent) = timed(measured, self.propose(caller, asked, stop, attempt, reply)).await;
-            let proposal = proposal?;
+            let proposed = self.propose(caller, asked, (stop, attempt), reply, measured);
+            let (proposal, spent) = timed(measured, proposed).await;
+            let (proposal, reading) = proposal?;
             drop(evaluating);
-            self.shared.metrics.stages.add_some(Stage::Evaluate, proposal.items.len(), spent);
+            let (stages, items) = (&self.shared.metrics.stages, proposal.items.len());
+            stages.add_some(Stage::Parse, items, reading);
+            stages.add_some(Stage::Evaluate, items, spent.zip(reading).map(|(all, reading)| all.without(reading)));
             let load = proposal.load;
             self.hand_over(Work::Decisions(proposal), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
@@ -295,34 +300,39 @@ impl Worker {
     }
 
     /// Evaluates requests from the front, up to the first that is sure to stop the rest: all at one time and under one epoch, with pauses.
+    /// Tells beside it what reading them took, where `measured`.
     async fn propose(
         &self,
         caller: &Identity,
         asked: &mut VecDeque<Asked>,
-        stop: Stop,
-        attempt: u8,
+        (stop, attempt): (Stop, u8),
         reply: oneshot::Sender<Reply>,
-    ) -> Result<Proposal, NoAnswer> {
+        measured: bool,
+    ) -> Result<(Proposal, Option<Spent>), NoAnswer> {
         let _turn = self.turn_in_time(asked.len()).await?;
         let live = self.shared.live.load_full();
         if live.frozen {
             return Err(NoAnswer::Refused(Refusal::Frozen));
         }
         let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
-        let reading = self.shared.now();
+        let now = self.shared.now();
         let candidate = live.candidate.as_ref();
         let candidate = candidate.and_then(|candidate| Some((candidate.epoch, candidate.engines.get(self.index)?)));
         // One signature covers the whole body: one asymmetric check an epoch, whatever the number of requests.
         let signature = asked.front().and_then(|first| first.signed.as_ref()).map(|signed| signed.signature.clone());
         let check = |engine: &Lock<Engine>| {
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-            signature.as_ref().map(|signature| engine.check(signature, self.shared.reader.origin(), reading.at_ms))
+            signature.as_ref().map(|signature| engine.check(signature, self.shared.reader.origin(), now.at_ms))
         };
         let (checked, checked_in_shadow) = (check(engine), candidate.and_then(|(_, engine)| check(engine)));
         let mut items = Vec::with_capacity(asked.len());
-        let mut bytes = 0_usize;
+        let (mut bytes, mut evidence) = (0_usize, 0);
         let mut ended = false;
-        while !ended && !asked.is_empty() {
+        // What stands behind an item that stops the rest is not even read.
+        let at_once = if stop == Stop::Never { AT_ONCE } else { 1 };
+        let mut read = VecDeque::with_capacity(at_once);
+        let mut reading = measured.then(Spent::default);
+        while !(ended || asked.is_empty() && read.is_empty()) {
             pause(items.len().max(1)).await;
             // Held for one slice: while others have their turn it is free. Deciding does not change an engine, so none is ever left half
             // changed.
@@ -333,8 +343,17 @@ impl Worker {
                 .zip(in_shadow.as_deref())
                 .map(|((epoch, _), engine)| (epoch, Bench { engine, checked: checked_in_shadow.as_ref() }));
             for _ in 0..SLICE {
-                let Some(next) = asked.pop_front() else { break };
-                let item = self.evaluate(live, tried, caller, next, &reading);
+                if read.is_empty() {
+                    let since = measured.then(Since::now);
+                    for next in asked.drain(..at_once.min(asked.len())) {
+                        let item = items.len() + read.len();
+                        read.push_back(next.read().map_err(|error| NoAnswer::NoRequest { item, error })?);
+                    }
+                    reading = reading.zip(since).map(|(reading, since)| reading.and(since.spent()));
+                }
+                let Some(next) = read.pop_front() else { break };
+                evidence += next.evidence();
+                let item = self.evaluate(live, tried, caller, next, &now);
                 bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
                 let stands = item.verdict.stands();
                 items.push(item);
@@ -348,14 +367,17 @@ impl Worker {
                 }
             }
         }
+        if attempt == 1 {
+            self.shared.quotas.charge(caller, evidence);
+        }
         if bytes > MAX_BODY_PRIVATE {
             return Err(NoAnswer::TooLarge);
         }
         let load = Load { decisions: items.len(), bytes };
-        let (governance, evaluated_at) = (live.governance, reading.at_ms);
+        let (governance, evaluated_at) = (live.governance, now.at_ms);
         let caller = caller.clone();
         let trace = traces::queued();
-        Ok(Proposal { caller, items, governance, evaluated_at, attempt, stop, load, reply, trace })
+        Ok((Proposal { caller, items, governance, evaluated_at, attempt, stop, load, reply, trace }, reading))
     }
 
     /// What the epoch in force knows by name, with its number.
@@ -381,7 +403,7 @@ impl Worker {
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = self.shared.now();
         let would = |request| {
-            let asked = Asked { request, sent: None, signed: None };
+            let asked = Read::plain(request);
             let origin = self.shared.reader.origin();
             let bench = Bench { engine: &engine, checked: None };
             let (evaluated, verdict, _) = judge(bench, None, caller, asked, &reading, origin, None);
@@ -395,87 +417,15 @@ impl Worker {
         live: Bench<'_>,
         tried: Option<(u64, Bench<'_>)>,
         caller: &Identity,
-        asked: Asked,
+        asked: Read,
         reading: &Reading,
     ) -> Item {
         let origin = self.shared.reader.origin();
-        let retry_salt = asked.request.retry_of.and_then(|decision| self.salt_of(caller, &decision));
+        let retry_salt = asked.retry_of().and_then(|decision| self.salt_of(caller, &decision));
         let (epoch, tried) = tried.unzip();
         let (evaluated, verdict, shadow) = judge(live, tried, caller, asked, reading, origin, retry_salt);
         let key = evaluated.request.idempotency_key.as_deref();
         let tag = key.map(|key| self.shared.keys.idempotency_tag(caller, key));
         Item::new(caller, evaluated, tag, verdict, epoch.zip(shadow))
     }
-}
-
-/// One epoch as it looks at a body.
-#[derive(Clone, Copy)]
-struct Bench<'a> {
-    engine: &'a Engine,
-    /// What it says of the signature over the body.
-    checked: Option<&'a Checked>,
-}
-
-/// What is evaluated of what was asked, and what the worker finds under the live epoch and under the one that is tried in its shadow. What
-/// the live epoch leaves out of an AuthZEN request its candidate does not see either: it is not committed to.
-fn judge(
-    live: Bench<'_>,
-    tried: Option<Bench<'_>>,
-    caller: &Identity,
-    asked: Asked,
-    reading: &Reading,
-    origin: &str,
-    retry_salt: Option<[u8; 16]>,
-) -> (Evaluated, Verdict, Option<Verdict>) {
-    let Asked { request, sent, signed } = asked;
-    let authzen = sent.is_none();
-    let mut unreadable = false;
-    let (evaluated, committed, original) = match sent {
-        Some(sent) => (request, sent, None),
-        None => {
-            let tolerated = live.engine.tolerate(&request);
-            let committed = committed_form(&tolerated);
-            // What is evaluated is what the committed bytes say (`1.0` is `1` there), for whoever reads them later does the same.
-            let evaluated = Request::parse(&committed).unwrap_or_else(|_| {
-                unreadable = true;
-                tolerated
-            });
-            (evaluated, Bytes::from(committed), Some(request))
-        }
-    };
-    let find = |Bench { engine, checked }: Bench<'_>| {
-        let facts = Facts {
-            authzen,
-            origin,
-            signed: checked.zip(signed.as_ref()),
-            retry_salt,
-            ..Facts::unsigned(caller.realm(), caller.key_id(), reading.at_ms)
-        };
-        let mut verdict = engine.decide(&evaluated, &facts);
-        if unreadable {
-            verdict.unknown(Code::EngineError);
-        }
-        if reading.trouble.is_some() {
-            verdict.doubt(Code::Clock);
-        }
-        verdict
-    };
-    let (verdict, shadow) = (find(live), tried.map(find));
-    (Evaluated { request: evaluated, original, committed, signed }, verdict, shadow)
-}
-
-impl From<Item> for Asked {
-    fn from(item: Item) -> Self {
-        let Item { request, original, committed, signed, .. } = item;
-        match original {
-            Some(request) => Asked { request, sent: None, signed },
-            None => Asked { request, sent: Some(committed), signed },
-        }
-    }
-}
-
-/// The RFC 8785 form of what was evaluated: subject, action, resource and context, absent where empty.
-#[must_use]
-pub fn committed_form(request: &Request) -> Vec<u8> {
-    verifier::approval::core(request)
 }

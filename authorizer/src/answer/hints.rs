@@ -2,6 +2,7 @@
 
 use verifier::approval::core_digest;
 use verifier::decision::Condition;
+use verifier::request::Request;
 
 use super::{push_b64, push_hex, push_list, push_number};
 use crate::engine::{Code, Standing, Wanted};
@@ -14,7 +15,11 @@ pub(super) fn approval(out: &mut String, item: &Item) {
     }
     let (decision, core) = match item.verdict.demands.retry {
         Some(retry) => (retry.decision, Some(retry.core)),
-        None => (item.permit, core_digest(&item.request_salt, &item.request)),
+        // What was evaluated is not kept; the committed bytes say the same.
+        None => (
+            item.permit,
+            Request::parse(&item.committed).ok().and_then(|asked| core_digest(&item.request_salt, &asked)),
+        ),
     };
     let Some(core) = core else { return };
     out.push_str(r#","approval":{"decision":""#);

@@ -20,7 +20,7 @@ use crate::answer::{Style, Writer, push_string};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
 use crate::traces::{self, Step};
-use crate::worker::{Asked, Worker, pause};
+use crate::worker::{Asked, What, Worker, pause};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PERMIT: HeaderName = HeaderName::from_static("interlock-permit");
@@ -113,7 +113,7 @@ async fn one(
 ) -> Result<String, Problem> {
     take(worker, caller, 1, 0)?;
     let signed = signed.map(|signed| signed.item(0));
-    let asked = vec![Asked { request: evaluated(json, None)?, sent: None, signed }];
+    let asked = vec![Asked { what: What::Parsed(Box::new(evaluated(json, None)?)), signed }];
     let durable = worker.decide(caller, asked, Stop::Never).await?;
     let _answering = traces::step(Step::Answer);
     let mut out = String::new();
@@ -170,7 +170,10 @@ async fn many(
         .iter()
         .enumerate()
         .filter_map(|(n, entry)| Some((n, entry.as_ref().ok()?)))
-        .map(|(n, request)| Asked { request: request.clone(), sent: None, signed: signed.map(|signed| signed.item(n)) })
+        .map(|(n, request)| Asked {
+            what: What::Parsed(Box::new(request.clone())),
+            signed: signed.map(|signed| signed.item(n)),
+        })
         .collect();
     drop((turn, parsing));
     let durables = worker.decide(caller, asked, stop).await?;

@@ -2,7 +2,6 @@
 
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use verifier::request::Request;
 
 use super::body::{self, Shape};
 use super::problem::{Code, Problem};
@@ -11,9 +10,9 @@ use super::signature::SignedBody;
 use crate::answer::{Receipts, Style, Writer};
 use crate::keys::Identity;
 use crate::proposal::{Durable, Stop};
-use crate::stages::{Stage, Stages, timed};
+use crate::stages::{Since, Stage, Stages, timed};
 use crate::traces::{self, Step};
-use crate::worker::{Asked, Worker, pause};
+use crate::worker::{Asked, What, Worker};
 
 const JSON: &str = "application/json";
 /// Bytes of a request, roughly: a body of many times as many is a large one.
@@ -44,10 +43,11 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let stages = &worker.shared().metrics.stages;
     let measured = Stages::measures(Stage::Parse, body.len() / SMALL_REQUEST);
     let parsing = traces::step(Step::Parse);
-    let (parsed, spent) = timed(measured, parse(worker, request, &caller, &body, lines)).await;
-    let (shape, asked) = parsed?;
+    let since = measured.then(Since::now);
+    let (shape, asked) = parse(worker, request, &caller, &body, lines)?;
     drop(parsing);
-    stages.add_some(Stage::Parse, asked.len(), spent);
+    // The requests count where they are read.
+    stages.add_some(Stage::Parse, 0, since.map(Since::spent));
     let decided = worker.decide(&caller, asked, Stop::Never).await.map_err(|none| {
         let problem = Problem::from(none);
         if shape == Shape::One { Problem { item: None, ..problem } } else { problem }
@@ -65,8 +65,8 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
 }
 
-/// The requests of a body, in order. One bad item refuses all of it: nothing has been decided or recorded so far.
-async fn parse(
+/// The requests of a body, in order, each still to be read. One that is none refuses all of it: nothing is recorded before all are read.
+fn parse(
     worker: &Worker,
     request: &HttpRequest,
     caller: &Identity,
@@ -76,19 +76,9 @@ async fn parse(
     let signed = SignedBody::of(request, body)?;
     let (shape, items) = body::split(body, lines)?;
     take(worker, caller, items.len(), body.len())?;
-    let mut asked = Vec::with_capacity(items.len());
-    let mut evidence = 0;
-    let _turn = worker.turn_in_time(items.len()).await?;
-    for (n, sent) in items.into_iter().enumerate() {
-        pause(n.max(1)).await;
-        let request = Request::parse(&sent)
-            .map_err(Problem::from)
-            .map_err(|problem| if shape == Shape::One { problem } else { problem.at(n) })?;
-        evidence += request.assertions.len() + usize::from(request.attestation.is_some());
-        asked.push(Asked { request, sent: Some(sent), signed: signed.as_ref().map(|signed| signed.item(n)) });
-    }
-    worker.shared().quotas.charge(caller, evidence);
-    Ok((shape, asked))
+    let signed = |n| signed.as_ref().map(|signed| signed.item(n));
+    let asked = items.into_iter().enumerate().map(|(n, sent)| Asked { what: What::Sent(sent), signed: signed(n) });
+    Ok((shape, asked.collect()))
 }
 
 async fn write(writer: &Writer<'_>, durable: &Durable, shape: Shape) -> Result<String, ledger::ReadError> {

@@ -232,6 +232,7 @@ impl From<NoAnswer> for Problem {
             NoAnswer::Refused(Refusal::Frozen) => Code::Frozen.into(),
             NoAnswer::Refused(Refusal::Clock) => Code::Clock.into(),
             NoAnswer::TooLarge => Code::BodyTooLarge.into(),
+            NoAnswer::NoRequest { item, error } => Problem::from(error).at(item),
             NoAnswer::Refused(Refusal::Approval(untaken)) => untaken.into(),
             NoAnswer::Refused(Refusal::KeyReused { item }) => at(Code::IdempotencyKeyReused, item),
             NoAnswer::Refused(Refusal::InFlight { item }) => at(Code::IdempotencyInFlight, item),
