@@ -195,7 +195,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Items of a body were answered; what was recorded before counts once.
-    pub fn decided(&self, items: &[(Item, Place)]) {
+    pub fn decided(&self, items: &[(Box<Item>, Place)]) {
         let mut allowed = 0;
         let effect = |outcome| if outcome == Outcome::Allow { "allow" } else { "deny" };
         for (item, place) in items {

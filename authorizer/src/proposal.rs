@@ -51,7 +51,7 @@ pub enum Stop {
     AfterAllow,
 }
 
-/// One request with its worker's verdict, ready to be sequenced.
+/// One request with its worker's verdict, ready to be sequenced. It is large and changes hands often, so it is handed on by its address.
 #[derive(Debug)]
 pub struct Item {
     /// As evaluated, without what only the evaluation looked at: properties and context.
@@ -160,7 +160,7 @@ pub struct Proposal {
     /// Who asks.
     pub caller: Identity,
     /// The requests, in order; never empty.
-    pub items: Vec<Item>,
+    pub items: Vec<Box<Item>>,
     /// The governance version that they were evaluated under.
     pub governance: u64,
     /// The one time of every condition, Unix milliseconds.
@@ -226,7 +226,7 @@ pub enum Reply {
     /// Everything below is durable, under a signed head that is remembered.
     Durable(Durable),
     /// The verdicts no longer hold: evaluate again. Nothing was recorded.
-    Stale(Vec<Item>),
+    Stale(Vec<Box<Item>>),
     /// The body cannot be taken. Nothing was recorded.
     Refused(Refusal),
 }
@@ -240,19 +240,19 @@ pub enum Reply {
 /// ```
 #[derive(Debug)]
 pub struct Durable {
-    items: Vec<(Item, Place)>,
+    items: Vec<(Box<Item>, Place)>,
     head: Arc<Head>,
 }
 
 impl Durable {
     /// For the sequencer, after `append` returned.
-    pub(crate) fn new(items: Vec<(Item, Place)>, head: Arc<Head>) -> Self {
+    pub(crate) fn new(items: Vec<(Box<Item>, Place)>, head: Arc<Head>) -> Self {
         Durable { items, head }
     }
 
     /// The items with their places, in order; fewer than asked where the body was stopped.
     #[must_use]
-    pub fn items(&self) -> &[(Item, Place)] {
+    pub fn items(&self) -> &[(Box<Item>, Place)] {
         &self.items
     }
 

@@ -23,7 +23,7 @@ use verifier::act::Mode;
 use verifier::decision::{Detail, Outcome};
 use verifier::epoch::EpochContent;
 use verifier::hash::{Hash, leaf_hash};
-use verifier::record::Record;
+use verifier::record::{Record, RecordError};
 use verifier::request::Request;
 
 pub use report::{Difference, Report};
@@ -123,17 +123,29 @@ pub fn replay<S: Source>(
         erased: BTreeMap::new(),
     };
     let mut tree = Frontier::default();
+    let mut ahead = source.ahead();
     let mut first = 0;
+    let mut next = None;
     while first < size {
         let wanted = CHUNK.min(size - first);
-        let stored = source.read(first, wanted).map_err(ReplayError::Source)?;
+        let stored = next.take().unwrap_or_else(|| source.read(first, wanted)).map_err(ReplayError::Source)?;
         if stored.len() as u64 != wanted {
             return Err(ReplayError::Short { first, wanted, got: stored.len() as u64 });
         }
-        let hashes: Vec<Hash> = stored.par_iter().map(|stored| leaf_hash(&stored.leaf)).collect();
-        hashes.into_iter().for_each(|hash| tree.push(hash));
-        state.follow(source, governors, first, &stored)?;
-        first += wanted;
+        let behind = first + wanted;
+        let more = CHUNK.min(size - behind);
+        std::thread::scope(|scope| {
+            let reading =
+                ahead.as_mut().filter(|_| more > 0).map(|ahead| scope.spawn(move || ahead.read(behind, more)));
+            let read: Vec<_> = stored.par_iter().map(|one| (leaf_hash(&one.leaf), Record::decode(&one.leaf))).collect();
+            let (hashes, records): (Vec<Hash>, Vec<_>) = read.into_iter().unzip();
+            hashes.into_iter().for_each(|hash| tree.push(hash));
+            let followed = state.follow(source, governors, first, stored.iter().zip(records));
+            // A thread that panicked has read nothing: it is read here then.
+            next = reading.and_then(|reading| reading.join().ok());
+            followed
+        })?;
+        first = behind;
         progress(first);
     }
     let computed = tree.root();
@@ -176,6 +188,7 @@ enum Came {
 
 /// A decision that was evaluated again, before its place in the log is looked at.
 struct Evaluated {
+    /// Without properties and context.
     request: Request,
     detail: Detail,
     verdict: Verdict,
@@ -187,16 +200,16 @@ struct Evaluated {
 impl State {
     /// Follows a run of entries. Decisions between two acts of governance are evaluated together, on all cores; then they are given what
     /// the fold says at their place, one after the other; then they are compared, on all cores.
-    fn follow<S: Source>(
+    fn follow<'a, S: Source>(
         &mut self,
         source: &mut S,
         governors: &Governors,
         first: u64,
-        stored: &[Stored],
+        stored: impl Iterator<Item = (&'a Stored, Result<Record, RecordError>)>,
     ) -> Result<(), ReplayError<S::Error>> {
         let mut tasks = Vec::new();
-        for (index, stored) in (first..).zip(stored) {
-            let record = Record::decode(&stored.leaf).map_err(|source| FoldError::Record { index, source })?;
+        for (index, (stored, record)) in (first..).zip(stored) {
+            let record = record.map_err(|source| FoldError::Record { index, source })?;
             self.report.entries += 1;
             if self.options.from.is_some_and(|from| index < from) {
                 self.believe(governors, index, &record, stored)?;
@@ -322,7 +335,7 @@ impl State {
         let came: Vec<(u64, Came)> = placed
             .into_par_iter()
             .map(|(task, evaluated)| {
-                (task.index, evaluated.map_or_else(|came| came, |again| compare(&task, again, fold)))
+                (task.index, evaluated.map_or_else(|came| came, |again| compare(&task, *again, fold)))
             })
             .collect();
         for (index, came) in came {
@@ -356,12 +369,13 @@ impl State {
         &mut self,
         governors: &Governors,
         task: &Task<'_>,
-        mut evaluated: Result<Evaluated, Came>,
-    ) -> Result<Result<Evaluated, Came>, FoldError> {
+        mut evaluated: Result<Box<Evaluated>, Came>,
+    ) -> Result<Result<Box<Evaluated>, Came>, FoldError> {
         let Record::Decision(recorded) = &task.record else { return Ok(evaluated) };
         let now = recorded.recorded_at;
         self.fold.state.advance(now);
-        if let Ok(Evaluated { request, verdict, shadow, doubt, .. }) = &mut evaluated {
+        if let Ok(again) = &mut evaluated {
+            let Evaluated { request, verdict, shadow, doubt, .. } = &mut **again;
             let rests_on_others = settle::opens(request);
             let settle = |verdict: &mut Verdict| {
                 settle::settle(verdict, request, &self.fold, &recorded.realm, now, *doubt);
@@ -410,12 +424,12 @@ fn name(outcome: Outcome) -> &'static str {
 }
 
 /// Evaluates one decision again, under its epoch alone, and under the candidate's.
-fn evaluate<'a>(task: Task<'a>, engines: Both<'_>, origin: &str) -> (Task<'a>, Result<Evaluated, Came>) {
+fn evaluate<'a>(task: Task<'a>, engines: Both<'_>, origin: &str) -> (Task<'a>, Result<Box<Evaluated>, Came>) {
     let evaluated = evaluated(&task, engines, origin);
     (task, evaluated)
 }
 
-fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Result<Evaluated, Came> {
+fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Result<Box<Evaluated>, Came> {
     let Record::Decision(recorded) = &task.record else { return Err(Came::Differs("it is no decision".to_owned())) };
     let Some(private) = &task.stored.private else { return Err(Came::NotRecomputable(recorded.outcome)) };
     let differs = |what: &str| Err(Came::Differs(what.to_owned()));
@@ -463,7 +477,7 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
         engine.decide(&request, &facts)
     };
     let (verdict, shadow) = (find(engine), own_engine(candidate).map(find));
-    Ok(Evaluated { request, detail, verdict, shadow, doubt })
+    Ok(Box::new(Evaluated { request: request.outline(), detail, verdict, shadow, doubt }))
 }
 
 /// The engine of the core that runs this.

@@ -92,7 +92,7 @@ pub struct Sequencer {
 #[derive(Debug)]
 enum Waiting {
     Decisions {
-        items: Vec<(Item, Place)>,
+        items: Vec<(Box<Item>, Place)>,
         load: Load,
         reply: oneshot::Sender<Reply>,
         trace: Option<Arc<Trace>>,
@@ -379,7 +379,7 @@ impl Sequencer {
             let again = match earlier {
                 Earlier::No => None,
                 Earlier::Recorded(index, present) => Some(Place::Again { index, present }),
-                Earlier::InThisBody(first) => placed.get(first).map(|(_, place): &(Item, Place)| place.again()),
+                Earlier::InThisBody(first) => placed.get(first).map(|(_, place): &(Box<Item>, Place)| place.again()),
             };
             let place = match again {
                 Some(place) => place,
@@ -420,7 +420,7 @@ impl Sequencer {
         };
         proposal.governance != self.fold.governance
             || now.saturating_sub(proposal.evaluated_at) > MAX_AGE_MS
-            || proposal.items.iter().any(ran_out)
+            || proposal.items.iter().any(|item| ran_out(item))
     }
 
     /// Looks every idempotency key of a body up before anything of the body is recorded.

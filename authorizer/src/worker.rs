@@ -181,7 +181,7 @@ impl Worker {
                 Ok(Ok(Reply::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
                 Ok(Ok(Reply::Stale(items))) => {
                     for item in items.into_iter().rev() {
-                        asked.push_front(item.into());
+                        asked.push_front((*item).into());
                     }
                     attempt = attempt.saturating_add(1);
                 }
@@ -329,7 +329,7 @@ impl Worker {
         let (mut bytes, mut evidence) = (0_usize, 0);
         let mut ended = false;
         // What stands behind an item that stops the rest is not even read.
-        let at_once = if stop == Stop::Never { AT_ONCE } else { 1 };
+        let at_once = if stop == Stop::Never { AT_ONCE.min(asked.len()) } else { 1 };
         let mut read = VecDeque::with_capacity(at_once);
         let mut reading = measured.then(Spent::default);
         while !(ended || asked.is_empty() && read.is_empty()) {
@@ -356,7 +356,7 @@ impl Worker {
                 let item = self.evaluate(live, tried, caller, next, &now);
                 bytes = bytes.saturating_add(item.committed.len()).saturating_add(item.detail.bytes.len());
                 let stands = item.verdict.stands();
-                items.push(item);
+                items.push(Box::new(item));
                 ended = match stop {
                     Stop::Never => false,
                     Stop::AfterDeny => !stands,

@@ -234,6 +234,18 @@ impl Workload {
     }
 }
 
+/// Requests a second that plain Cedar decides on all cores, each with an engine of its own, from the parsed request to nine verdicts.
+pub fn plainly_on_all_cores(content: EpochContent, requests: &[Request], time: Duration) -> Result<f64, PublishError> {
+    let published = Published::new(content)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let engines = (0..cores).map(|_| published.plain_replica()).collect::<Result<Vec<_>, _>>()?;
+    let rate = |engine: Engine| 1e9 / nanoseconds(|turn| stands(&engine, requests, turn), time);
+    Ok(std::thread::scope(|scope| {
+        let working: Vec<_> = engines.into_iter().map(|engine| scope.spawn(move || rate(engine))).collect();
+        working.into_iter().map(|core| core.join().unwrap_or(0.0)).sum()
+    }))
+}
+
 /// Decisions a second by one worker, and by two side by side, each with its own copy of the engine: medians of several rounds.
 ///
 /// # Errors

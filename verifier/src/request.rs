@@ -184,6 +184,16 @@ impl Request {
         Ok(request)
     }
 
+    /// The request without what only an evaluation looks at: properties and context.
+    #[must_use]
+    pub fn outline(mut self) -> Self {
+        self.subject.properties = Pairs::new();
+        self.action.properties = Pairs::new();
+        self.resource.properties = Pairs::new();
+        self.context = Pairs::new();
+        self
+    }
+
     fn refuse_reserved_names(&self) -> Result<(), RequestError> {
         if let Some((name, _)) = self.context.iter().find(|(name, _)| RESERVED_CONTEXT.contains(&name.as_str())) {
             return Err(RequestError::ReservedName(format!("/context/{name}")));

@@ -263,31 +263,31 @@ fn split_array(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
 /// the parser's matter.
 fn object_length(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for (at, byte) in bytes.iter().enumerate() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
+    let mut rest = bytes.iter();
+    loop {
+        match rest.next()? {
+            b'"' => pass_string(&mut rest)?,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return Some(at + 1);
+                    return bytes.len().checked_sub(rest.len());
                 }
             }
             _ => {}
         }
     }
-    None
+}
+
+/// Past the closing quote of a string that was opened.
+fn pass_string(rest: &mut std::slice::Iter<'_, u8>) -> Option<()> {
+    loop {
+        match rest.next()? {
+            b'"' => return Some(()),
+            b'\\' => drop(rest.next()?),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]

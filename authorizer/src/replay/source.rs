@@ -26,16 +26,25 @@ impl Stored {
 }
 
 /// Where a log is read from.
-pub trait Source {
+pub trait Source: Send + Sized {
     /// What went wrong with reading.
-    type Error;
+    type Error: Send;
 
     /// The entries `first..first + count`, all of them below the head.
     fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, Self::Error>;
+
+    /// Another hand on the same entries, that reads ahead while those before are computed; `None` where there is one only.
+    fn ahead(&self) -> Option<Self> {
+        None
+    }
 }
 
 impl Source for Reader {
     type Error = ReadError;
+
+    fn ahead(&self) -> Option<Self> {
+        Some(self.clone())
+    }
 
     fn read(&mut self, first: u64, count: u64) -> Result<Vec<Stored>, ReadError> {
         let end = first.saturating_add(count);

@@ -130,16 +130,7 @@ pub(super) fn judge(
         verdict
     };
     let (verdict, shadow) = (find(live), tried.map(find));
-    (Evaluated { request: spent(evaluated), original, committed, signed }, verdict, shadow)
-}
-
-/// Without what only an evaluation looks at: properties and context.
-fn spent(mut request: Request) -> Request {
-    request.subject.properties = Vec::new();
-    request.action.properties = Vec::new();
-    request.resource.properties = Vec::new();
-    request.context = Vec::new();
-    request
+    (Evaluated { request: evaluated.outline(), original, committed, signed }, verdict, shadow)
 }
 
 /// The RFC 8785 form of what was evaluated: subject, action, resource and context, absent where empty.

@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod disk;
+mod replay;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub enum Bench {
     Authorizer(authorizer::Authorizer),
     /// Ten times the connections that saturate it: what is still served, what is turned away, and how long the kill switch takes then
     Overload(authorizer::Overload),
+    /// A log of decisions computed again, against plain Cedar on the same requests
+    Replay(replay::Replay),
 }
 
 /// What is appended, and where.
@@ -90,6 +93,7 @@ impl Bench {
             Self::Soak(soak) => soak.run(),
             Self::Authorizer(authorizer) => authorizer.run(),
             Self::Overload(overload) => overload.run(),
+            Self::Replay(replay) => replay.run(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Whatever is answered but 200 (and 503 where that is what is measured) ends the run: a figure would lie.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ const ORIGIN: &str = "bench.example/log";
 /// Decisions in one body of the batched load.
 const BATCH: usize = 256;
 const SINGLE: &str = "/v1/decisions";
-const MANY: &str = "/v1/decisions?receipt=range&answer=brief";
+pub(super) const MANY: &str = "/v1/decisions?receipt=range&answer=brief";
 /// How many times the connections of the peak make an overload.
 const TIMES: usize = 10;
 
@@ -67,20 +68,27 @@ pub struct Overload {
 }
 
 /// A log with the airline's policies, served.
-struct Site {
-    _directory: TempDir,
-    house: House,
+pub(super) struct Site {
+    pub directory: TempDir,
+    pub house: House,
     admin: Admin,
     agent: Agent,
     key: String,
-    bodies: Vec<Vec<u8>>,
+    /// The requests, one by one.
+    pub bodies: Vec<Vec<u8>>,
     seconds: u64,
 }
 
 impl Site {
-    fn open(seconds: u64, compiled: bool) -> Result<Self, Failure> {
+    /// The log's directory.
+    pub fn data(directory: &TempDir) -> PathBuf {
+        directory.path().join("log")
+    }
+
+    /// Everything that a load needs; decided by compiled policies or by plain Cedar.
+    pub fn open(seconds: u64, compiled: bool) -> Result<Self, Failure> {
         let directory = tempfile::tempdir().map_err(Failure::unavailable)?;
-        let data = directory.path().join("log");
+        let data = Self::data(&directory);
         let made = init::make(&data, ORIGIN, |_| Ok(()))?;
         let house = House::open(&data, &Addresses::anywhere_on_loopback(), &Words::default())?;
         let admin = Admin::new(&made.admin_key)?;
@@ -94,10 +102,16 @@ impl Site {
         })?;
         let request = |line: &str| Call::parse(line).map(|call| call.request().to_string().into_bytes());
         let bodies = TRAFFIC.lines().map(request).collect::<Result<_, _>>().map_err(Failure::undecidable)?;
-        Ok(Site { _directory: directory, house, admin, agent, key: made.api_key.to_string(), bodies, seconds })
+        Ok(Site { directory, house, admin, agent, key: made.api_key.to_string(), bodies, seconds })
     }
 
-    fn load(&self, address: SocketAddr, path: &str, bodies: &[Vec<u8>], connections: usize) -> Load {
+    /// As many bodies of [`BATCH`] requests as there are requests, each from another one on.
+    pub fn batches(&self) -> Vec<Vec<u8>> {
+        (0..self.bodies.len()).map(|first| batch(&self.bodies, first)).collect()
+    }
+
+    /// A load of these bodies.
+    pub fn load(&self, address: SocketAddr, path: &str, bodies: &[Vec<u8>], connections: usize) -> Load {
         let requests = bodies.iter().map(|body| post(path, &self.key, "application/json", body)).collect();
         Load {
             address,
@@ -162,7 +176,8 @@ impl Reading {
     }
 }
 
-fn run(load: &Load) -> Result<Figures, Failure> {
+/// Runs a load of which every request must be served.
+pub(super) fn run(load: &Load) -> Result<Figures, Failure> {
     let figures = load.run().map_err(Failure::unavailable)?;
     let lost = figures.other + figures.turned_away + figures.closed;
     if lost > 0 {
@@ -213,7 +228,7 @@ impl Authorizer {
     }
 
     fn batches(&self, site: &Site, echo: &Echo) -> Result<(), Failure> {
-        let bodies: Vec<Vec<u8>> = (0..site.bodies.len()).map(|first| batch(&site.bodies, first)).collect();
+        let bodies = site.batches();
         let connections = self.batch_connections;
         let limit = run(&site.load(echo.address, MANY, &bodies, connections))?;
         let before = site.spent()?;
