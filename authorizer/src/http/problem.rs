@@ -94,7 +94,6 @@ codes! {
     InvalidValue = 400 "invalid_value" "a value is not acceptable",
     /// A reserved name.
     ReservedName = 400 "reserved_name" "a name is reserved",
-    /// A field asks for a condition that this version does not evaluate.
     /// An idempotency key was used for another request.
     IdempotencyKeyReused = 422 "idempotency_key_reused" "the idempotency key was used for another request",
     /// A request under the same idempotency key is not answered yet.

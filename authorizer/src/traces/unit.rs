@@ -26,9 +26,9 @@ tokio::task_local! {
 /// What is done with a request, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// From a body's bytes to requests.
+    /// From a body's bytes to those of each request; AuthZEN reads them too.
     Parse,
-    /// From requests to nine verdicts each, with details and commitments.
+    /// From a request's bytes to nine verdicts, with detail and commitments.
     Evaluate,
     /// Waits for the sequencer.
     Queue,
