@@ -135,7 +135,7 @@ impl Serialize for Json {
             Self::Array(values) => serializer.collect_seq(values),
             Self::Object(pairs) => {
                 let mut map = serializer.serialize_map(Some(pairs.len()))?;
-                pairs.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                pairs.iter().try_for_each(|(key, value)| map.serialize_entry(key.as_str(), value))?;
                 map.end()
             }
         }

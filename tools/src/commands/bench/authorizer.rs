@@ -35,6 +35,10 @@ const SINGLE: &str = "/v1/decisions";
 pub(super) const MANY: &str = "/v1/decisions?receipt=range&answer=brief";
 /// How many times the connections of the peak make an overload.
 const TIMES: usize = 10;
+/// It is saturated where twice the connections are served less than so much more.
+const GROWTH: f64 = 1.05;
+/// Connections of the peak, at most: ten times as many, both ends of each in one process, are what descriptors are there for.
+const MOST: usize = 512;
 
 /// How hard and how long.
 #[derive(Debug, Args)]
@@ -62,7 +66,7 @@ pub struct Overload {
     /// Seconds a figure
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=3_600))]
     seconds: u64,
-    /// Connections that saturate it
+    /// Connections to begin with; they are doubled until it serves no more for it
     #[arg(long, default_value_t = 64)]
     connections: usize,
 }
@@ -248,14 +252,14 @@ impl Overload {
     /// Measures and tells; exits 1 if what is still served is less than nine tenths of the peak.
     pub fn run(&self) -> Result<Exit, Failure> {
         let site = Site::open(self.seconds, false)?;
-        let peak = run(&site.single(self.connections))?;
+        let (connections, peak) = self.peak(&site)?;
         let before = cpu::resident().map_err(Failure::unavailable)?;
-        let flood = site.single(self.connections * TIMES);
+        let flood = site.single(connections * TIMES);
         let over = flood.run().map_err(Failure::unavailable)?;
         let after = cpu::resident().map_err(Failure::unavailable)?;
         let ratio = over.rate() / peak.rate();
         say!("single decisions, receipts returned, fsync on; a decision is served by 200")?;
-        say!("  {:>5} connections {:>10.0}/s  p99 {:>8} us", self.connections, peak.rate(), quantile(&peak, 0.99))?;
+        say!("  {connections:>5} connections {:>10.0}/s  p99 {:>8} us", peak.rate(), quantile(&peak, 0.99))?;
         say!(
             "  {:>5} connections {:>10.0}/s  p99 {:>8} us  ratio {ratio:.2}, bar 0.90",
             flood.connections,
@@ -274,6 +278,21 @@ impl Overload {
         let other = over.other + flooded.other;
         site.house.stop();
         Ok(if ratio >= 0.9 && other == 0 && took < Duration::from_secs(1) { Exit::Ok } else { Exit::Invalid })
+    }
+
+    /// The fewest connections that saturate it, and what it serves then.
+    fn peak(&self, site: &Site) -> Result<(usize, Figures), Failure> {
+        let served = |connections| site.single(connections).run().map_err(Failure::unavailable);
+        let mut connections = self.connections;
+        let mut peak = served(connections)?;
+        while connections < MOST {
+            let more = served(connections * 2)?;
+            if more.rate() < peak.rate() * GROWTH {
+                break;
+            }
+            (connections, peak) = (connections * 2, more);
+        }
+        Ok((connections, peak))
     }
 
     /// Throws the kill switch in the middle of a flood.
