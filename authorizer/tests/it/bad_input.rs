@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Site, answer, bearer, read};
 
 const JSON: &str = "application/json";
@@ -153,4 +155,18 @@ fn a_head_that_does_not_arrive_is_given_up() {
         }
     }
     assert!(gone, "a head may drip for ever");
+}
+
+/// A long body is read and evaluated in parts: what was evaluated before the fault is recorded no more than what stands behind it.
+#[test]
+fn a_fault_anywhere_in_a_long_body_is_placed_and_nothing_of_the_body_is_recorded() {
+    let site = Site::new();
+    let size = site.size();
+    for fault in [0, 15, 16, 33, 63, 64, 99] {
+        let mut body: Vec<_> = (0..100).map(|n| read(&n.to_string())).collect();
+        body[fault]["more"] = json!(1);
+        let refused = site.post("/v1/decisions", &json!(body));
+        assert_eq!((refused.status, refused.json()["item"].as_u64()), (400, Some(fault as u64)));
+        assert_eq!(site.size(), size);
+    }
 }
