@@ -106,6 +106,12 @@ impl<P, A> Queue<P, A> {
         self.decisions.load(Ordering::Relaxed)
     }
 
+    /// Whether a governance act waits.
+    #[must_use]
+    pub fn has_acts(&self) -> bool {
+        !self.acts.is_empty()
+    }
+
     /// Whether the sequencer has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use authorizer::clock::{Manual, Source};
 use authorizer::queue::Bounds;
@@ -14,19 +13,13 @@ use verifier::act::Power;
 use verifier::decision::Outcome;
 use verifier::record::Record;
 
-use crate::support::{Site, bearer, call, now_ms, read};
+use crate::support::{Site, bearer, call, now_ms, read, until};
 
 fn hang(ram: &Ram) {
     ram.fault(Rule { op: Some(Op::Sync), path: String::new(), nth: 0, fault: Fault::Hang });
 }
 
 /// Waits for what comes sooner or later; a test that waits in vain does not pass.
-fn until(there: impl Fn() -> bool) {
-    while !there() {
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn allowed(site: &Site) -> usize {
     let allowed = |record: &Record| matches!(record, Record::Decision(d) if d.outcome == Outcome::Allow);
     site.records().iter().filter(|record| allowed(record)).count()

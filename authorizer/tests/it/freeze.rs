@@ -13,7 +13,7 @@ use verifier::note::{Note, VerifierKey};
 use verifier::record::Record;
 use verifier::verify::{LogKey, verify_receipt};
 
-use crate::support::{Answer, ORIGIN, POLICIES, Site, bearer, call, now_ms, read};
+use crate::support::{Answer, ORIGIN, POLICIES, Site, bearer, call, now_ms, read, until};
 
 fn freeze(site: &Site, follows: u64, successor: Option<VerifierKey>) -> Answer {
     let deed = Deed::Freeze { successor, reason: "the key was stolen".into() };
@@ -108,7 +108,7 @@ fn a_request_that_waits_while_the_log_is_frozen_is_answered_503_and_not_recorded
     };
     // The first one hangs in its sync; the freeze and what comes behind it wait.
     let first = post("/v1/decisions", "application/json", read("1").to_string());
-    thread::sleep(std::time::Duration::from_millis(300));
+    until(|| site.ram.as_ref().unwrap().waiting());
     let deed = Deed::Freeze { successor: None, reason: "the end".into() };
     let (note, admin) = (site.sign(&Act { origin: ORIGIN.into(), follows: 1, deed }), bearer(&site.admin_key));
     let end = thread::spawn(move || {
@@ -120,12 +120,13 @@ fn a_request_that_waits_while_the_log_is_frozen_is_answered_503_and_not_recorded
             note.as_bytes(),
         )
     });
-    thread::sleep(std::time::Duration::from_millis(300));
+    let queue = &site.service.as_ref().unwrap().shared().queue;
+    until(|| queue.has_acts());
     let behind = [
         post("/v1/decisions", "application/json", read("2").to_string()),
         post("/v1/statements", "text/plain", "late".into()),
     ];
-    thread::sleep(std::time::Duration::from_millis(300));
+    until(|| queue.decisions() == 3);
     site.ram.as_ref().unwrap().release();
     assert_eq!(first.join().unwrap().status, 200);
     assert_eq!(end.join().unwrap().status, 200);

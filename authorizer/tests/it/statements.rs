@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use authorizer::clock::Manual;
 use authorizer::queue::Bounds;
@@ -13,7 +12,7 @@ use verifier::decision::Outcome;
 use verifier::epoch::EpochContent;
 use verifier::record::{MAX_BODY, Record};
 
-use crate::support::{Site, bearer, call, now_ms, read};
+use crate::support::{Site, bearer, call, now_ms, read, until};
 
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const ENVELOPE: &str =
@@ -209,7 +208,8 @@ fn statements_wait_in_the_same_bounded_queue_as_decisions() {
             thread::spawn(move || call(address, "POST", "/add", &[("Authorization", &*key)], b"evidence").status)
         })
         .collect();
-    thread::sleep(Duration::from_millis(400));
+    let queue = &site.service.as_ref().unwrap().shared().queue;
+    until(|| !queue.has_room());
     for (path, kind, body) in
         [("/add", "text/plain", "more".into()), ("/v1/decisions", "application/json", read("1").to_string())]
     {
@@ -227,6 +227,7 @@ fn statements_wait_in_the_same_bounded_queue_as_decisions() {
 #[test]
 fn more_statements_than_a_batch_holds_are_kept_in_several() {
     const STATEMENTS: usize = 300;
+    const DECISIONS: usize = 100;
     let site = Site::in_memory();
     let (address, key) = (site.address(), bearer(&site.key));
     site.ram.as_ref().unwrap().fault(Rule { op: Some(Op::Sync), path: String::new(), nth: 0, fault: Fault::Hang });
@@ -237,11 +238,12 @@ fn more_statements_than_a_batch_holds_are_kept_in_several() {
         })
     };
     let mut callers = vec![post("/add", "text/plain", b"first".to_vec())];
-    thread::sleep(Duration::from_millis(300));
+    until(|| site.ram.as_ref().unwrap().waiting());
     callers.extend((0..STATEMENTS).map(|_| post("/add", "text/plain", vec![b'x'; MAX_BODY])));
-    let many = format!("[{}]", vec![read("1").to_string(); 100].join(","));
+    let many = format!("[{}]", vec![read("1").to_string(); DECISIONS].join(","));
     callers.push(post("/v1/decisions?receipt=none&answer=brief", "application/json", many.into()));
-    thread::sleep(Duration::from_millis(1_500));
+    let queue = &site.service.as_ref().unwrap().shared().queue;
+    until(|| queue.decisions() == 1 + STATEMENTS + DECISIONS);
     site.ram.as_ref().unwrap().release();
     for caller in callers {
         assert_eq!(caller.join().unwrap(), 200);

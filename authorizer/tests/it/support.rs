@@ -384,6 +384,13 @@ pub fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// Waits for the thing itself.
+pub fn until(there: impl Fn() -> bool) {
+    while !there() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "Content-Length") && (method != "GET" || !body.is_empty()) {
