@@ -15,6 +15,7 @@ use verifier::request::Request;
 use crate::engine::Verdict;
 use crate::queue::Load;
 use crate::state::permits::Over;
+use crate::traces::Queued;
 
 /// An event, without its note, has at most so many bytes; a note with a signature or two is far below it.
 pub const MAX_EVENT: usize = 4_096;
@@ -38,6 +39,8 @@ pub struct Report {
     pub evaluated_at: u64,
     /// What it counts for in the queue.
     pub load: Load,
+    /// Its request's trace, where it has one.
+    pub trace: Option<Queued>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }

@@ -17,6 +17,7 @@ use verifier::note::{Note, VerifierKey};
 use verifier::record::MAX_NOTE;
 
 use crate::engine::Engine;
+use crate::traces::Queued;
 
 /// Admin keys that are read: a handful of people govern a log.
 pub const MAX_ADMIN_KEYS: usize = 64;
@@ -194,6 +195,8 @@ pub struct Proposed {
     pub verified: Verified,
     /// For an epoch: what it is made of.
     pub epoch: Option<NewEpoch>,
+    /// Its request's trace, where it has one.
+    pub trace: Option<Queued>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Recorded, NotRecorded>>,
 }

@@ -86,6 +86,8 @@ pub struct Sequencer {
     lapsed: Vec<Notice>,
     /// What encoding took in this turn, where it is measured.
     encoding: Option<Spent>,
+    /// What the batches of the act took that is recorded now, where it is traced.
+    appended: Option<Vec<Shares>>,
 }
 
 /// What is in the batch and not yet answered.
@@ -102,6 +104,7 @@ enum Waiting {
         record: Record,
         load: Load,
         reply: oneshot::Sender<Answer>,
+        trace: Option<Arc<Trace>>,
     },
     Event {
         index: u64,
@@ -110,6 +113,7 @@ enum Waiting {
         realm: String,
         load: Load,
         reply: oneshot::Sender<execution::Answer>,
+        trace: Option<Arc<Trace>>,
     },
     Look {
         present: Present,
@@ -172,6 +176,7 @@ impl Sequencer {
             held: None,
             lapsed: Vec::new(),
             encoding: None,
+            appended: None,
         }
     }
 
@@ -296,7 +301,8 @@ impl Sequencer {
 
     /// Gives a statement its place, sends it back, or refuses it.
     fn keep(&mut self, submission: Submission) -> Result<(), Fault> {
-        let Submission { caller, what, body, governance, load, reply } = submission;
+        let Submission { caller, what, body, governance, load, trace, reply } = submission;
+        let sequencing = Queued::taken(trace);
         let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
         let refusal = if self.fold.frozen {
             Some(Answer::Refused(Refusal::Frozen))
@@ -331,7 +337,7 @@ impl Sequencer {
             self.fold.state.approve(given);
         }
         self.fold.last_ms = self.fold.last_ms.max(at_ms);
-        self.batched(load, Waiting::Statement { index, record, load, reply });
+        self.batched(load, Waiting::Statement { index, record, load, reply, trace: sequencing.end() });
         Ok(())
     }
 
@@ -551,23 +557,26 @@ impl Sequencer {
         if let Some((index, snapshot)) = self.unsaved.take() {
             self.saver.save(index, snapshot);
         }
+        let share = |trace: Option<Arc<Trace>>| {
+            trace.zip(shares).into_iter().for_each(|(trace, shares)| shares.give(&trace));
+        };
         // A crash from here on: the records stand, and a retry under an idempotency key finds them.
         for waiting in self.waiting.drain(..) {
             match waiting {
                 Waiting::Decisions { items, load, reply, trace } => {
-                    if let (Some(trace), Some(shares)) = (trace, shares) {
-                        shares.give(&trace);
-                    }
+                    share(trace);
                     self.shared.queue.release(load);
                     self.shared.metrics.decided(&items);
                     // A caller that went away has no permit; its record stays.
                     let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
                 }
-                Waiting::Statement { index, record, load, reply } => {
+                Waiting::Statement { index, record, load, reply, trace } => {
+                    share(trace);
                     self.shared.queue.release(load);
                     let _ = reply.send(Answer::Durable(Stated::new(index, record, head.clone())));
                 }
-                Waiting::Event { index, record, codes, realm, load, reply } => {
+                Waiting::Event { index, record, codes, realm, load, reply, trace } => {
+                    share(trace);
                     self.shared.queue.release(load);
                     self.shared.notices.tell_of(realm, &record);
                     let followed = Followed::new(index, record, codes, head.clone());
@@ -588,7 +597,9 @@ impl Sequencer {
 
     /// Appends the batch; returns the index of its first record.
     fn append(&mut self) -> Result<(u64, Arc<Head>), Fault> {
-        self.append_timed().map(|(first, head, _)| (first, head))
+        let (first, head, shares) = self.append_timed()?;
+        self.appended.iter_mut().for_each(|appended| appended.push(shares));
+        Ok((first, head))
     }
 
     /// As [`Sequencer::append`], with what it took.

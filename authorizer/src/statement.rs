@@ -19,6 +19,7 @@ use crate::approval::Given;
 use crate::keys::Identity;
 use crate::proposal::Refusal;
 use crate::queue::Load;
+use crate::traces::Queued;
 
 /// The media type of a DSSE envelope in JSON; what comes under it must be one.
 pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
@@ -38,6 +39,8 @@ pub struct Submission {
     pub governance: u64,
     /// What it counts for in the queue.
     pub load: Load,
+    /// Its request's trace, where it has one.
+    pub trace: Option<Queued>,
     /// Where the answer goes; dropping it tells the caller that there is none.
     pub reply: oneshot::Sender<Answer>,
 }

@@ -241,6 +241,7 @@ impl Worker {
         }
         let (realm, key_id) = (decision.realm.as_str(), detail.key_id.as_str());
         let origin = self.shared.reader.origin();
+        let evaluating = traces::step(traces::Step::Evaluate);
         let mut verdict = {
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
             engine.decide_again(request, detail, realm, origin, reading.at_ms)
@@ -248,6 +249,7 @@ impl Worker {
         if !self.shared.keys.holds(key_id) {
             verdict.fail(Code::KeyRevoked);
         }
+        drop(evaluating);
         let load = Load { decisions: 1, bytes: note.as_ref().map_or(0, String::len) };
         let (reply, answer) = oneshot::channel();
         let report = Report {
@@ -259,6 +261,7 @@ impl Worker {
             governance,
             evaluated_at: reading.at_ms,
             load,
+            trace: traces::queued(),
             reply,
         };
         self.hand_over(Work::Report(Box::new(report)), load)?;

@@ -18,6 +18,7 @@ use super::problem::{Code, Problem};
 use super::routes::{admin, respond, unfrozen};
 use crate::approval::NotGiven;
 use crate::state::approvals::Untaken;
+use crate::traces::{self, Recorded, Step};
 use crate::worker::Worker;
 
 pub(super) async fn approve(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -32,6 +33,7 @@ async fn try_approve(worker: &Worker, request: &HttpRequest, payload: Payload) -
     }
     let budget = &worker.shared().admin_budget;
     let (body, _share) = body::read(budget, &caller, request, payload, MAX_NOTE, body::BODY_DEADLINE).await?;
+    let parsing = traces::step(Step::Parse);
     let note = std::str::from_utf8(&body).map_err(|_| Code::InvalidUtf8)?;
     let (given, governance) = worker.open_approval(note)??;
     let invalid = |why: &str| Problem::from(Code::InvalidApproval).because(why.to_owned());
@@ -56,8 +58,14 @@ async fn try_approve(worker: &Worker, request: &HttpRequest, payload: Payload) -
         return Err(Code::SelfApproval.into());
     }
     let approvers: Vec<String> = given.keys().iter().map(|key| VerifierKey::name(key).to_owned()).collect();
-    let decision = approval.decision.to_string();
+    let (decision, realm) = (approval.decision.to_string(), approval.realm.clone());
+    drop(parsing);
     let stated = worker.approve(&caller, given, governance).await?;
+    traces::recorded(|| Recorded {
+        // It names the decision that it is of.
+        committed: worker.is_committed(&realm).then_some(true),
+        ..Recorded::of(stated.record().kind_name(), stated.index())
+    });
     Ok(HttpResponse::Created().json(json!({
         "index": stated.index(),
         "recorded_at": rfc3339(stated.record().recorded_at()),

@@ -33,6 +33,7 @@ use crate::keys::Identity;
 use crate::notices::{Listener, Notice};
 use crate::proposal::MAX_ATTEMPTS;
 use crate::state::permits::Over;
+use crate::traces::{self, Recorded};
 use crate::worker::{NotFollowed, Worker};
 
 /// A stream says something at least this often, so that both sides learn of a broken line, and sees that the service stops.
@@ -87,6 +88,7 @@ async fn try_report(
         return Err(Code::NoLease.into());
     }
     for _ in 0..=MAX_ATTEMPTS {
+        let parsing = traces::step(traces::Step::Parse);
         let (keys, governance) = worker.audience_keys(stands.decision.audience.as_deref())?;
         let (step, note) = if body::content_is(request, "text/plain") {
             let (step, note) = signed(worker, &stands, &keys, &body)?;
@@ -96,9 +98,10 @@ async fn try_report(
         } else {
             return Err(Code::ContentType.into());
         };
+        drop(parsing);
         let permit = (&stands.decision, &stands.detail, &stands.request);
         match worker.follow(permit, step, note, governance).await {
-            Ok(followed) => return answer(worker, &followed),
+            Ok(followed) => return answer(worker, &stands.decision.realm, &followed),
             Err(NotFollowed::Stale) => {}
             Err(not) => return Err(not.into()),
         }
@@ -135,7 +138,8 @@ fn abort(caller: &Identity, stands: &Stands, body: &[u8]) -> Result<Step, Proble
     }
 }
 
-fn answer(worker: &Worker, followed: &Followed) -> Result<HttpResponse, Problem> {
+fn answer(worker: &Worker, realm: &str, followed: &Followed) -> Result<HttpResponse, Problem> {
+    let _answering = traces::step(traces::Step::Answer);
     let (index, head) = (followed.index(), followed.head());
     let leaf = followed.record().encode();
     let hash = leaf_hash(&leaf);
@@ -151,6 +155,12 @@ fn answer(worker: &Worker, followed: &Followed) -> Result<HttpResponse, Problem>
         Record::Closure { event: ExecutionEvent::Aborted, .. } => ("closed", "aborted", None),
         _ => ("halt", "halted", None),
     };
+    traces::recorded(|| Recorded {
+        outcome: Some(says),
+        committed: Some(worker.is_committed(realm)),
+        codes: followed.codes().iter().copied().collect(),
+        ..Recorded::of(followed.record().kind_name(), index)
+    });
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "answer": says,
         "event": event,

@@ -27,6 +27,7 @@ use crate::governance::{ActError, Engines, Needed, NewEpoch, NotRecorded, Propos
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::queue::Refused;
+use crate::traces::{self, Step};
 use crate::worker::{ANSWER_DEADLINE, Worker};
 
 /// An epoch's content and the escapes that JSON adds to it.
@@ -98,11 +99,13 @@ async fn try_erasure(worker: &Worker, request: &HttpRequest, payload: Payload) -
     let caller = admin(worker, request)?;
     unfrozen(worker)?;
     let note = act_text(worker, &caller, request, payload).await?;
+    let parsing = traces::step(Step::Parse);
     let erasers = erasers(worker.shared());
     let verified = worker.shared().governors.open_erasure(&note, &erasers)?;
     let Deed::Erasure { index: of, .. } = verified.act().deed else {
         return Err(Problem::from(Code::InvalidAct).because("not an erasure".into()));
     };
+    drop(parsing);
     let Recorded { index, recorded_at, head, .. } = record(worker.shared(), verified, None).await?;
     Ok(HttpResponse::Ok().json(json!({
         "index": index, "erased": of, "recorded_at": rfc3339(recorded_at), "checkpoint": head.note,
@@ -144,6 +147,7 @@ async fn note(worker: &Worker, request: &HttpRequest, payload: Payload) -> Resul
     let caller = admin(worker, request)?;
     unfrozen(worker)?;
     let note = act_text(worker, &caller, request, payload).await?;
+    let _parsing = traces::step(Step::Parse);
     Ok(worker.shared().governors.open(&note)?)
 }
 
@@ -206,9 +210,11 @@ async fn try_epoch(worker: Data<Worker>, request: &HttpRequest, payload: Payload
     }
     let budget = &worker.shared().admin_budget;
     let (body, _share) = body::read(budget, &caller, request, payload, MAX_EPOCH_BODY, EPOCH_DEADLINE).await?;
+    let parsing = traces::step(Step::Parse);
     let shared = worker.clone();
     // Parsing and validating thousands of policies takes a while; decisions go on meanwhile.
     let built = web::block(move || build(shared.shared(), &body)).await.map_err(|_| Code::Unavailable)??;
+    drop(parsing);
     let Built { verified, number, epoch, warnings } = built;
     let Recorded { index, governance, head, .. } = record(worker.shared(), verified, Some(epoch)).await?;
     // Whoever asks now finds the service ready under the new epoch.
@@ -286,12 +292,23 @@ pub(crate) fn engines(content: EpochContent, workers: usize) -> Result<(Publishe
 
 async fn record(shared: &Shared, verified: Verified, epoch: Option<NewEpoch>) -> Result<Recorded, Problem> {
     let (reply, answer) = oneshot::channel();
-    shared.queue.push_act(Proposed { verified, epoch, reply }).map_err(|refused| match refused {
+    let kind = match verified.act().deed {
+        Deed::Epoch { .. } => "epoch",
+        Deed::Switch { .. } => "switch",
+        Deed::Revocation { .. } => "revocation",
+        Deed::Erasure { .. } => "erasure",
+        Deed::Freeze { .. } => "freeze",
+    };
+    let trace = traces::queued();
+    shared.queue.push_act(Proposed { verified, epoch, trace, reply }).map_err(|refused| match refused {
         Refused::Full(_) => Code::Overloaded,
         Refused::Closed => Code::Unavailable,
     })?;
     match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-        Ok(Ok(Ok(recorded))) => Ok(recorded),
+        Ok(Ok(Ok(recorded))) => {
+            traces::recorded(|| traces::Recorded::of(kind, recorded.index));
+            Ok(recorded)
+        }
         Ok(Ok(Err(not))) => Err(refused(not)),
         // Not known to be durable: the administrator looks at the governance version and, if need be, tries again.
         Ok(Err(_)) | Err(_) => Err(Code::Unavailable.into()),

@@ -17,6 +17,7 @@ use super::body;
 use super::problem::{Code, Problem};
 use super::routes::{caller, respond, room_for, take};
 use crate::statement::{DSSE, OPAQUE, Stated, check_envelope};
+use crate::traces::{self, Recorded, Step};
 use crate::worker::Worker;
 
 /// The content type says what the bytes are; the answer proves where they stand.
@@ -50,13 +51,17 @@ async fn state(
         _ => problem,
     })?;
     take(worker, &caller, 1, body.len())?;
+    let parsing = traces::step(Step::Parse);
     if body.is_empty() {
         return Err(Code::EmptyBody.into());
     }
     if body::content_is(request, DSSE) {
         check_envelope(&body).map_err(|why| Problem::from(Code::InvalidEnvelope).because(why.into()))?;
     }
-    Ok(worker.state(&caller, &media_type, &body).await?)
+    drop(parsing);
+    let stated = worker.state(&caller, &media_type, &body).await?;
+    traces::recorded(|| Recorded::of(stated.record().kind_name(), stated.index()));
+    Ok(stated)
 }
 
 /// The content type as it was sent: a media type (RFC 9110 §8.3.1), with its parameters, that fits into a record.
@@ -75,6 +80,7 @@ fn media_type(request: &HttpRequest) -> Result<String, Problem> {
 }
 
 fn answer(worker: &Worker, stated: &Stated) -> Result<HttpResponse, Problem> {
+    let _answering = traces::step(Step::Answer);
     let (index, head) = (stated.index(), stated.head());
     let leaf = stated.record().encode();
     let hash = leaf_hash(&leaf);

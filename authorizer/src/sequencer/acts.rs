@@ -15,6 +15,7 @@ use crate::engine::Trust;
 use crate::governance::{Candidate, Engines, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::live::Live;
 use crate::notices::Notice;
+use crate::traces::Queued;
 
 /// The trust configuration that an epoch's engines decide by.
 fn trust_of(engines: &Engines) -> Option<Arc<Trust>> {
@@ -24,8 +25,11 @@ fn trust_of(engines: &Engines) -> Option<Arc<Trust>> {
 impl Sequencer {
     /// Records one act alone, puts it in force, and answers. The batch is empty here.
     pub(super) fn govern(&mut self, proposed: Proposed) -> Result<(), Fault> {
-        let Proposed { verified, epoch, reply } = proposed;
+        let Proposed { verified, epoch, trace, reply } = proposed;
+        let sequencing = Queued::taken(trace);
+        self.appended = sequencing.is_traced().then(Vec::new);
         let result = self.act(&verified, epoch)?;
+        sequencing.enforced(&self.appended.take().unwrap_or_default());
         // An administrator who went away reads the version in force, and finds the act in the log.
         let _ = reply.send(result);
         Ok(())

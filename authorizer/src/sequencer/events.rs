@@ -13,13 +13,15 @@ use crate::notices::Notice;
 use crate::present::{Look, Survey, present_state, state_of};
 use crate::proposal::MAX_AGE_MS;
 use crate::settle;
+use crate::traces::Queued;
 
 /// Leases that are recorded as expired in one batch.
 const MAX_LAPSED: usize = 1_024;
 
 impl Sequencer {
     /// Gives an event its place, sends it back, or refuses it.
-    pub(super) fn report(&mut self, report: Report) -> Result<(), Fault> {
+    pub(super) fn report(&mut self, mut report: Report) -> Result<(), Fault> {
+        let sequencing = Queued::taken(report.trace.take());
         let Reading { at_ms, trouble } = self.shared.clock.read(self.fold.last_ms);
         let now = at_ms.max(report.evaluated_at);
         let refusal = if self.fold.frozen {
@@ -46,10 +48,8 @@ impl Sequencer {
         self.fold.last_ms = self.fold.last_ms.max(now);
         self.moved(&record).map_err(Fault::Fold)?;
         let realm = report.decision.realm;
-        self.batched(
-            report.load,
-            Waiting::Event { index, record, codes, realm, load: report.load, reply: report.reply },
-        );
+        let (load, reply, trace) = (report.load, report.reply, sequencing.end());
+        self.batched(load, Waiting::Event { index, record, codes, realm, load, reply, trace });
         Ok(())
     }
 

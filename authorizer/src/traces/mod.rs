@@ -1,7 +1,7 @@
 //! OpenTelemetry traces: where the time of one request goes, for an operator with a collector. Off unless asked for (`--otlp`).
 //!
 //! One server span for each traced request of the decision API's listener, by OpenTelemetry's HTTP conventions, and below it the steps that
-//! a decision goes through. `README.md` beside this file says what is in them.
+//! a decision goes through, and those of everything else that is recorded. `README.md` beside this file says what is in them.
 //!
 //! Why not the `opentelemetry-otlp` crate: it brings an SDK with its own clock, thread, queue and environment variables, and a builder by
 //! which any string becomes an attribute. What is needed is one message of a dozen fields (`otlp.rs`), written from closed lists; so nothing
@@ -22,4 +22,4 @@ mod unit;
 pub use collector::{Collector, NoCollector};
 pub use exporter::Spans;
 pub use tracer::{NoRatio, Options, Ratio, Served, Tracer};
-pub use unit::{Open, Queued, Shares, Step, Trace, decided, queued, step, within};
+pub use unit::{Open, Queued, Recorded, Shares, Step, Trace, decided, queued, recorded, step, within};

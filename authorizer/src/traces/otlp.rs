@@ -6,7 +6,7 @@
 use rand::Rng;
 
 use super::exporter::Finished;
-use super::unit::{Decided, Left, Took, Trace};
+use super::unit::{Decided, Left, Recorded, Took, Trace};
 
 /// The version of OpenTelemetry's conventions whose names are used.
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
@@ -128,6 +128,9 @@ fn request(put: &mut Put, trace: &Trace, finished: &Finished, left: &Left) {
     if let Some(decided) = &left.decided {
         decisions(put, decided);
     }
+    if let Some(recorded) = &left.recorded {
+        record(put, recorded);
+    }
     if left.more > 0 {
         put.count(9, "interlock.steps.dropped", left.more);
     }
@@ -155,6 +158,24 @@ fn decisions(put: &mut Put, decided: &Decided) {
     if let Some(index) = index {
         put.count(9, "interlock.log.index", *index);
     }
+    if !codes.is_empty() {
+        put.texts(9, "interlock.codes", codes.iter().copied());
+    }
+}
+
+fn record(put: &mut Put, recorded: &Recorded) {
+    let Recorded { kind, outcome, committed, index, codes } = recorded;
+    put.text(9, "interlock.record", kind);
+    if let Some(outcome) = outcome {
+        put.text(9, "interlock.outcome", outcome);
+    }
+    if let Some(committed) = committed {
+        put.text(9, "interlock.realm.mode", if *committed { "committed" } else { "public" });
+    }
+    if *committed == Some(true) {
+        return;
+    }
+    put.count(9, "interlock.log.index", *index);
     if !codes.is_empty() {
         put.texts(9, "interlock.codes", codes.iter().copied());
     }

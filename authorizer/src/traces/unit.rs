@@ -38,6 +38,8 @@ pub enum Step {
     Hash,
     /// Frame write and sync, signature, memory, publication: the batch's.
     Commit,
+    /// An act of governance is durable and put in force, or what it erases is erased.
+    Enforce,
     /// Proofs and the answer's text.
     Answer,
 }
@@ -53,6 +55,7 @@ impl Step {
             Step::Sequence => "sequence",
             Step::Hash => "hash",
             Step::Commit => "commit",
+            Step::Enforce => "enforce",
             Step::Answer => "answer",
         }
     }
@@ -78,6 +81,7 @@ pub(super) struct Left {
     /// Steps beyond [`MAX_STEPS`].
     pub(super) more: u64,
     pub(super) decided: Option<Decided>,
+    pub(super) recorded: Option<Recorded>,
 }
 
 /// One step.
@@ -105,6 +109,29 @@ pub(super) struct Decided {
     pub(super) index: Option<u64>,
     /// Why something was denied. Not of a committed realm, where codes are private.
     pub(super) codes: BTreeSet<&'static str>,
+}
+
+/// What came of the request, if it was for anything else that is recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The record's kind, of the closed list.
+    pub kind: &'static str,
+    /// Of an execution: whether it goes on.
+    pub outcome: Option<&'static str>,
+    /// Of an execution: whether its realm is committed. Neither index nor codes are told then, as of decisions.
+    pub committed: Option<bool>,
+    /// The record's index.
+    pub index: u64,
+    /// Why an execution was halted.
+    pub codes: BTreeSet<&'static str>,
+}
+
+impl Recorded {
+    /// A record that no realm hides.
+    #[must_use]
+    pub fn of(kind: &'static str, index: u64) -> Self {
+        Recorded { kind, outcome: None, committed: None, index, codes: BTreeSet::new() }
+    }
 }
 
 impl Trace {
@@ -167,6 +194,11 @@ pub fn decided(done: &[Durable]) {
     let _ = TRACE.try_with(|trace| trace.left().decided = Some(Decided::of(done)));
 }
 
+/// What was recorded for the task's request; not asked unless somebody wants to know.
+pub fn recorded(what: impl FnOnce() -> Recorded) {
+    let _ = TRACE.try_with(|trace| trace.left().recorded = Some(what()));
+}
+
 impl Decided {
     fn of(done: &[Durable]) -> Self {
         let mut all = Decided::default();
@@ -201,7 +233,11 @@ struct Begun {
 
 impl Begun {
     fn end(self) -> Arc<Trace> {
-        self.trace.keep(self.step, self.since, self.since.elapsed(), None);
+        self.end_at(Instant::now())
+    }
+
+    fn end_at(self, end: Instant) -> Arc<Trace> {
+        self.trace.keep(self.step, self.since, end.saturating_duration_since(self.since), None);
         self.trace
     }
 }
@@ -215,6 +251,26 @@ impl Open {
     #[must_use]
     pub fn end(mut self) -> Option<Arc<Trace>> {
         self.0.take().map(Begun::end)
+    }
+
+    /// Ends the step of an act of governance where its first batch began, and gives it what its batches took and what came behind them. One
+    /// that was refused has none.
+    pub fn enforced(mut self, appended: &[Shares]) {
+        let Some(begun) = self.0.take() else { return };
+        let (Some(first), Some(last)) = (appended.first(), appended.last()) else {
+            begun.end();
+            return;
+        };
+        let trace = begun.end_at(first.since);
+        appended.iter().for_each(|shares| shares.give(&trace));
+        let durable = last.since.checked_add(last.hashed.saturating_add(last.committed)).unwrap_or(last.since);
+        trace.keep(Step::Enforce, durable, durable.elapsed(), None);
+    }
+
+    /// Whether anybody wants to know.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.0.is_some()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::live::Live;
 use crate::proposal::{MAX_ATTEMPTS, Refusal, Work};
 use crate::queue::Load;
 use crate::statement::{Answer, Kept, Stated, Submission};
+use crate::traces;
 
 impl Worker {
     /// Keeps a statement: its body wrapped in a record, durable.
@@ -29,7 +30,8 @@ impl Worker {
             let (reply, answer) = oneshot::channel();
             let what = Kept::Statement { media_type: media_type.to_owned() };
             let (caller, body) = (caller.clone(), body.clone());
-            self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
+            let trace = traces::queued();
+            self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, trace, reply }), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
                 Ok(Ok(Answer::Durable(stated))) => return Ok(stated),
                 Ok(Ok(Answer::Refused(refusal))) => return Err(NoAnswer::Refused(refusal)),
@@ -77,7 +79,8 @@ impl Worker {
         let (reply, answer) = oneshot::channel();
         let body = Bytes::copy_from_slice(given.note().as_bytes());
         let (caller, what) = (caller.clone(), Kept::Approval(Box::new(given)));
-        self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, reply }), load)?;
+        let trace = traces::queued();
+        self.hand_over(Work::Statement(Submission { caller, what, body, governance, load, trace, reply }), load)?;
         match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
             Ok(Ok(Answer::Durable(stated))) => Ok(stated),
             Ok(Ok(Answer::Refused(refusal))) => Err(NoAnswer::Refused(refusal)),
@@ -85,6 +88,15 @@ impl Worker {
             Ok(Ok(Answer::Stale)) => Err(NoAnswer::Full),
             Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
         }
+    }
+
+    /// Whether what a realm asks is withheld; it is taken to be where nobody can say.
+    #[must_use]
+    pub fn is_committed(&self, realm: &str) -> bool {
+        let live = self.shared.live.load();
+        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index));
+        let mode = engine.and_then(|engine| engine.lock().unwrap_or_else(PoisonError::into_inner).realm_mode(realm));
+        mode != Some(RealmMode::Public)
     }
 
     /// The governance version under which what a realm submits may be shown to everybody.

@@ -210,7 +210,7 @@ impl World {
         let engines = Arc::new((0..WORKERS).map(|_| Mutex::new(published.replica().unwrap())).collect());
         let (reply, answer) = oneshot::channel();
         let epoch = Some(NewEpoch { document, engines, predecessor: None });
-        let pushed = process.shared.queue.push_act(Proposed { verified, epoch, reply }).is_ok();
+        let pushed = process.shared.queue.push_act(Proposed { verified, epoch, trace: None, reply }).is_ok();
         let answering = Box::pin(async move {
             let said = |status: u16, body: Value| Answer { status, head: String::new(), body: body.to_string().into() };
             match answer.await {
