@@ -1,6 +1,7 @@
 //! Why: a directory without its key, an imported log or a backup, still answers whoever wants to check what it holds.
 //!
 //! Guarantees: only the public read API is served, over what the last signed head covers; there is no decision API, no writer and no key.
+//! Of a lineage it tells what the records tell; how permits stand that have not run out is unknown, and counted as such.
 //! Does not: check acts of governance again; the archive's records are served as they are, and their readers check them.
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ impl Archive {
         let epochs = epochs(&reader)?;
         // The archive is open, so its files are counted.
         let room = Room::take(1, PUBLIC_WORKERS)?;
+        let now = clock.clone();
         let public = Public {
             reader,
             epochs: Box::new(move || epochs.clone()),
@@ -41,9 +43,9 @@ impl Archive {
             ready: Box::new(|| Ok(())),
             // Nothing happens to an archive that would be counted.
             metrics: Box::new(|| "# EOF\n".to_owned()),
-            now_ms: Box::new(move || clock.wall_ms()),
+            now_ms: Box::new(move || now.wall_ms()),
         };
-        let servers = Servers::start_public(listen, room, Arc::new(public))
+        let servers = Servers::start_public(listen, room, Arc::new(public), clock)
             .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, _) = servers.addresses();
         Ok(Archive { servers, address })

@@ -1,6 +1,7 @@
 //! Why: who set off what must be visible to whoever may see it: what a permit descends from, and what descends from it.
 //!
-//! Guarantees: only what is disclosed is shown; of a committed realm there are commitments, which the leaf has anyway (threat 26). Each
+//! Guarantees: only what is disclosed is shown; of a committed realm there are commitments, which the leaf has anyway (threat 26). What may
+//! descend from a permit and cannot be read is counted, so that nobody takes a lineage for whole that is not. Each
 //! look reads at most [`MAX_SCAN`] records and shows at most [`MAX_NODES`] descendants, and says where to go on (threat 33); nothing is
 //! kept for it, so that it tells the same after a restart.
 //! Does not: prove. Each node says where its proof is; reading the log, anybody finds the same.
@@ -25,8 +26,31 @@ pub struct Node {
     pub index: u64,
     /// Its leaf.
     pub decision: Decision,
-    /// Its detail, where its realm discloses it.
-    pub detail: Option<Detail>,
+    /// Its detail, or why it is not shown.
+    pub detail: Result<Detail, Withheld>,
+}
+
+/// Why a detail is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// Its realm does not disclose it.
+    Committed,
+    /// A record of the log erased it.
+    Erased,
+    /// It is not here: this is a copy without private parts, or they are lost.
+    Missing,
+}
+
+impl Withheld {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Withheld::Committed => "committed",
+            Withheld::Erased => "erased",
+            Withheld::Missing => "missing",
+        }
+    }
 }
 
 /// A permit with what is above and below it.
@@ -40,6 +64,8 @@ pub struct Lineage {
     pub node: Node,
     /// Permits that descend from it, in the order of the log.
     pub descendants: Vec<Node>,
+    /// Allowed decisions of its realm, among those that were looked at, that may descend from it too: their details are not shown.
+    pub hidden: u64,
     /// The index from which on more may stand.
     pub next: Option<u64>,
 }
@@ -61,11 +87,12 @@ pub fn of(reader: &Reader, permit: &PermitId, from: Option<u64>) -> Result<Optio
     }
     ancestors.reverse();
     let first = from.unwrap_or(0).max(node.index + 1);
-    let (descendants, next) = match (&node.detail, node.decision.grant) {
-        (Some(_), Some(grant)) => below(reader, permit, grant.expires_at, first, size)?,
-        _ => (Vec::new(), None),
+    let below = match node.decision.grant {
+        Some(grant) => below(reader, &node.decision, grant.expires_at, first, size)?,
+        None => Below::default(),
     };
-    Ok(Some(Lineage { size, ancestors, node, descendants, next }))
+    let Below { found: descendants, hidden, next } = below;
+    Ok(Some(Lineage { size, ancestors, node, descendants, hidden, next }))
 }
 
 fn node(reader: &Reader, permit: &PermitId) -> Result<Option<Node>, ReadError> {
@@ -74,29 +101,33 @@ fn node(reader: &Reader, permit: &PermitId) -> Result<Option<Node>, ReadError> {
     Ok(Some(Node { index, decision: *decision, detail: detail(reader, index)? }))
 }
 
-fn detail(reader: &Reader, index: u64) -> Result<Option<Detail>, ReadError> {
+fn detail(reader: &Reader, index: u64) -> Result<Result<Detail, Withheld>, ReadError> {
     match reader.private(index) {
-        Ok(private) if private.disclosed => Ok(Detail::decode(&private.detail).ok()),
-        Ok(_) | Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. } | ReadError::Erased { .. }) => Ok(None),
+        Ok(private) if private.disclosed => Ok(Detail::decode(&private.detail).map_err(|_| Withheld::Missing)),
+        Ok(_) => Ok(Err(Withheld::Committed)),
+        Err(ReadError::Erased { .. }) => Ok(Err(Withheld::Erased)),
+        Err(ReadError::Lost { .. } | ReadError::NoPrivate { .. }) => Ok(Err(Withheld::Missing)),
         Err(error) => Err(error),
     }
 }
 
 fn parent(node: &Node) -> Option<PermitId> {
-    node.detail.as_ref().and_then(|detail| detail.parent)
+    node.detail.as_ref().ok().and_then(|detail| detail.parent)
 }
 
-/// Permits among the next records that descend from `root`, and where to go on. A child is born while its parent lives, so the search ends
+/// What one look found below a permit.
+#[derive(Default)]
+struct Below {
+    found: Vec<Node>,
+    hidden: u64,
+    next: Option<u64>,
+}
+
+/// Permits among the next records that descend from `root`, how many more may, and where to go on. A child is born while its parent lives, so the search ends
 /// with the first record after that.
-fn below(
-    reader: &Reader,
-    root: &PermitId,
-    root_ends: u64,
-    first: u64,
-    size: u64,
-) -> Result<(Vec<Node>, Option<u64>), ReadError> {
-    let mut known: HashMap<PermitId, bool> = HashMap::from([(*root, true)]);
-    let mut found = Vec::new();
+fn below(reader: &Reader, root: &Decision, root_ends: u64, first: u64, size: u64) -> Result<Below, ReadError> {
+    let mut known: HashMap<PermitId, bool> = HashMap::from([(root.permit, true)]);
+    let mut below = Below::default();
     let end = size.min(first.saturating_add(MAX_SCAN));
     let mut at = first;
     while at < end {
@@ -104,26 +135,32 @@ fn below(
         for (index, leaf) in (at..).zip(reader.entries(at, count)?) {
             let record = Record::decode(&leaf).map_err(|source| ReadError::NotARecord { index, source })?;
             if record.recorded_at() >= root_ends {
-                return Ok((found, None));
+                return Ok(below);
             }
             let Record::Decision(decision) = record else { continue };
-            if decision.grant.is_none() {
+            // A child is of its parent's realm.
+            if decision.grant.is_none() || decision.realm != root.realm {
                 continue;
             }
-            let Some(detail) = detail(reader, index)? else { continue };
+            let Ok(detail) = detail(reader, index)? else {
+                below.hidden += 1;
+                continue;
+            };
             let Some(parent) = detail.parent else { continue };
             let descends = descends(reader, &mut known, parent)?;
             known.insert(decision.permit, descends);
             if descends {
-                found.push(Node { index, decision: *decision, detail: Some(detail) });
-                if found.len() == MAX_NODES {
-                    return Ok((found, Some(index + 1).filter(|next| *next < size)));
+                below.found.push(Node { index, decision: *decision, detail: Ok(detail) });
+                if below.found.len() == MAX_NODES {
+                    below.next = Some(index + 1).filter(|next| *next < size);
+                    return Ok(below);
                 }
             }
         }
         at += count;
     }
-    Ok((found, Some(end).filter(|end| *end < size)))
+    below.next = Some(end).filter(|end| *end < size);
+    Ok(below)
 }
 
 /// Whether a permit is one that is known to be in the lineage, or descends from one. At most as many steps as a lineage is deep.

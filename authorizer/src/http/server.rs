@@ -15,9 +15,11 @@ use ledger::http::Public;
 use tokio::net::TcpSocket;
 
 use super::descriptors::Room;
+use super::lineage::Teller;
 use super::problem::Code;
 use super::{lineage, listener};
 use crate::canary;
+use crate::clock::Source;
 use crate::live::Shared;
 use crate::worker::Worker;
 
@@ -64,14 +66,21 @@ impl Servers {
         Self::run(listen, move || bind(listen, public, room, &shared))
     }
 
-    /// Serves a public read API alone.
+    /// Serves a public read API alone, with what an archive can tell of lineages.
     ///
     /// # Errors
     /// [`NotListening`]; nothing is served then.
-    pub fn start_public(listen: SocketAddr, room: Room, public: Arc<Public>) -> Result<Servers, NotListening> {
+    pub fn start_public(
+        listen: SocketAddr,
+        room: Room,
+        public: Arc<Public>,
+        clock: Arc<dyn Source>,
+    ) -> Result<Servers, NotListening> {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
-            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, |_| {}, |_| {}).map_err(at)?;
+            let teller = Teller::Archive(public.reader.clone(), clock);
+            let more = move |config: &mut ServiceConfig| lineage::configure(config, teller.clone());
+            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, more, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
     }
@@ -183,7 +192,7 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         now_ms: Box::new(move || clocked.now().at_ms),
     });
     let looked = shared.clone();
-    let more = move |config: &mut ServiceConfig| lineage::configure(config, looked.clone());
+    let more = move |config: &mut ServiceConfig| lineage::configure(config, Teller::Service(looked.clone()));
     read_api(socket, room, public, more, counted(&shared))
 }
 

@@ -1,9 +1,9 @@
 //! A child is held to its parent: named by it, within its scopes and its life, and only while all above it hold.
 
 use serde_json::{Value, json};
-use verifier::act::Power;
+use verifier::act::{Act, Deed, Parts, Power};
 
-use crate::support::{Answer, Site, bearer, erase, read, reasons, with, with_gate};
+use crate::support::{Answer, ORIGIN, Site, bearer, erase, read, reasons, with, with_gate};
 
 const NONE: [&str; 0] = [];
 /// Every agent may hold scopes below `a`, and only alice begins.
@@ -263,7 +263,35 @@ fn of_a_committed_realm_a_lineage_shows_commitments_only() {
         let graph = graph.json();
         assert_eq!((&graph["ancestors"], &graph["descendants"]), (&json!([]), &json!([])));
         assert_eq!((&graph["node"]["committed"], &graph["node"]["state"]), (&json!(true), &json!("open")));
+        // The child may descend from the first one, for all that is shown.
+        assert_eq!(graph["hidden"], u64::from(*permit == parent));
     }
+}
+
+#[test]
+fn a_descendant_that_was_erased_is_counted_and_what_descends_from_an_erased_permit_is_shown() {
+    let (site, clock) = Site::with_trust(&with_gate(&format!("{TRUST}[erasure]\nafter_ms = 0\n")));
+    let parent = root(&site);
+    let child = |fields| site.decide(&asks("bob", with(json!({ "parent": parent }), fields)));
+    let (short, long) = (child(json!({ "ttl_ms": 1_000 })), child(json!({})));
+    let erase = |index: u64| {
+        let deed = Deed::Erasure { index, parts: Parts::Both, ground: "art. 17".into(), authority: "officer".into() };
+        let note = site.sign(&Act { origin: ORIGIN.into(), follows: 1, deed });
+        site.admin("POST", "/v1/erasures", "text/plain", note.as_bytes()).status
+    };
+    assert_eq!(site.lineage(&parent, "").json()["hidden"], 0);
+    clock.advance(1_000);
+    assert_eq!(erase(short["index"].as_u64().unwrap()), 200);
+    let graph = site.lineage(&parent, "").json();
+    assert_eq!((permits(&graph["descendants"]).len(), &graph["hidden"], &graph["unknown"]), (1, &json!(1), &json!(0)));
+    let erased = site.lineage(&short["permit"], "").json();
+    assert_eq!((&erased["node"]["erased"], erased["node"].get("committed")), (&json!(true), None));
+    clock.advance(600_000);
+    let index = site.reader.permit(&parent.as_str().unwrap().parse().unwrap()).unwrap().unwrap();
+    assert_eq!(erase(index), 200);
+    let graph = site.lineage(&parent, "").json();
+    assert_eq!(permits(&graph["descendants"]), [(long["permit"].as_str().unwrap(), "expired")]);
+    assert_eq!((&graph["node"]["erased"], &graph["hidden"]), (&json!(true), &json!(1)));
 }
 
 #[test]

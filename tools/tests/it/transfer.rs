@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use serde_json::Value;
+use verifier::receipt::Receipt;
+use verifier::record::Record;
 
 use crate::house::{House, Http, Server, fails, interlock, ok, refund};
 
@@ -63,6 +65,11 @@ fn an_exported_log_is_an_archive_elsewhere_and_never_the_log() {
     assert!(get("/v1/epochs/current").1.contains("refund-what-was-paid"));
     assert!(get("/v1/requests/5").1.contains(&permit));
     assert_eq!((get("/readyz").0, get("/").0), (200, 200));
+    // Nobody has checked here whether it was revoked: that is said, and not guessed.
+    let (status, lineage) = get(&format!("/v1/lineage/{permit}"));
+    let lineage: Value = serde_json::from_str(&lineage).unwrap();
+    assert_eq!((status, &lineage["node"]["state"], &lineage["unknown"]), (200, &"unknown".into(), &1.into()));
+    assert_eq!((&lineage["node"]["action"], &lineage["hidden"]), (&"refund".into(), &0.into()));
     let receipt = house.path("archived.tlog-proof");
     ok(["receipt", &permit, "-o", &receipt, "--url", &server.public]);
     ok(["verify", &receipt, "--vkey", &house.vkey]);
@@ -91,6 +98,14 @@ fn an_export_without_private_parts_says_so_and_its_audit_is_undecided() {
     let server = read_only(&house, "public");
     let (status, body) = Http::new().get(&format!("{}/v1/requests/3", server.public));
     assert_eq!((status, String::from_utf8_lossy(&body).contains("\"lost\"")), (500, true));
+    // What may descend from it cannot be read either, and is counted.
+    let (_, body) = Http::new().get(&format!("{}/v1/receipts/3", server.public));
+    let receipt = Receipt::parse(&String::from_utf8(body).unwrap()).unwrap();
+    let Ok(Record::Decision(decision)) = Record::decode(&receipt.extra.unwrap()) else { panic!("no decision") };
+    let (status, body) = Http::new().get(&format!("{}/v1/lineage/{}", server.public, decision.permit));
+    let lineage: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, &lineage["node"]["missing"], &lineage["hidden"]), (200, &true.into(), &1.into()), "{lineage}");
+    assert_eq!(lineage["node"].get("committed"), None);
     server.stop();
 }
 
