@@ -33,6 +33,7 @@ use compare::compare;
 use frontier::Frontier;
 
 use crate::engine::{Code, Engine, Facts, PublishError, Published, Verdict};
+use crate::engine::{LONGEST_ATTESTED_MS, LONGEST_SIGNED_MS};
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Engines, Governors};
 use crate::proposal::MAX_AGE_MS;
@@ -179,11 +180,20 @@ struct Task<'a> {
 enum Came {
     Same(&'static [&'static str]),
     NotRecomputable(Outcome),
-    /// Its own parts are there, and those of a parent, of what used a nonce or of what moved a counter may not be.
-    Rests(Outcome),
+    /// Its own parts are there, and those that it rests on may not be.
+    Rests(On, Outcome),
     /// Of an execution whose permit cannot be read.
     Withheld,
     Differs(String),
+}
+
+/// What a decision rests on that cannot be read.
+#[derive(Clone, Copy)]
+enum On {
+    /// A parent, or what moved a counter of its realm.
+    Others,
+    /// Whoever may have used its nonce, in whichever realm.
+    Nonces,
 }
 
 /// A decision that was evaluated again, before its place in the log is looked at.
@@ -249,7 +259,7 @@ impl State {
         if let Record::Decision(decision) = record
             && detail.is_none()
         {
-            self.fold.state.lose_sight(&decision.realm, index);
+            self.fold.state.lose_sight(&decision.realm, index, decision.recorded_at);
         }
         if let Some((mode, content)) = self.fold.apply(governors, index, record, detail.as_ref())? {
             self.publish(index, mode, content);
@@ -354,9 +364,14 @@ impl State {
             Came::NotRecomputable(outcome) => {
                 *self.report.not_recomputable.entry(name(outcome)).or_default() += 1;
             }
-            Came::Rests(outcome) => {
-                let name =
-                    if outcome == Outcome::Deny { "deny, resting on others" } else { "allow, resting on others" };
+            Came::Rests(on, outcome) => {
+                let denied = outcome == Outcome::Deny;
+                let name = match on {
+                    On::Others if denied => "deny, resting on others",
+                    On::Others => "allow, resting on others",
+                    On::Nonces if denied => "deny, its nonce perhaps used unseen",
+                    On::Nonces => "allow, its nonce perhaps used unseen",
+                };
                 *self.report.not_recomputable.entry(name).or_default() += 1;
             }
             Came::Withheld => *self.report.not_recomputable.entry("execution").or_default() += 1,
@@ -385,9 +400,13 @@ impl State {
             let all = || shadow.iter().chain([&*verdict]);
             let rests_on_others = rests_on_others
                 || all().any(|verdict| verdict.demands.retry.is_some() || !verdict.demands.limits.is_empty());
-            let nonce = all().any(|verdict| verdict.demands.nonce.is_some() || verdict.demands.attested.is_some());
-            if (rests_on_others && !self.fold.state.sees(&recorded.realm)) || (nonce && !self.fold.state.sees_all()) {
-                evaluated = Err(Came::Rests(recorded.outcome));
+            let sees = |longest_ms| self.fold.state.sees_nonces(now, longest_ms);
+            let signed = all().any(|verdict| verdict.demands.nonce.is_some()) && !sees(LONGEST_SIGNED_MS);
+            let attested = all().any(|verdict| verdict.demands.attested.is_some()) && !sees(LONGEST_ATTESTED_MS);
+            if rests_on_others && !self.fold.state.sees(&recorded.realm) {
+                evaluated = Err(Came::Rests(On::Others, recorded.outcome));
+            } else if signed || attested {
+                evaluated = Err(Came::Rests(On::Nonces, recorded.outcome));
             }
         }
         let decoded;
@@ -399,7 +418,7 @@ impl State {
             }
         };
         if detail.is_none() {
-            self.fold.state.lose_sight(&recorded.realm, task.index);
+            self.fold.state.lose_sight(&recorded.realm, task.index, now);
         }
         if task.stored.erased {
             self.erased.insert(task.index, now);

@@ -12,7 +12,7 @@ pub mod nonces;
 pub mod permits;
 pub mod revoked;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use verifier::act::Revoked;
 use verifier::cbor::{CborError, Decoder, Encoder};
@@ -49,8 +49,8 @@ pub struct State {
     pub approved: Approved,
     /// Issuers, keys, subjects and policies that were taken back.
     pub revoked: Revocations,
-    /// By realm, decisions whose detail cannot be read.
-    blind: HashMap<String, BTreeSet<u64>>,
+    /// By realm, decisions whose detail cannot be read, with their times, which follow their indexes.
+    blind: HashMap<String, BTreeMap<u64, u64>>,
 }
 
 impl State {
@@ -266,8 +266,8 @@ impl State {
     }
 
     /// A decision of this realm cannot be read: what it counted is not known, for whoever recomputes.
-    pub fn lose_sight(&mut self, realm: &str, index: u64) {
-        self.blind.entry(realm.to_owned()).or_default().insert(index);
+    pub fn lose_sight(&mut self, realm: &str, index: u64, recorded_at: u64) {
+        self.blind.entry(realm.to_owned()).or_default().insert(index, recorded_at);
     }
 
     /// The detail of a decision was erased by record, so nothing rests on it from here on.
@@ -322,10 +322,18 @@ impl State {
         detail.counted.iter().any(counts).then_some("a window or a rate that it counts in is not over")
     }
 
-    /// Whether all decisions of all realms could be read: nonces hold across realms.
+    /// Whether all decisions of all realms could be read.
     #[must_use]
     pub fn sees_all(&self) -> bool {
         self.blind.is_empty()
+    }
+
+    /// Whether every nonce is known that may be in use at a time, where a decision uses one for at most `longest_ms`. Nonces hold across
+    /// realms; what a decision used that cannot be read is free again after so long.
+    #[must_use]
+    pub fn sees_nonces(&self, now_ms: u64, longest_ms: u64) -> bool {
+        let mut last = self.blind.values().filter_map(BTreeMap::last_key_value);
+        last.all(|(_, recorded_at)| recorded_at.saturating_add(longest_ms) <= now_ms)
     }
 
     /// Whether all decisions of a realm could be read.

@@ -32,7 +32,7 @@ pub use findings::{Finding, FindingCode, Part, Position, PublishError};
 pub(crate) use publish::trust;
 pub use publish::{MAX_POLICY_ID, Published, split_policies};
 pub use registered::MAX_REQUEST_ENTITIES;
-pub use signatures::{Checked, MAX_SIGNED_S, MAX_SKEW_MS, Nonce};
+pub use signatures::{Checked, LONGEST_ATTESTED_MS, LONGEST_SIGNED_MS, MAX_SIGNED_S, MAX_SKEW_MS, Nonce};
 pub use trust::approvals::{ApprovalRule, Approver};
 pub use trust::limits::{Amount, Limit, MAX_WINDOW_MS, Reach, Rule, WINDOW_STEPS};
 pub use trust::scope::Scope;

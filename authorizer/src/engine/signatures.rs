@@ -15,11 +15,16 @@ use super::codes::Code;
 use super::decide::Verdict;
 use super::trust::Trust;
 use super::trust::agents::AgentKey;
+use super::trust::evidence::LONGEST_MAX_AGE_MS;
 
 /// A signature holds at most so long, seconds: so long its nonce is remembered.
 pub const MAX_SIGNED_S: u64 = 300;
 /// A signature may be made so far in the future, milliseconds: clocks of callers differ by seconds.
 pub const MAX_SKEW_MS: u64 = 5_000;
+/// A signature uses its nonce for at most so long after the decision: made as far ahead as is taken, for as long as is taken.
+pub const LONGEST_SIGNED_MS: u64 = MAX_SIGNED_S * 1_000 + MAX_SKEW_MS;
+/// An attestation likewise.
+pub const LONGEST_ATTESTED_MS: u64 = LONGEST_MAX_AGE_MS + MAX_SKEW_MS;
 
 /// A signature, as checked under one epoch at one time. Its one birthplace is [`check`].
 #[derive(Debug, Clone)]

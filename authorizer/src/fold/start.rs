@@ -75,7 +75,9 @@ impl Fold {
                 match &record {
                     Record::Erasure { index: of, parts, .. } => erasures.push((*of, *parts, index)),
                     // Steps of its lease follow from a decision that is not seen any more, until the record that erases it.
-                    Record::Decision(decision) if detail.is_none() => fold.state.lose_sight(&decision.realm, index),
+                    Record::Decision(decision) if detail.is_none() => {
+                        fold.state.lose_sight(&decision.realm, index, decision.recorded_at);
+                    }
                     _ => {}
                 }
                 if let Some(epoch) = fold.apply(governors, index, &record, detail.as_ref())? {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authorizer::clock::{Manual, Source};
-use authorizer::engine::{Code, Facts, MAX_SIGNED_S, Nonce, Published, Standing};
+use authorizer::engine::{Code, Facts, MAX_SIGNED_S, MAX_SKEW_MS, Nonce, Published, Standing};
 use authorizer::fold::Fold;
 use authorizer::replay::Options;
 use authorizer::settle::settle;
@@ -351,6 +351,27 @@ fn a_record_whose_signature_was_taken_from_another_or_left_out_does_not_come_out
     decide(&site, &json!([read("r3")]), &parts(&clock, "n3"));
     let report = Entries::of(&site).replay(&site, Options::default()).unwrap();
     assert_eq!((report.same, report.given.get("body_digest")), (3, Some(&1)));
+}
+
+/// What a realm does not show may have used any nonce, for as long as a signature holds and no longer.
+#[test]
+fn a_nonce_is_taken_as_free_by_a_stranger_once_nothing_withheld_can_have_it_in_use() {
+    let (site, clock) = site();
+    let withheld = usize::try_from(site.decide(&read("r"))["index"].as_u64().unwrap()).unwrap();
+    assert_eq!(reasons(&decide(&site, &read("r1"), &parts(&clock, "n1"))), NONE);
+    assert_eq!(reasons(&decide(&site, &read("r2"), &parts(&clock, "n1"))), ["nonce_used"]);
+    clock.advance(MAX_SIGNED_S * 1_000 + MAX_SKEW_MS - 1);
+    assert_eq!(reasons(&decide(&site, &read("r3"), &parts(&clock, "n3"))), NONE);
+    clock.advance(1);
+    assert_eq!(reasons(&decide(&site, &read("r4"), &parts(&clock, "n4"))), NONE);
+    assert_eq!(reasons(&decide(&site, &read("r5"), &parts(&clock, "n4"))), ["nonce_used"]);
+    let whole = Entries::of(&site).replay(&site, Options::default()).unwrap();
+    assert_eq!((whole.same, whole.not_recomputable.len()), (6, 0));
+    let mut entries = Entries::of(&site);
+    entries.withhold(withheld);
+    let report = entries.replay(&site, Options::default()).unwrap();
+    let unseen = [("allow, its nonce perhaps used unseen", 2), ("deny", 1), ("deny, its nonce perhaps used unseen", 1)];
+    assert_eq!((report.same, report.not_recomputable, report.difference_count), (2, unseen.into(), 0));
 }
 
 #[test]
