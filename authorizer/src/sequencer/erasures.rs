@@ -2,7 +2,8 @@
 //!
 //! Guarantees: nothing is erased that a later decision, a renewal or a retry may rest on, nor before the epoch lets it be; whoever asked is
 //! answered when the record is durable *and* the bytes are gone from every file of the log. Does not: take a governance version: what is
-//! in force stays as it is.
+//! in force stays as it is; erase the salt of a denied request where its retry was recorded: that stands in the retry's detail, which replay
+//! reads and which has to be erased too.
 
 use ledger::ReadError;
 use verifier::act::Parts;

@@ -32,6 +32,7 @@ mod scopes;
 mod search;
 mod shadow;
 mod signatures;
+mod signing;
 mod simulation;
 mod snapshots;
 mod starting;

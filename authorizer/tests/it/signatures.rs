@@ -8,9 +8,7 @@ use authorizer::fold::Fold;
 use authorizer::replay::Options;
 use authorizer::settle::settle;
 use authorizer::state::nonces::MAX_NONCES;
-use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use verifier::decision::{Condition, Detail, Outcome, Signed};
 use verifier::epoch::EpochContent;
 use verifier::event::Step;
@@ -20,26 +18,10 @@ use verifier::request::Request;
 use verifier::text::{b64, unb64};
 
 use crate::replay::Entries;
+use crate::signing::{NATIVE, Parts, key, sign};
 use crate::support::{Answer, ORIGIN, POLICIES, Site, bearer, erase, read, reasons, with, with_gate};
 
-const NATIVE: &str = "/v1/decisions";
 const NONE: [&str; 0] = [];
-
-/// A signature, part by part; each test changes one.
-#[derive(Clone)]
-struct Parts {
-    seed: u8,
-    path: &'static str,
-    key_id: &'static str,
-    created: u64,
-    expires: u64,
-    nonce: String,
-    tag: &'static str,
-}
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_bytes(&[seed; 32])
-}
 
 /// Alice and every bot have a key; agents must sign.
 fn trust() -> String {
@@ -57,26 +39,7 @@ fn site() -> (Site, Arc<Manual>) {
 }
 
 fn parts(clock: &Manual, nonce: &str) -> Parts {
-    let created = clock.wall_ms() / 1_000;
-    let (path, key_id, tag) = (NATIVE, "alice-1", ORIGIN);
-    Parts { seed: 7, path, key_id, created, expires: created + 60, nonce: nonce.into(), tag }
-}
-
-/// The three header fields, made by hand from the specification.
-fn sign(parts: &Parts, body: &[u8]) -> [(&'static str, String); 3] {
-    let Parts { seed, path, key_id, created, expires, nonce, tag } = parts;
-    let digest = format!("sha-256=:{}:", b64(&Sha256::digest(body)));
-    let params = format!(
-        "(\"@method\" \"@path\" \"content-digest\");created={created};expires={expires};nonce=\"{nonce}\";keyid=\"{key_id}\";tag=\"{tag}\""
-    );
-    let base =
-        format!("\"@method\": POST\n\"@path\": {path}\n\"content-digest\": {digest}\n\"@signature-params\": {params}");
-    let signature = b64(&key(*seed).sign(base.as_bytes()).to_bytes());
-    [
-        ("Signature-Input", format!("sig={params}")),
-        ("Signature", format!("sig=:{signature}:")),
-        ("Content-Digest", digest),
-    ]
+    Parts::of("alice-1", 7, clock.wall_ms() / 1_000, nonce)
 }
 
 fn post(site: &Site, path: &str, body: &[u8], fields: &[(&'static str, String)]) -> Answer {

@@ -15,8 +15,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use verifier::act::Revoked;
 use verifier::checkpoint::SignedCheckpoint;
-use verifier::decision::Outcome;
+use verifier::decision::{Class, Condition, Detail, Outcome};
 use verifier::hash::leaf_hash;
 use verifier::proof::verify_range;
 use verifier::receipt::{RangeReceipt, Receipt};
@@ -24,18 +25,23 @@ use verifier::record::Record;
 use verifier::text::unb64;
 use verifier::verify::{LogKey, verify_receipt};
 
+use super::limit::Taken;
+use super::model::rests_on;
+use super::requests::SignedBody;
 use crate::support::Answer;
 
 pub type Answering = Pin<Box<dyn Future<Output = Answer>>>;
 
 /// What a call asked for.
 pub enum Asked {
-    Decisions { realm: &'static str, requests: Vec<Value>, range: bool },
+    Decisions { realm: &'static str, requests: Vec<Value>, range: bool, limited: bool },
     Event { permit: String },
     Permit,
     Statement,
     Approval { realm: &'static str, retry: Value },
     Act,
+    Revocation(Revoked),
+    Erasure { index: u64, parts: u64 },
     Canary,
 }
 
@@ -43,6 +49,8 @@ struct Call {
     number: u64,
     asked: Asked,
     at_ms: u64,
+    /// How much was taken back, and answered so, before it was asked.
+    taken_back: usize,
     answering: Answering,
 }
 
@@ -65,6 +73,13 @@ pub struct Callers {
     pub kept: Vec<Kept>,
     /// Requests with an idempotency key, the last ones.
     pub asked_before: VecDeque<Value>,
+    /// Signed bodies, the last ones.
+    pub signed_before: VecDeque<SignedBody>,
+    /// Requests of the key that is limited, each about a resource of its own; those that were refused.
+    pub asked_limited: u64,
+    pub refused: Vec<String>,
+    /// Erasures that were answered: the decision and its parts.
+    pub erased: Vec<(u64, u64)>,
     pub counts: BTreeMap<String, u64>,
     pub now_ms: u64,
     pub reader: Option<Reader>,
@@ -74,6 +89,8 @@ pub struct Callers {
     pub seen: Option<Arc<Head>>,
     calls: Vec<Call>,
     begun: u64,
+    taken: Taken,
+    taken_back: Vec<Revoked>,
     /// By realm and key: the request, its permit, when it was asked for first.
     keyed: HashMap<(&'static str, String), (Value, String, u64)>,
     trace: Sha256,
@@ -90,6 +107,10 @@ impl Callers {
             unapproved: Vec::new(),
             kept: Vec::new(),
             asked_before: VecDeque::new(),
+            signed_before: VecDeque::new(),
+            asked_limited: 0,
+            refused: Vec::new(),
+            erased: Vec::new(),
             counts: BTreeMap::new(),
             now_ms,
             reader: None,
@@ -97,6 +118,8 @@ impl Callers {
             seen: None,
             calls: Vec::new(),
             begun: 0,
+            taken: Taken::default(),
+            taken_back: Vec::new(),
             keyed: HashMap::new(),
             trace: Sha256::new(),
             verbose: std::env::var_os("INTERLOCK_SIM_TRACE").is_some(),
@@ -127,7 +150,8 @@ impl Callers {
 
     pub fn begin(&mut self, asked: Asked, answering: Answering) {
         self.begun += 1;
-        self.calls.push(Call { number: self.begun, asked, at_ms: self.now_ms, answering });
+        let (number, at_ms, taken_back) = (self.begun, self.now_ms, self.taken_back.len());
+        self.calls.push(Call { number, asked, at_ms, taken_back, answering });
     }
 
     /// A process that was killed answers nobody.
@@ -158,7 +182,8 @@ impl Callers {
     /// The process is gone; nobody knows what became of what was under way.
     pub fn hang_up(&mut self) {
         self.calls.clear();
-        (self.reader, self.disk) = (None, None);
+        // What a key took is not remembered over a restart.
+        (self.reader, self.disk, self.taken) = (None, None, Taken::default());
     }
 
     fn answered(&mut self, call: Call, answer: &Answer) {
@@ -169,6 +194,8 @@ impl Callers {
             Asked::Statement => "statement",
             Asked::Approval { .. } => "approval",
             Asked::Act => "act",
+            Asked::Revocation(_) => "revocation",
+            Asked::Erasure { .. } => "erasure",
             Asked::Canary => "canary",
         };
         let code = if answer.status >= 400 { answer.code() } else { String::new() };
@@ -179,6 +206,11 @@ impl Callers {
         match answer.status {
             200 | 201 => {}
             400 if void => return,
+            429 => {
+                let Asked::Decisions { requests, limited: true, .. } = &call.asked else { panic!("{name}: no quota") };
+                let resources = requests.iter().map(|request| request["resource"]["id"].as_str().unwrap().to_owned());
+                return self.refused.extend(resources);
+            }
             404 | 409 | 422 | 503 => {
                 assert!(!answer.text().contains("\"decision\":true"), "{}", answer.text());
                 return;
@@ -186,7 +218,12 @@ impl Callers {
             _ => panic!("{name}: {} {}", answer.status, answer.text()),
         }
         match call.asked {
-            Asked::Decisions { realm, requests, range } => self.decided(realm, &requests, range, call.at_ms, answer),
+            Asked::Decisions { realm, requests, range, limited } => {
+                if limited {
+                    self.taken.took(call.at_ms, self.now_ms, requests.len());
+                }
+                self.decided(realm, &requests, range, (call.at_ms, call.taken_back), answer);
+            }
             Asked::Event { permit } => {
                 let json = answer.json();
                 let index = self.proved(&json);
@@ -206,9 +243,12 @@ impl Callers {
                 let json = answer.json();
                 self.proved(&json);
                 self.tell(&format!("  {}", json["decision"]));
+                if json["decision"] == true {
+                    self.rests_on_nothing_taken_back(&json, call.taken_back);
+                }
             }
             Asked::Approval { realm, retry } => self.retries.push((realm, retry)),
-            Asked::Act => {
+            Asked::Act | Asked::Revocation(_) | Asked::Erasure { .. } => {
                 let json = answer.json();
                 let index = json["index"].as_u64().unwrap();
                 let reader = self.reader.as_ref().unwrap();
@@ -224,6 +264,14 @@ impl Callers {
                 let leaf = reader.entry(index).unwrap();
                 self.kept.push(Kept { index, leaf });
                 self.tell(&format!("  version {} at {index}", json["governance"]));
+                match call.asked {
+                    Asked::Revocation(what) => {
+                        self.count(&format!("{} taken back", what.text().split(' ').next().unwrap()));
+                        self.taken_back.push(what);
+                    }
+                    Asked::Erasure { index, parts } => self.erased.push((index, parts)),
+                    _ => {}
+                }
             }
             Asked::Canary => {}
         }
@@ -248,7 +296,23 @@ impl Callers {
         index
     }
 
-    fn decided(&mut self, realm: &'static str, requests: &[Value], range: bool, at_ms: u64, answer: &Answer) {
+    /// Whoever asks when something is taken back for ever finds nothing allowed that rests on it, also not what was allowed before.
+    fn rests_on_nothing_taken_back(&self, answer: &Value, taken_back: usize) {
+        let detail = Detail::decode(&unb64(answer["detail"]["bytes"].as_str().unwrap()).unwrap()).unwrap();
+        let rests_on = rests_on(answer["permit"].as_str().unwrap().parse().unwrap(), &detail);
+        for what in &self.taken_back[..taken_back] {
+            assert!(!rests_on.contains(what), "allowed after `{}` was taken back: {answer}", what.text());
+        }
+    }
+
+    fn decided(
+        &mut self,
+        realm: &'static str,
+        requests: &[Value],
+        range: bool,
+        (at_ms, taken_back): (u64, usize),
+        answer: &Answer,
+    ) {
         let json = answer.json();
         let items = match &json {
             Value::Array(items) => items.clone(),
@@ -271,10 +335,17 @@ impl Callers {
             self.tell(&format!("  {allowed} {} at {}", item["reasons"], item["index"]));
             self.count(if allowed { "allowed" } else { "denied" });
             assert!(!allowed || decision.outcome == Outcome::Allow, "allowed, and the record denies: {item}");
+            // Whoever is not identified is told of none.
+            let identified = decision.classes.of(Condition::Identity) == Class::Pass;
+            let tried = decision.shadow.as_ref().filter(|_| identified);
+            let tried = tried.map(|shadow| (shadow.epoch, shadow.outcome == Outcome::Allow));
+            let told = item["shadow"]["epoch"].as_u64().zip(item["shadow"]["decision"].as_bool());
+            assert_eq!(tried, told, "another candidate is told of: {item}");
             if let Some(key) = request["idempotency_key"].as_str() {
                 self.repeated(realm, key, request, &permit, at_ms);
             }
             if allowed {
+                self.rests_on_nothing_taken_back(item, taken_back);
                 self.permits.push(permit.clone());
                 if let Some(end) = decision.grant.unwrap().lease_ends_at {
                     self.leases.push((realm, permit, end));

@@ -4,15 +4,21 @@
 //! Run: worker evaluation, queue, sequencer, fold, ledger, answers, by the code that serves, without sockets. Around every sync others have
 //! their turn, as other threads have while a disk works. After every step: heads never go back or fork; times never go back nor run ahead;
 //! nothing is recorded under a governance version or an epoch that is not in force; nothing that a switch, a revocation or an end stops is
-//! allowed; no permit is there twice, under no key a second one; the state in memory is the fold of the log; what was answered verifies
-//! with the log's key alone and survives a power cut at that moment. At the end: replay of the whole log finds no difference.
+//! allowed, nor anything that rests on a subject, key, issuer or policy that was taken back; no permit is there twice, under no key a second
+//! one; a candidate's verdict stands beside each decision and decides none; a nonce admits one body; what a key's quota refuses is not
+//! recorded, and what it lets in is no more than it may take; the state in memory is the fold of the log; what was answered verifies
+//! with the log's key alone and survives a power cut at that moment; what is erased is in no file, and nothing else is gone. At the end:
+//! replay of the whole log finds no difference, and counts what is erased.
 //!
 //! `INTERLOCK_SIM_SEED=n` lives one run again; `INTERLOCK_SIM_RUNS=n` more of them; `INTERLOCK_SIM_TRACE=1` tells each step.
 //! Does not: reorder what threads do within a turn; the model of the queue does (`model.rs`).
 
 mod callers;
+mod calls;
 mod checks;
 mod disk;
+mod epochs;
+mod limit;
 mod model;
 mod process;
 mod requests;
@@ -27,6 +33,8 @@ use verifier::text::hex;
 const STEPS: usize = 1_200;
 /// Runs in every test; more with `INTERLOCK_SIM_RUNS`.
 const RUNS: u64 = 6;
+/// Runs in which what is rare happens too.
+const MANY: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
@@ -51,8 +59,13 @@ fn under_any_schedule_and_any_fault_of_the_disk_every_invariant_of_the_pipeline_
         }
     }
     println!("{runs} runs of {STEPS} steps: {counts:#?}");
+    let happened = |whats: &[&str]| {
+        for what in whats {
+            assert!(counts.get(*what).is_some_and(|count| *count > 0), "{what} never happened: {counts:#?}");
+        }
+    };
     if runs >= RUNS {
-        for what in [
+        happened(&[
             "allowed",
             "denied",
             "renewals",
@@ -64,9 +77,16 @@ fn under_any_schedule_and_any_fault_of_the_disk_every_invariant_of_the_pipeline_
             "power cuts tried beside",
             "sequencers that met an I/O error",
             "steps of the clock",
-        ] {
-            assert!(counts.get(what).is_some_and(|count| *count > 0), "{what} never happened: {counts:#?}");
-        }
+            "verdicts of candidates",
+            "nonces used",
+            "erasures",
+            "erasure 409 retained",
+            "decisions 429 quota",
+            "key taken back",
+        ]);
+    }
+    if runs >= MANY {
+        happened(&["issuer taken back", "subject taken back", "policy taken back"]);
     }
 }
 

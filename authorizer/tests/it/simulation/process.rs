@@ -8,6 +8,7 @@ use actix_http::Request;
 use actix_web::web::Data;
 use actix_web::{App, dev::Service, test};
 use authorizer::clock::Source;
+use authorizer::fold::FoldError;
 use authorizer::live::Shared;
 use authorizer::sequencer::{Sequencer, Turn};
 use authorizer::service::assemble;
@@ -66,7 +67,12 @@ impl World {
         for _ in 0..self.pick(3) {
             self.plan_fault();
             match self.ledger() {
-                Ok(both) => drop(both),
+                // It may also fail while what an erasure left behind is erased.
+                Ok((ledger, reader)) => match assemble(&self.config(), ledger, reader) {
+                    Ok(_) | Err(StartError::Erase(_)) => {}
+                    Err(StartError::Fold(FoldError::Read { .. })) if self.ram.faults_left() == 0 => {}
+                    Err(error) => panic!("after a fault while starting: {error}"),
+                },
                 Err(OpenError::Io(_)) => {}
                 Err(error) => panic!("after a fault while opening: {error}"),
             }
@@ -148,7 +154,8 @@ impl World {
                 // As its thread ends.
                 process.sequencer = None;
                 let fault = process.shared.fault().unwrap_or("none").to_owned();
-                assert!(fault.contains("cannot be written"), "{fault}");
+                let of_the_disk = fault.contains("cannot be written") || fault.contains("is erased cannot be");
+                assert!(of_the_disk, "{fault}");
                 self.tell("the sequencer is over");
                 self.count("sequencers that met an I/O error");
             }

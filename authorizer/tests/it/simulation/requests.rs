@@ -1,111 +1,38 @@
-//! What the callers of a simulation ask, and the epoch that answers: few names, so that they meet.
+//! What the callers of a simulation ask: few names, so that they meet.
 
-use authorizer::keys::admin_bearer;
-use ledger::Signer;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};
-use verifier::act::{Act, Deed, Power, Target};
 use verifier::approval::{Approval, core_digest};
-use verifier::epoch::EpochContent;
 use verifier::event::{Event, Step};
 use verifier::hash::Hash;
 use verifier::request::Request;
 use verifier::text::unb64;
 
-use crate::support::{ORIGIN, POLICIES, gate, read, with_gate};
-
-pub const SEED: [u8; 32] = [42; 32];
-/// What a switch may stop.
-pub const TARGETS: [&str; 5] = ["subject Agent::\"alice\"", "action write", "policy reads", "realm other", "global"];
-
-const TRUST: &str = r#"
-[limits]
-max_ttl_ms = 5_000_000_000
-max_lease_ms = 100_000
-max_depth = 3
-max_children = 3
-
-[[grants]]
-subjects = ["Agent"]
-scopes = ["a:**"]
-without_parent = true
-
-[[rates]]
-name = "calls"
-count = 40
-per_ms = 60_000
-burst = 20
-
-[[budgets]]
-name = "minute"
-actions = ["read"]
-amount = "context.cents"
-cap = 900
-window_ms = 60_000
-
-[[concurrency]]
-name = "at-work"
-actions = ["write"]
-max = 4
-
-[[approvals]]
-actions = ["pay"]
-subjects = ["Agent"]
-count = 1
-approvers = ["carol"]
-"#;
-
-pub fn approver() -> Signer {
-    Signer::from_seed("carol", &[9; 32]).unwrap()
-}
-
-pub fn admin() -> Signer {
-    Signer::from_seed(&Act::key_name(ORIGIN), &SEED).unwrap()
-}
-
-pub fn admin_key() -> String {
-    admin_bearer(&SEED).to_string()
-}
-
-/// Odd epochs allow reads, even ones do not.
-pub fn allows_reads(epoch: u64) -> bool {
-    !epoch.is_multiple_of(2)
-}
-
-/// What epoch `number` is made of.
-pub fn content(number: u64) -> EpochContent {
-    let policies = POLICIES.iter().filter(|(id, _)| *id != "reads" || allows_reads(number));
-    let pays = ("pays".to_owned(), r#"@id("pays") permit(principal, action == Action::"pay", resource);"#.to_owned());
-    let mut policies: Vec<_> =
-        policies.map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).chain([pays]).collect();
-    policies.sort();
-    let agents = ["alice", "bob", "carol"];
-    let agents = agents.map(|id| json!({ "uid": { "type": "Agent", "id": id }, "attrs": {}, "parents": [] }));
-    let person = format!("[[approvers]]\nkey = '{}'\nperson = 'User::\"carol\"'\n", approver().verifier_key());
-    let trust = with_gate(&(TRUST.to_owned() + &person));
-    EpochContent { policies, entities: Some(json!(agents).to_string()), trust: Some(trust), ..EpochContent::default() }
-}
-
-/// A signed act of the administrator.
-pub fn act(follows: u64, deed: Deed) -> String {
-    admin().sign_note(&Act { origin: ORIGIN.into(), follows, deed }.text())
-}
-
-pub fn switch(target: &str, power: Power) -> Deed {
-    Deed::Switch { target: Target::parse(target).unwrap(), power, reason: "drill".into() }
-}
+use super::epochs::{AGENTS, ISSUERS, approver};
+use crate::issuing;
+use crate::signing::{Parts, sign};
+use crate::support::{ORIGIN, gate, read};
 
 fn one_of<'a>(random: &mut StdRng, among: &[&'a str]) -> &'a str {
     among[random.random_range(0..among.len())]
 }
 
 /// A request, with now and then a parent out of these permits, or one that was asked for before.
-pub fn request(random: &mut StdRng, permits: &[String], again: Option<&Value>) -> Value {
+pub fn request(random: &mut StdRng, permits: &[String], again: Option<&Value>, now_ms: u64) -> Value {
     let mut request = read("r");
-    request["subject"]["id"] = one_of(random, &["alice", "bob", "carol", "alice", "bob", "carol", "eve"]).into();
-    let action = one_of(random, &["read", "read", "read", "write", "write", "pay", "erase"]);
+    let who = one_of(random, &["alice", "bob", "carol", "dan", "alice", "bob", "carol", "eve"]);
+    request["subject"]["id"] = who.into();
+    let action = one_of(random, &["read", "read", "read", "write", "write", "pay", "erase", "ship", "certify"]);
     request["action"]["name"] = action.into();
+    if action == "certify" && random.random_bool(0.8) {
+        let (issuer, seed) = ISSUERS[random.random_range(0..ISSUERS.len())];
+        let now = now_ms / 1_000;
+        let claims = json!({
+            "iss": issuer, "sub": format!("Agent::\"{who}\""), "aud": ORIGIN, "iat": now, "exp": now + 600, "review": "passed",
+        });
+        request["assertions"] = json!([issuing::ed25519(seed).jwt(&claims)]);
+    }
     request["context"] = json!({ "cents": random.random_range(-1..60) });
     request["ttl_ms"] = random.random_range(1..400_000).into();
     if action == "write" || random.random_bool(0.2) {
@@ -131,6 +58,33 @@ pub fn request(random: &mut StdRng, permits: &[String], again: Option<&Value>) -
         }
     }
     request
+}
+
+/// A body that an agent signs, now and then for whom it may not speak: few nonces, so that some come twice.
+pub fn signed(random: &mut StdRng, mut requests: Vec<Value>, now_ms: u64) -> SignedBody {
+    let (key_id, seed, _) = AGENTS[random.random_range(0..AGENTS.len())];
+    for request in &mut requests {
+        if key_id == AGENTS[0].0 && random.random_bool(0.8) {
+            request["subject"]["id"] = "alice".into();
+        }
+        if random.random_bool(0.5) {
+            request["action"]["name"] = "ship".into();
+        }
+    }
+    let nonce = format!("n{}", random.random_range(0..24));
+    let mut parts = Parts::of(key_id, seed, now_ms / 1_000, &nonce);
+    parts.expires = parts.created + random.random_range(1..=300);
+    let body = if requests.len() == 1 { requests[0].to_string() } else { json!(requests).to_string() };
+    let fields = sign(&parts, body.as_bytes());
+    SignedBody { requests, body, fields }
+}
+
+/// A body with its signature, as whoever has seen it may send it again.
+#[derive(Clone)]
+pub struct SignedBody {
+    pub requests: Vec<Value>,
+    pub body: String,
+    pub fields: [(&'static str, String); 3],
 }
 
 /// A step of an execution, signed by its gate.

@@ -1,10 +1,9 @@
-//! What may happen next: callers ask, an administrator acts, time passes, the clock steps, the disk will fail.
+//! What may happen beside what callers ask: an administrator acts, time passes, the clock steps, the disk will fail.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
-use authorizer::canary;
 use authorizer::clock::Source;
 use authorizer::engine::Published;
 use authorizer::governance::{NewEpoch, Proposed};
@@ -12,98 +11,15 @@ use ledger::storage::ram::{Fault, Op, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use verifier::act::{Deed, Mode, Power, Revoked};
+use verifier::act::{Deed, Mode, Parts, Power, Revoked};
 
-use super::callers::{Answering, Asked, Callers};
-use super::process::WORKERS;
-use super::requests::{self, TARGETS};
-use super::world::World;
-use crate::support::{Answer, bearer, read, with};
-
-/// Calls under way at once: enough to fill batches and to be several in every race.
-const CALLS: usize = 6;
+use super::callers::{Answering, Asked};
+use super::epochs::{self, TARGETS};
+use super::process::{Process, WORKERS};
+use super::world::{Caller, World};
+use crate::support::{Answer, bearer};
 
 impl World {
-    /// A caller asks for something.
-    pub(super) fn begin(&mut self) {
-        let Some(process) = &self.process else { return };
-        let mut callers = self.callers.borrow_mut();
-        let callers = &mut *callers;
-        if callers.under_way() >= CALLS {
-            return;
-        }
-        let at = callers.random.random_range(0..process.http.len());
-        let (http, worker) = (process.http[at].clone(), process.workers[at].clone());
-        let (realm, key) = &self.keys[usize::from(callers.random.random_bool(0.2))];
-        let post = |path: &str, kind: &str, key: &str, body: Vec<u8>| {
-            let request = TestRequest::post().uri(path).insert_header(("Authorization", bearer(key)));
-            http(request.insert_header(("Content-Type", kind)).set_payload(body).to_request())
-        };
-        let (asked, answering) = match callers.random.random_range(0..100) {
-            0..55 => {
-                let many = if callers.random.random_bool(0.25) { callers.random.random_range(2..5) } else { 1 };
-                let Callers { random, permits, asked_before, .. } = callers;
-                let mut requests = Vec::new();
-                for _ in 0..many {
-                    let again = (!asked_before.is_empty()).then(|| random.random_range(0..asked_before.len()));
-                    let request = requests::request(random, permits, again.map(|at| &asked_before[at]));
-                    if request.get("idempotency_key").is_some() {
-                        asked_before.push_back(request.clone());
-                        asked_before.drain(..asked_before.len().saturating_sub(8));
-                    }
-                    requests.push(request);
-                }
-                let range = callers.random.random_bool(0.3);
-                let body = if many == 1 { requests[0].to_string() } else { json!(requests).to_string() };
-                let path = if range { "/v1/decisions?receipt=range" } else { "/v1/decisions" };
-                let answering = post(path, "application/json", key, body.into_bytes());
-                (Asked::Decisions { realm, requests, range }, answering)
-            }
-            55..75 if !callers.leases.is_empty() => {
-                let recent = callers.leases.len().saturating_sub(4);
-                let at = callers.random.random_range(recent..callers.leases.len());
-                let (realm, permit, ends_at) = callers.leases[at].clone();
-                let key = &self.keys.iter().find(|(name, _)| *name == realm).unwrap().1;
-                let note = requests::event(&mut callers.random, &permit, ends_at);
-                let path = format!("/v1/executions/{permit}/events");
-                (Asked::Event { permit }, post(&path, "text/plain", key, note.into_bytes()))
-            }
-            75..80 if !callers.permits.is_empty() => {
-                let at = callers.random.random_range(0..callers.permits.len());
-                let request = TestRequest::get().uri(&format!("/v1/permits/{}", callers.permits[at]));
-                (Asked::Permit, http(request.insert_header(("Authorization", bearer(key))).to_request()))
-            }
-            80..84 => {
-                let body = requests::statement(&mut callers.random);
-                (Asked::Statement, post("/v1/statements", "application/octet-stream", key, body))
-            }
-            84..90 if !callers.unapproved.is_empty() => {
-                let at = callers.random.random_range(0..callers.unapproved.len());
-                let (realm, denied, request) = callers.unapproved.swap_remove(at);
-                let note = requests::approval(&denied, &request, realm, callers.now_ms);
-                let mut retry = request;
-                retry["retry_of"] = denied["permit"].clone();
-                retry.as_object_mut().unwrap().remove("idempotency_key");
-                let answering = post("/v1/approvals", "text/plain", &requests::admin_key(), note.into_bytes());
-                (Asked::Approval { realm, retry }, answering)
-            }
-            90..96 if !callers.retries.is_empty() => {
-                let (realm, retry) = callers.retries[callers.random.random_range(0..callers.retries.len())].clone();
-                let key = &self.keys.iter().find(|(name, _)| *name == realm).unwrap().1;
-                let answering = post("/v1/decisions", "application/json", key, retry.to_string().into_bytes());
-                (Asked::Decisions { realm, requests: vec![retry], range: false }, answering)
-            }
-            _ => (
-                Asked::Canary,
-                Box::pin(async move {
-                    canary::send(&worker).await;
-                    Answer { status: 200, head: String::new(), body: Vec::new() }
-                }) as Answering,
-            ),
-        };
-        callers.begin(asked, answering);
-    }
-
     pub(super) async fn advance(&mut self) {
         let ms = match self.pick(100) {
             0..80 => 1 + self.pick(200),
@@ -153,59 +69,63 @@ impl World {
         }
         let mut callers = self.callers.borrow_mut();
         let callers = &mut *callers;
-        let revoke = callers.random.random_bool(0.3) && !callers.permits.is_empty();
-        let (path, deed) = if revoke {
-            let recent = callers.permits.len().saturating_sub(8);
-            let at = callers.random.random_range(recent..callers.permits.len());
-            let permit = callers.permits[at].parse().unwrap();
-            ("/v1/revocations", Deed::Revocation { what: Revoked::Permit(permit), reason: "drill".into() })
+        let what = match callers.random.random_range(0..100) {
+            0..26 if !callers.permits.is_empty() => {
+                let recent = callers.permits.len().saturating_sub(8);
+                let at = callers.random.random_range(recent..callers.permits.len());
+                Some(format!("permit {}", callers.permits[at]))
+            }
+            26..33 => Some(epochs::REVOCABLE[callers.random.random_range(0..epochs::REVOCABLE.len())].to_owned()),
+            33 => Some(format!("key {}", self.key(Caller::Spare).id)),
+            _ => None,
+        };
+        let (path, deed) = if let Some(what) = &what {
+            let what = Revoked::parse(what).unwrap();
+            ("/v1/revocations", Deed::Revocation { what, reason: "drill".into() })
         } else {
             // Released more often than thrown: a world that is halted decides nothing.
             let target = TARGETS[callers.random.random_range(0..TARGETS.len())];
             let power = if callers.random.random_bool(0.15) { Power::Halt } else { Power::Run };
-            ("/v1/switches", requests::switch(target, power))
+            ("/v1/switches", epochs::switch(target, power))
         };
-        let request = TestRequest::post().uri(path).insert_header(("Authorization", bearer(&requests::admin_key())));
-        let request = request.insert_header(("Content-Type", "text/plain")).set_payload(requests::act(follows, deed));
-        callers.begin(Asked::Act, (process.http[0])(request.to_request()));
+        let asked = match &deed {
+            Deed::Revocation { what, .. } => Asked::Revocation(what.clone()),
+            _ => Asked::Act,
+        };
+        callers.begin(asked, send_act(process, path, epochs::act(follows, deed)));
     }
 
-    /// So many callers ask for what the first epoch allows.
-    pub(super) fn ask(&mut self, count: usize) {
-        let process = self.process.as_ref().unwrap();
+    /// An administrator has parts of an old decision erased, or of one that may not be erased yet.
+    pub(super) fn erase(&mut self) {
+        let Some(process) = &self.process else { return };
+        let follows = process.shared.live.load().governance;
         let mut callers = self.callers.borrow_mut();
-        for n in 0..count {
-            let who = ["alice", "bob", "carol"][n % 3];
-            let fields = json!({ "subject": { "type": "Agent", "id": who }, "context": { "cents": 1 } });
-            let body = with(read(&n.to_string()), fields);
-            let request =
-                TestRequest::post().uri("/v1/decisions").insert_header(("Authorization", bearer(&self.keys[0].1)));
-            let request = request.insert_header(("Content-Type", "application/json")).set_payload(body.to_string());
-            let asked = Asked::Decisions { realm: "main", requests: vec![body], range: false };
-            callers.begin(asked, (process.http[n % WORKERS])(request.to_request()));
-        }
+        let Some(index) = self.model.any_decision(&mut callers.random) else { return };
+        let parts = [Parts::Request, Parts::Detail, Parts::Both][callers.random.random_range(0..3)];
+        let (ground, authority) = ("drill".into(), "the officer".into());
+        let note = epochs::act(follows, Deed::Erasure { index, parts, ground, authority });
+        callers.begin(Asked::Erasure { index, parts: parts.bits() }, send_act(process, "/v1/erasures", note));
     }
 
     /// The administrator throws the kill switch.
     pub(super) fn halt(&mut self) {
         let process = self.process.as_ref().unwrap();
         let follows = process.shared.live.load().governance;
-        let note = requests::act(follows, requests::switch("global", Power::Halt));
-        let request =
-            TestRequest::post().uri("/v1/switches").insert_header(("Authorization", bearer(&requests::admin_key())));
-        let request = request.insert_header(("Content-Type", "text/plain")).set_payload(note);
-        self.callers.borrow_mut().begin(Asked::Act, (process.http[0])(request.to_request()));
+        let note = epochs::act(follows, epochs::switch("global", Power::Halt));
+        self.callers.borrow_mut().begin(Asked::Act, send_act(process, "/v1/switches", note));
     }
 
-    /// The next epoch, straight into the governance lane: building its engines leaves this thread when it comes over HTTP.
+    /// The next epoch, now and then as a candidate, straight into the governance lane: building its engines leaves this thread when it comes over HTTP.
     pub(super) fn publish(&mut self) {
         let Some(process) = &self.process else { return };
         let live = process.shared.live.load();
-        let (follows, number) = (live.governance, live.epoch + 1);
-        let content = requests::content(number);
+        let newest = live.candidate.as_ref().map_or(live.epoch, |candidate| candidate.epoch.max(live.epoch));
+        let (follows, number) = (live.governance, newest + 1);
+        let mode = if number > 1 && self.chance(0.4) { Mode::Shadow } else { Mode::Live };
+        let content = epochs::content(number);
         let document = content.encode();
-        let deed = Deed::Epoch { number, content: content.digest(), mode: Mode::Live };
-        let verified = self.governors.open(&requests::act(follows, deed)).unwrap();
+        let deed = Deed::Epoch { number, content: content.digest(), mode };
+        let verified = self.governors.open(&epochs::act(follows, deed)).unwrap();
         let published = Published::new(content).unwrap();
         let engines = Arc::new((0..WORKERS).map(|_| Mutex::new(published.replica().unwrap())).collect());
         let (reply, answer) = oneshot::channel();
@@ -245,4 +165,9 @@ impl World {
         self.count("faults planned");
         self.ram.fault(Rule { op: Some(op), path, nth, fault });
     }
+}
+
+fn send_act(process: &Process, path: &str, note: String) -> Answering {
+    let request = TestRequest::post().uri(path).insert_header(("Authorization", bearer(&epochs::admin_key())));
+    (process.http[0])(request.insert_header(("Content-Type", "text/plain")).set_payload(note).to_request())
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use authorizer::clock::Manual;
 use authorizer::governance::Governors;
 use authorizer::keys::{ApiKeys, Role};
+use authorizer::quota::Quota;
 use authorizer::replay::{self, replay};
 use authorizer::service::{admin_keys_path, api_keys_path};
 use ledger::storage::ram::Ram;
@@ -20,9 +22,10 @@ use verifier::record::Record;
 
 use super::callers::Callers;
 use super::disk::set_bell;
+use super::epochs;
+use super::limit::RECORDS_PER_SECOND;
 use super::model::Model;
 use super::process::{LOG, Process};
-use super::requests;
 use crate::support::ORIGIN;
 
 const START: u64 = 1_760_000_000_000;
@@ -31,7 +34,7 @@ const SETTLED: usize = 600;
 
 pub struct World {
     pub(super) data: tempfile::TempDir,
-    pub(super) keys: [(&'static str, String); 2],
+    keys: [Key; 4],
     pub(super) governors: Governors,
     pub(super) ram: Ram,
     pub(super) clock: Arc<Manual>,
@@ -41,6 +44,29 @@ pub struct World {
     pub(super) model: Model,
     pub(super) process: Option<Process>,
     pub(super) latest_ms: u64,
+}
+
+/// Who asks: services of two realms, and in the first of them one whose key may be taken back and one whose key may take little.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    Main,
+    Other,
+    Spare,
+    Limited,
+}
+
+impl Caller {
+    const ALL: [Caller; 4] = [Caller::Main, Caller::Other, Caller::Spare, Caller::Limited];
+
+    pub fn realm(self) -> &'static str {
+        if self == Caller::Other { "other" } else { "main" }
+    }
+}
+
+/// A caller's key.
+pub struct Key {
+    pub id: String,
+    pub secret: String,
 }
 
 /// What a run came to.
@@ -127,6 +153,9 @@ async fn live(seed: u64, steps: usize) -> Run {
         ("allowing records", world.model.allowed),
         ("denying records", world.model.denied),
         ("renewals", world.model.renewed),
+        ("verdicts of candidates", world.model.tried),
+        ("nonces used", world.model.nonces_used),
+        ("erasures", world.model.erasures),
     ] {
         counts.insert(name.to_owned(), count);
     }
@@ -140,13 +169,16 @@ impl World {
         let memory = default_memory(Path::new(LOG));
         create_in(Arc::new(ram.process()), Path::new(LOG), &memory, ORIGIN, START).unwrap();
         fs::create_dir_all(data.path().join("keys")).unwrap();
-        let admin = requests::admin().verifier_key().clone();
+        let admin = epochs::admin().verifier_key().clone();
         fs::write(admin_keys_path(data.path()), format!("{admin}\n")).unwrap();
         let file = ApiKeys::create_file(&api_keys_path(data.path())).unwrap();
-        file.create_admin(&requests::SEED, "2026-01-01T00:00:00.000Z".into()).unwrap();
-        let key = |realm: &'static str| {
-            let (key, _) = file.create(realm, Role::Service, "2026-01-01T00:00:01.000Z".into()).unwrap();
-            (realm, key.to_string())
+        file.create_admin(&epochs::SEED, "2026-01-01T00:00:00.000Z".into()).unwrap();
+        let key = |caller: Caller| {
+            let records_per_second = NonZeroU32::new(RECORDS_PER_SECOND).filter(|_| caller == Caller::Limited);
+            let quota = Quota { records_per_second, ..Quota::default() };
+            let created = "2026-01-01T00:00:01.000Z".into();
+            let (secret, info) = file.create_limited(caller.realm(), Role::Service, quota, created).unwrap();
+            Key { id: info.id.clone(), secret: secret.to_string() }
         };
         let callers = Rc::new(RefCell::new(Callers::new(seed, START)));
         let ringing = callers.clone();
@@ -162,7 +194,7 @@ impl World {
             }
         })));
         World {
-            keys: [key("main"), key("other")],
+            keys: Caller::ALL.map(key),
             governors: Governors::new(ORIGIN, vec![admin]),
             data,
             ram,
@@ -173,6 +205,10 @@ impl World {
             process: None,
             latest_ms: START,
         }
+    }
+
+    pub(super) fn key(&self, of: Caller) -> &Key {
+        &self.keys[of as usize]
     }
 
     pub(super) fn chance(&self, of: f64) -> bool {
@@ -211,7 +247,8 @@ impl World {
             850..920 => self.advance().await,
             920..950 => self.govern(),
             950..965 => self.step_clock(),
-            965..990 => self.advance().await,
+            965..978 => self.advance().await,
+            978..990 => self.erase(),
             990..995 => self.plan_fault(),
             995..998 => self.reopen(false).await,
             _ => self.reopen(true).await,
@@ -232,6 +269,7 @@ impl World {
         self.check();
         self.check_fold();
         self.check_medium();
+        self.check_erased();
         assert_eq!(self.callers.borrow().under_way(), 0, "somebody waits for ever");
         let process = self.process.as_ref().unwrap();
         let mut reader = process.shared.reader.clone();
@@ -239,7 +277,7 @@ impl World {
         let head = (checkpoint.size, checkpoint.root);
         let report = replay(&mut reader, &self.governors, head, replay::Options::default(), &mut |_| {}).unwrap();
         assert_eq!(report.differences, [], "{report:?}");
-        assert_eq!((report.same, report.executions_same), (report.decisions, report.executions));
+        self.check_replay(&report);
         self.tell(&format!("{} entries, {} decisions", report.entries, report.decisions));
     }
 }
