@@ -35,6 +35,9 @@ pub const MAX_AGE_MS: u64 = 1_000;
 /// sequencer may add.
 pub const MAX_BODY_PRIVATE: usize = 48 * 1024 * 1024;
 
+/// A detail, roughly: its buffer is reserved once.
+const DETAIL_BYTES: usize = 512;
+
 /// A decision's leaf with its length, at most: realm, audience and shadow verdicts included, it stays below 800 bytes.
 pub const MAX_DECISION_LEAF: usize = 1_024;
 /// What a statement's leaf has beside the body, at most: realm and media type of 255 bytes each, and less than 64 of everything else.
@@ -131,7 +134,7 @@ impl Item {
             permit: PermitId(permit),
             request_salt,
             request_hash,
-            detail: Prepared { salt, bytes: Vec::new(), hash: Hash([0; 32]) },
+            detail: Prepared { salt, bytes: Vec::with_capacity(DETAIL_BYTES), hash: Hash([0; 32]) },
         };
         item.prepare_detail(caller);
         item

@@ -21,6 +21,10 @@ use commands::{
 use exit::{Exit, Failure};
 use output::note;
 
+/// What a worker allocates the sequencer frees, and the other way round, tens of times a decision.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The safety interlock for AI agents: deny execution unless verified.
 #[derive(Debug, Parser)]
 #[command(

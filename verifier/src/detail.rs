@@ -302,7 +302,7 @@ impl Named {
 
     /// From all names, sorted ascending and distinct.
     pub fn new(names: &[String]) -> Self {
-        let mut all = Vec::new();
+        let mut all = Vec::with_capacity(9 + names.iter().map(|name| 9 + name.len()).sum::<usize>());
         let mut encoder = Encoder(&mut all);
         encoder.array(names.len());
         names.iter().for_each(|name| encoder.text(name));

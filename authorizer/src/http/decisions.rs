@@ -19,7 +19,7 @@ const JSON: &str = "application/json";
 const SMALL_REQUEST: usize = 256;
 const LINES: &str = "application/x-ndjson";
 /// A full answer with its receipt, roughly: the buffer is reserved once.
-const ANSWER_BYTES: usize = 3 * 1024;
+const ANSWER_BYTES: usize = 4 * 1024;
 
 pub(super) async fn decide(worker: Data<Worker>, request: HttpRequest, payload: Payload) -> HttpResponse {
     respond(answer(&worker, &request, payload).await)

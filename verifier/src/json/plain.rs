@@ -8,6 +8,8 @@ use super::{Json, MAX_DEPTH, Text};
 
 /// Objects with more keys are left out: each key is held against all before it.
 const MAX_KEYS: usize = 32;
+/// Room is made for so many keys at once; most objects of a request have fewer.
+const USUAL_KEYS: usize = 8;
 /// Every integer of so many digits fits.
 const MAX_DIGITS: usize = 18;
 
@@ -103,11 +105,11 @@ impl Scanner<'_> {
 
     fn object(&mut self, depth: usize) -> Option<Json> {
         self.open(depth)?;
-        let mut pairs: Vec<(Text, Json)> = Vec::new();
         if self.space()? == b'}' {
             self.at += 1;
-            return Some(Json::Object(pairs));
+            return Some(Json::Object(Vec::new()));
         }
+        let mut pairs: Vec<(Text, Json)> = Vec::with_capacity(USUAL_KEYS);
         loop {
             (self.space()? == b'"').then_some(())?;
             let key = self.string()?;
