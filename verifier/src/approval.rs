@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::decision::{PermitId, commitment};
 use crate::hash::Hash;
-use crate::json::{Json, Text};
+use crate::json::{Json, Object, Text, View};
 use crate::request::{Entity, Request};
 use crate::text::decimal;
 
@@ -72,16 +72,17 @@ impl Approval {
 /// The digest of a request's core under a salt; `None` where it holds an integer that RFC 8785 does not keep apart from others.
 pub fn core_digest(salt: &[u8; 16], request: &Request) -> Option<Hash> {
     let properties = [&request.subject.properties, &request.action.properties, &request.resource.properties];
-    let exact = properties.into_iter().chain([&request.context]).flatten().all(|(_, value)| is_exact(value));
+    let exact =
+        properties.into_iter().chain([&request.context]).flat_map(Object::iter).all(|(_, value)| is_exact(value));
     exact.then(|| commitment(salt, &core(request)))
 }
 
 /// The RFC 8785 form of subject, action, resource and context, absent where empty.
 pub fn core(request: &Request) -> Vec<u8> {
     let text = |text: &str| Json::String(text.into());
-    let with = |mut pairs: Vec<(Text, Json)>, name: &str, more: &[(Text, Json)]| {
+    let with = |mut pairs: Vec<(Text, Json)>, name: &str, more: &Object| {
         if !more.is_empty() {
-            pairs.push((name.into(), Json::Object(more.to_vec())));
+            pairs.push((name.into(), Json::Object(more.to_pairs())));
         }
         pairs
     };
@@ -100,12 +101,12 @@ pub fn core(request: &Request) -> Vec<u8> {
     serde_json_canonicalizer::to_vec(&whole).unwrap_or_default()
 }
 
-fn is_exact(value: &Json) -> bool {
+fn is_exact(value: View<'_>) -> bool {
     match value {
-        Json::Int(value) => (-MAX_INTEGER..=MAX_INTEGER).contains(value),
-        Json::Array(values) => values.iter().all(is_exact),
-        Json::Object(pairs) => pairs.iter().all(|(_, value)| is_exact(value)),
-        Json::Null | Json::Bool(_) | Json::Float(_) | Json::String(_) => true,
+        View::Int(value) => (-MAX_INTEGER..=MAX_INTEGER).contains(&value),
+        View::Array(items) => items.iter().all(is_exact),
+        View::Object(pairs) => pairs.iter().all(|(_, value)| is_exact(value)),
+        View::Null | View::Bool(_) | View::Float(_) | View::String(_) => true,
     }
 }
 

@@ -3,8 +3,10 @@
 //! Built on `serde_json`, with what that leaves open closed: a key may stand once in an object, nesting has a limit, text is UTF-8. The
 //! authorizer decides on this reading and the guard hands the same reading to the executor, so no two parsers can disagree.
 //! Numbers are 64-bit integers where they are written as such, else IEEE 754 doubles (RFC 7493 §2.2).
-//! Texts that are plain, which most are, are read in one pass beside it (`plain.rs`), to the same values.
+//! Texts that are plain, which most are, are read in one pass beside it (`plain.rs`), to the same values. A value is a tree ([`Json`]) or, as
+//! requests are read, a list ([`Document`]).
 
+mod flat;
 mod plain;
 
 use std::cell::Cell;
@@ -14,6 +16,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use thiserror::Error;
+
+pub use flat::{Document, Items, Object, Pairs, View};
 
 /// A string that a request, token or document holds. Up to 23 bytes, as most of them are, it needs no memory of its own.
 pub use smol_str::SmolStr as Text;
@@ -79,8 +83,11 @@ pub enum JsonError {
 impl Json {
     /// Reads exactly one value, with white space around it at most.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| JsonError::InvalidUtf8(error.valid_up_to()))?;
-        plain::read(text).map_or_else(|| slowly(text), Ok)
+        let text = utf8(bytes)?;
+        match Document::plain(text) {
+            Some(document) => Ok(document.root().to_json()),
+            None => slowly(text),
+        }
     }
 
     /// The value under a key of an object.
@@ -103,6 +110,10 @@ impl Json {
             Self::Object(_) => "an object",
         }
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(bytes).map_err(|error| JsonError::InvalidUtf8(error.valid_up_to()))
 }
 
 /// Reads any text, or says what is wrong with it and where.

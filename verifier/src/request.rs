@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::decision::PermitId;
 use crate::evidence::MAX_TOKEN;
-use crate::json::{Json, JsonError, Text};
+use crate::json::{Document, Json, JsonError, Object, Pairs, Text, View};
 
 /// A single request has at most so many bytes.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -21,7 +21,27 @@ pub const MAX_LABEL: usize = 255;
 pub const MAX_LIST: usize = 64;
 /// `assertions` has at most so many entries: each costs a signature check.
 pub const MAX_ASSERTIONS: usize = 8;
-/// Object keys that would be instructions to Cedar's own JSON format: a request can never name an entity.
+/// The fields of a request.
+const FIELDS: [&str; 16] = [
+    "subject",
+    "action",
+    "resource",
+    "context",
+    "idempotency_key",
+    "parent",
+    "delegates",
+    "audience",
+    "ttl_ms",
+    "lease_ms",
+    "uses",
+    "deadline",
+    "scopes",
+    "assertions",
+    "attestation",
+    "retry_of",
+];
+/// Object keys that would be instructions to Cedar's own JSON format: a request can never name an entity. All begin with two underscores,
+/// and are looked for where any string does.
 const ESCAPES: [&str; 3] = ["__entity", "__extn", "__expr"];
 /// Context names that Interlock fills in itself.
 const RESERVED_CONTEXT: [&str; 2] = ["action", "interlock"];
@@ -34,7 +54,7 @@ pub struct Entity {
     /// `id`
     pub id: Text,
     /// `properties`, in the order of the text.
-    pub properties: Vec<(Text, Json)>,
+    pub properties: Object,
 }
 
 impl Entity {
@@ -50,7 +70,7 @@ pub struct Action {
     /// `name`
     pub name: Text,
     /// `properties`, in the order of the text.
-    pub properties: Vec<(Text, Json)>,
+    pub properties: Object,
 }
 
 /// A native request. Field by field as in the interface; absent lists are empty.
@@ -63,7 +83,7 @@ pub struct Request {
     /// To what.
     pub resource: Entity,
     /// Circumstances.
-    pub context: Vec<(Text, Json)>,
+    pub context: Object,
     /// The same key asks for the same permit.
     pub idempotency_key: Option<String>,
     /// The permit that this action descends from.
@@ -144,20 +164,18 @@ impl RequestError {
     }
 }
 
-type Pairs = Vec<(Text, Json)>;
-
 impl Request {
     /// Reads one request.
     pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
         if bytes.len() > MAX_REQUEST {
             return Err(RequestError::TooLarge(bytes.len()));
         }
-        Self::from_json(Json::parse(bytes)?)
+        Self::from_document(&Document::parse(bytes)?)
     }
 
-    /// Reads one request from a value that [`Json::parse`] gave.
-    pub fn from_json(json: Json) -> Result<Self, RequestError> {
-        let mut fields = Fields::of("", json)?;
+    /// Reads one request from a JSON text.
+    pub fn from_document(document: &Document) -> Result<Self, RequestError> {
+        let mut fields = Fields::of("", document, document.root())?;
         let request = Self {
             subject: fields.entity("subject")?,
             action: fields.action("action")?,
@@ -179,73 +197,79 @@ impl Request {
             attestation: fields.token("attestation")?,
             retry_of: fields.permit("retry_of")?,
         };
-        fields.finish()?;
-        request.refuse_reserved_names()?;
+        fields.finish(&FIELDS)?;
+        request.refuse_reserved_names(document)?;
         Ok(request)
     }
 
     /// The request without what only an evaluation looks at: properties and context.
     #[must_use]
     pub fn outline(mut self) -> Self {
-        self.subject.properties = Pairs::new();
-        self.action.properties = Pairs::new();
-        self.resource.properties = Pairs::new();
-        self.context = Pairs::new();
+        self.subject.properties = Object::default();
+        self.action.properties = Object::default();
+        self.resource.properties = Object::default();
+        self.context = Object::default();
         self
     }
 
-    fn refuse_reserved_names(&self) -> Result<(), RequestError> {
-        if let Some((name, _)) = self.context.iter().find(|(name, _)| RESERVED_CONTEXT.contains(&name.as_str())) {
+    fn refuse_reserved_names(&self, document: &Document) -> Result<(), RequestError> {
+        if let Some((name, _)) = self.context.iter().find(|(name, _)| RESERVED_CONTEXT.contains(name)) {
             return Err(RequestError::ReservedName(format!("/context/{name}")));
         }
-        for pairs in [&self.subject.properties, &self.action.properties, &self.resource.properties, &self.context] {
-            pairs.iter().try_for_each(refuse_escapes)?;
+        if !document.is_underscored() {
+            return Ok(());
         }
-        Ok(())
+        let parts = [&self.subject.properties, &self.action.properties, &self.resource.properties, &self.context];
+        parts.into_iter().try_for_each(|part| refuse_escapes(part.pairs()))
     }
 }
 
-fn refuse_escapes((name, value): &(Text, Json)) -> Result<(), RequestError> {
-    if ESCAPES.contains(&name.as_str()) {
-        return Err(RequestError::ReservedName(name.to_string()));
-    }
-    refuse_escapes_within(value)
+fn refuse_escapes(pairs: Pairs<'_>) -> Result<(), RequestError> {
+    pairs.iter().try_for_each(|(name, value)| match ESCAPES.contains(&name) {
+        true => Err(RequestError::ReservedName(name.to_owned())),
+        false => refuse_escapes_within(value),
+    })
 }
 
-fn refuse_escapes_within(value: &Json) -> Result<(), RequestError> {
+fn refuse_escapes_within(value: View<'_>) -> Result<(), RequestError> {
     match value {
-        Json::Object(pairs) => pairs.iter().try_for_each(refuse_escapes),
-        Json::Array(values) => values.iter().try_for_each(refuse_escapes_within),
-        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Float(_) | Json::String(_) => Ok(()),
+        View::Object(pairs) => refuse_escapes(pairs),
+        View::Array(items) => items.iter().try_for_each(refuse_escapes_within),
+        View::Null | View::Bool(_) | View::Int(_) | View::Float(_) | View::String(_) => Ok(()),
     }
 }
 
 /// The fields of one object, each taken once; [`Fields::finish`] refuses what is left.
-struct Fields {
+struct Fields<'a> {
     /// Where the object stands: the name of a field of the request, or nothing for the request itself.
     at: &'static str,
-    pairs: Pairs,
+    document: &'a Document,
+    pairs: Pairs<'a>,
+    taken: usize,
 }
 
-impl Fields {
-    fn of(at: &'static str, json: Json) -> Result<Self, RequestError> {
-        match json {
-            Json::Object(pairs) => Ok(Self { at, pairs }),
+impl<'a> Fields<'a> {
+    fn of(at: &'static str, document: &'a Document, value: View<'a>) -> Result<Self, RequestError> {
+        match value {
+            View::Object(pairs) => Ok(Self { at, document, pairs, taken: 0 }),
             _ if at.is_empty() => Err(RequestError::WrongType { at: "request".to_owned(), expected: "an object" }),
             _ => Err(RequestError::WrongType { at: format!("/{at}"), expected: "an object" }),
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<Json> {
-        let at = self.pairs.iter().position(|(key, _)| key == name)?;
-        Some(self.pairs.swap_remove(at).1)
+    fn take(&mut self, name: &str) -> Option<View<'a>> {
+        let value = self.pairs.get(name)?;
+        self.taken += 1;
+        Some(value)
     }
 
-    fn finish(self) -> Result<(), RequestError> {
-        match self.pairs.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(RequestError::UnknownField(self.path(name))),
+    /// `known` are the names that were asked for.
+    fn finish(self, known: &[&str]) -> Result<(), RequestError> {
+        if self.pairs.iter().count() == self.taken {
+            return Ok(());
         }
+        let unknown = self.pairs.iter().map(|(name, _)| name).find(|name| !known.contains(name));
+        Err(RequestError::UnknownField(self.path(unknown.unwrap_or_default())))
     }
 
     fn path(&self, name: &str) -> String {
@@ -260,48 +284,46 @@ impl Fields {
         RequestError::InvalidValue { at: self.path(name), expected }
     }
 
-    fn required(&mut self, name: &str) -> Result<Json, RequestError> {
+    fn required(&mut self, name: &str) -> Result<View<'a>, RequestError> {
         self.take(name).ok_or_else(|| RequestError::MissingField(self.path(name)))
     }
 
     fn id(&mut self, name: &str) -> Result<Text, RequestError> {
         match self.required(name)? {
-            Json::String(id) if is_plain(&id, MAX_ID) => Ok(id),
-            Json::String(_) => Err(self.invalid(name, "1 to 1,024 bytes without control characters")),
+            View::String(id) if is_plain(id, MAX_ID) => Ok(Text::new(id)),
+            View::String(_) => Err(self.invalid(name, "1 to 1,024 bytes without control characters")),
             _ => Err(self.wrong(name, "a string")),
         }
     }
 
-    fn object(&mut self, name: &str) -> Result<Pairs, RequestError> {
+    fn object(&mut self, name: &str) -> Result<Object, RequestError> {
         match self.take(name) {
-            None => Ok(Pairs::new()),
-            Some(Json::Object(pairs)) => Ok(pairs),
+            None => Ok(Object::default()),
+            Some(View::Object(pairs)) => Ok(self.document.keep(pairs)),
             Some(_) => Err(self.wrong(name, "an object")),
         }
     }
 
     fn entity(&mut self, name: &'static str) -> Result<Entity, RequestError> {
-        let json = self.required(name)?;
-        let mut fields = Self::of(name, json)?;
+        let mut fields = Fields::of(name, self.document, self.required(name)?)?;
         let entity =
             Entity { kind: fields.id("type")?, id: fields.id("id")?, properties: fields.object("properties")? };
-        fields.finish()?;
+        fields.finish(&["type", "id", "properties"])?;
         Ok(entity)
     }
 
     fn action(&mut self, name: &'static str) -> Result<Action, RequestError> {
-        let json = self.required(name)?;
-        let mut fields = Self::of(name, json)?;
+        let mut fields = Fields::of(name, self.document, self.required(name)?)?;
         let action = Action { name: fields.id("name")?, properties: fields.object("properties")? };
-        fields.finish()?;
+        fields.finish(&["name", "properties"])?;
         Ok(action)
     }
 
     fn label(&mut self, name: &str) -> Result<Option<String>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(label)) if is_plain(&label, MAX_LABEL) => Ok(Some(label.into())),
-            Some(Json::String(_)) => Err(self.invalid(name, "1 to 255 bytes without control characters")),
+            Some(View::String(label)) if is_plain(label, MAX_LABEL) => Ok(Some(label.to_owned())),
+            Some(View::String(_)) => Err(self.invalid(name, "1 to 255 bytes without control characters")),
             Some(_) => Err(self.wrong(name, "a string")),
         }
     }
@@ -310,20 +332,20 @@ impl Fields {
         let values = self.array(name, MAX_ASSERTIONS)?;
         for value in &values {
             match value {
-                Json::String(token) if (1..=MAX_TOKEN).contains(&token.len()) => {}
-                Json::String(_) => return Err(self.invalid(name, "a list of tokens of 1 to 16,384 bytes")),
-                Json::Object(_) => {}
+                View::String(token) if (1..=MAX_TOKEN).contains(&token.len()) => {}
+                View::String(_) => return Err(self.invalid(name, "a list of tokens of 1 to 16,384 bytes")),
+                View::Object(_) => {}
                 _ => return Err(self.wrong(name, "a list of strings (JWS) and objects (DSSE)")),
             }
         }
-        Ok(values)
+        Ok(values.into_iter().map(View::to_json).collect())
     }
 
     fn token(&mut self, name: &str) -> Result<Option<String>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(token)) if (1..=MAX_TOKEN).contains(&token.len()) => Ok(Some(token.into())),
-            Some(Json::String(_)) => Err(self.invalid(name, "a token of 1 to 16,384 bytes")),
+            Some(View::String(token)) if (1..=MAX_TOKEN).contains(&token.len()) => Ok(Some(token.to_owned())),
+            Some(View::String(_)) => Err(self.invalid(name, "a token of 1 to 16,384 bytes")),
             Some(_) => Err(self.wrong(name, "a string")),
         }
     }
@@ -331,7 +353,7 @@ impl Fields {
     fn permit(&mut self, name: &str) -> Result<Option<PermitId>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(text)) => {
+            Some(View::String(text)) => {
                 text.parse().map(Some).map_err(|_| self.invalid(name, "a permit id of 32 lower-case hex digits"))
             }
             Some(_) => Err(self.wrong(name, "a string")),
@@ -341,7 +363,7 @@ impl Fields {
     fn positive(&mut self, name: &str) -> Result<Option<u64>, RequestError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Json::Int(value)) => match u64::try_from(value) {
+            Some(View::Int(value)) => match u64::try_from(value) {
                 Ok(value) if value >= 1 => Ok(Some(value)),
                 _ => Err(self.invalid(name, "at least 1")),
             },
@@ -353,7 +375,7 @@ impl Fields {
         const EXPECTED: &str = "an RFC 3339 time after 1970";
         match self.take(name) {
             None => Ok(None),
-            Some(Json::String(text)) => {
+            Some(View::String(text)) => {
                 let time = text.parse::<Timestamp>().map_err(|_| self.invalid(name, EXPECTED))?;
                 u64::try_from(time.as_millisecond()).map(Some).map_err(|_| self.invalid(name, EXPECTED))
             }
@@ -361,11 +383,11 @@ impl Fields {
         }
     }
 
-    fn array(&mut self, name: &str, most: usize) -> Result<Vec<Json>, RequestError> {
+    fn array(&mut self, name: &str, most: usize) -> Result<Vec<View<'a>>, RequestError> {
         match self.take(name) {
             None => Ok(Vec::new()),
-            Some(Json::Array(values)) if values.len() <= most => Ok(values),
-            Some(Json::Array(_)) => Err(self.invalid(name, "a shorter list")),
+            Some(View::Array(items)) if items.iter().nth(most).is_none() => Ok(items.iter().collect()),
+            Some(View::Array(_)) => Err(self.invalid(name, "a shorter list")),
             Some(_) => Err(self.wrong(name, "an array")),
         }
     }
@@ -373,7 +395,7 @@ impl Fields {
     fn strings(&mut self, name: &str) -> Result<Vec<String>, RequestError> {
         let values = self.array(name, MAX_LIST)?;
         let string = |value| match value {
-            Json::String(text) if is_plain(&text, MAX_ID) => Ok(text.into()),
+            View::String(text) if is_plain(text, MAX_ID) => Ok(text.to_owned()),
             _ => Err(self.wrong(name, "a list of strings of 1 to 1,024 bytes without control characters")),
         };
         values.into_iter().map(string).collect()
@@ -407,7 +429,7 @@ mod tests {
             "retry_of":"ffffffffffffffffffffffffffffffff""#,
         )
         .unwrap();
-        assert_eq!(request.context, [("x".into(), Json::Int(1))]);
+        assert_eq!(request.context.to_pairs(), [("x".into(), Json::Int(1))]);
         assert_eq!(request.deadline, Some(1_795_428_000_500));
         assert_eq!((request.ttl_ms, request.lease_ms, request.uses), (Some(5), Some(4), Some(2)));
         assert_eq!(request.retry_of, Some(PermitId([0xff; 16])));
@@ -416,6 +438,7 @@ mod tests {
     #[test]
     fn what_the_interface_does_not_have_is_refused_with_its_code() {
         assert_eq!(code(r#","more":1"#), "unknown_field");
+        assert_eq!(parse(r#","uses":1,"more":1,"most":2"#).unwrap_err(), RequestError::UnknownField("/more".into()));
         assert_eq!(parse(r#","context":{},"context":{}"#).unwrap_err().code(), "duplicate_key");
         assert_eq!(code(r#","context":[]"#), "wrong_type");
         assert_eq!(code(r#","uses":0"#), "invalid_value");

@@ -5,7 +5,7 @@
 //! is the double that JSON readers agree on (RFC 7493 §2.2), by its shortest decimal form.
 
 use cedar_policy::{EntityId, EntityUid, RestrictedExpression as Expr};
-use verifier::json::{Json, Text};
+use verifier::json::{Json, Object, Text, View};
 use verifier::request::Request;
 
 use super::codes::Code;
@@ -163,16 +163,16 @@ fn shortest(value: f64) -> Option<String> {
 pub(super) fn integers_survive(request: &Request) -> bool {
     let parts =
         [&request.subject.properties, &request.action.properties, &request.resource.properties, &request.context];
-    parts.into_iter().flatten().all(|(_, value)| survives(value))
+    parts.into_iter().flat_map(Object::iter).all(|(_, value)| survives(value))
 }
 
-fn survives(json: &Json) -> bool {
-    match json {
-        Json::Int(value) => (-LARGEST_EXACT..=LARGEST_EXACT).contains(value),
-        Json::Float(value) => value.fract() != 0.0 || value.abs() < 9_007_199_254_740_992.0,
-        Json::Array(values) => values.iter().all(survives),
-        Json::Object(pairs) => pairs.iter().all(|(_, value)| survives(value)),
-        Json::Null | Json::Bool(_) | Json::String(_) => true,
+fn survives(value: View<'_>) -> bool {
+    match value {
+        View::Int(value) => (-LARGEST_EXACT..=LARGEST_EXACT).contains(&value),
+        View::Float(value) => value.fract() != 0.0 || value.abs() < 9_007_199_254_740_992.0,
+        View::Array(items) => items.iter().all(survives),
+        View::Object(pairs) => pairs.iter().all(|(_, value)| survives(value)),
+        View::Null | View::Bool(_) | View::String(_) => true,
     }
 }
 

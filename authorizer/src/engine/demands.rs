@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use verifier::decision::{Condition, Counted};
-use verifier::json::Json;
+use verifier::json::View;
 use verifier::request::Request;
 
 use super::approvals::Retry;
@@ -157,7 +157,7 @@ fn amount_of(amount: &Amount, policies: &dyn Evaluate, request: &Request) -> Opt
     };
     let value = match (registered, amount.in_request(request)) {
         (Some(registered), _) => registered?,
-        (None, Some(Json::Int(value))) => *value,
+        (None, Some(View::Int(value))) => value,
         (None, _) => return None,
     };
     u64::try_from(value).ok()

@@ -172,14 +172,14 @@ impl PlainCedar {
             Ok::<_, Code>(Brought { uid, attributes })
         };
         let (principal, resource) = if subject_uid == object_uid {
-            let properties = united(&request.subject.properties, &request.resource.properties)?;
+            let properties = united(&request.subject.properties.to_pairs(), &request.resource.properties.to_pairs())?;
             let both = bring(subject, subject_uid.clone(), &properties)?;
             (both, Brought { uid: subject_uid, attributes: Vec::new() })
         } else {
-            let principal = bring(subject, subject_uid, &request.subject.properties)?;
-            (principal, bring(object, object_uid, &request.resource.properties)?)
+            let principal = bring(subject, subject_uid, &request.subject.properties.to_pairs())?;
+            (principal, bring(object, object_uid, &request.resource.properties.to_pairs())?)
         };
-        let mut context = converter.record(&action.context, &request.context, |_| false)?;
+        let mut context = converter.record(&action.context, &request.context.to_pairs(), |_| false)?;
         context.extend(supplied(&mut converter, action, request, facts)?);
         Ok(Put { principal, action: action.uid.clone(), resource, context, named: converter.named })
     }
@@ -192,13 +192,15 @@ impl PlainCedar {
         };
         let (subject, resource) = (&request.subject, &request.resource);
         let same = subject.kind == resource.kind && subject.id == resource.id;
-        let united = if same { united(&subject.properties, &resource.properties)? } else { Vec::new() };
-        let principal = bring(subject, if same { &united } else { &subject.properties })?;
-        let resource = bring(resource, if same { &[] } else { &resource.properties })?;
+        let (of_subject, of_resource) = (subject.properties.to_pairs(), resource.properties.to_pairs());
+        let united = if same { united(&of_subject, &of_resource)? } else { Vec::new() };
+        let principal = bring(subject, if same { &united } else { &of_subject })?;
+        let resource = bring(resource, if same { &[] } else { &of_resource })?;
         let name = action_type().ok_or(Code::EngineError)?;
         let action = EntityUid::from_type_name_and_id(name, EntityId::new(&request.action.name));
-        let mut context = untyped_record(&request.context, &self.extensions)?;
-        context.push((ACTION.to_owned(), record_of(untyped_record(&request.action.properties, &self.extensions)?)?));
+        let mut context = untyped_record(&request.context.to_pairs(), &self.extensions)?;
+        let properties = request.action.properties.to_pairs();
+        context.push((ACTION.to_owned(), record_of(untyped_record(&properties, &self.extensions)?)?));
         if self.facts_are_seen {
             context.push((INTERLOCK.to_owned(), record_of(interlock(&self.extensions, facts, |_| true))?));
         }
@@ -324,7 +326,7 @@ fn supplied(
     facts: &Facts<'_>,
 ) -> Result<Vec<(String, Expr)>, Code> {
     let mut pairs = Vec::new();
-    let properties = &request.action.properties;
+    let properties = &request.action.properties.to_pairs();
     match &action.action {
         Some(Field { ty: Type::Record(shape), required }) if *required || !properties.is_empty() => {
             pairs.push((ACTION.to_owned(), record_of(converter.record(shape, properties, |_| false)?)?));

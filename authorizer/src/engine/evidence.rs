@@ -16,7 +16,7 @@ use verifier::evidence::eat::Eat;
 use verifier::evidence::key::IssuerKey;
 use verifier::evidence::statement::Statement;
 use verifier::evidence::{EvidenceError, NotSigned, Signed, jws};
-use verifier::json::Json;
+use verifier::json::{Json, View};
 use verifier::request::{Entity, MAX_ASSERTIONS, Request};
 
 use super::codes::Code;
@@ -373,7 +373,7 @@ impl Scales<'_> {
         };
         match (registered, place.in_request(self.request)) {
             (Some(registered), _) => registered,
-            (None, Some(Json::String(text))) => Some(text.to_string()),
+            (None, Some(View::String(text))) => Some(text.to_owned()),
             (None, _) => None,
         }
     }

@@ -101,7 +101,7 @@ impl Types {
         let mut request = request.clone();
         for entity in [&mut request.subject, &mut request.resource] {
             if let Some(kind) = self.entities.get(entity.kind.as_str()) {
-                entity.properties = declared(Some(&kind.shape), &entity.properties);
+                entity.properties = declared(Some(&kind.shape), &entity.properties.to_pairs()).into();
             }
         }
         if let Some(action) = self.actions.get(request.action.name.as_str()) {
@@ -109,8 +109,8 @@ impl Types {
                 Some(Field { ty: Type::Record(shape), .. }) => Some(shape.as_ref()),
                 Some(_) | None => None,
             };
-            request.action.properties = declared(shape, &request.action.properties);
-            request.context = declared(Some(&action.context), &request.context);
+            request.action.properties = declared(shape, &request.action.properties.to_pairs()).into();
+            request.context = declared(Some(&action.context), &request.context.to_pairs()).into();
         }
         request
     }

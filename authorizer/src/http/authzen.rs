@@ -8,7 +8,7 @@
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use verifier::json::{Json, Text};
+use verifier::json::{Document, Json, Text};
 use verifier::request::{MAX_REQUEST, Request};
 use verifier::text::push_b64;
 
@@ -249,7 +249,7 @@ pub(super) fn evaluated(item: &Json, defaults: Option<&Json>) -> Result<Request,
             pairs.push(((*field).into(), known_only(value, known)));
         }
     }
-    Ok(Request::from_json(Json::Object(pairs))?)
+    Ok(Request::from_document(&Document::from(&Json::Object(pairs)))?)
 }
 
 fn known_only(value: &Json, known: &[&str]) -> Json {

@@ -1,33 +1,37 @@
-//! The quick way to a value: a text that is plain is read in one pass, everything else is left to `serde_json`.
+//! The quick way from a text to its marks: a text that is plain is read in one pass, everything else is left to `serde_json`.
 //!
 //! Guarantees: what it reads is what `serde_json` reads, to the last value; at the first thing that is not plain (an escape, a number that is
 //! no integer of at most 18 digits, deep nesting, a large object, any fault) it gives up and says nothing. So there is one reading still,
 //! and every refusal with its position comes from one place. Does not: refuse anything.
 
-use super::{Json, MAX_DEPTH, Text};
+use super::MAX_DEPTH;
+use super::flat::{Flat, Mark, UNDERSCORES, place};
 
-/// Objects with more keys are left out: each key is held against all before it.
+/// Objects with more keys are left out: a key may be held against all before it.
 const MAX_KEYS: usize = 32;
-/// Room is made for so many keys at once; most objects of a request have fewer.
-const USUAL_KEYS: usize = 8;
 /// Every integer of so many digits fits.
 const MAX_DIGITS: usize = 18;
+/// A value takes so many bytes of a text, roughly: room for the marks is made once.
+const BYTES_A_MARK: usize = 6;
 
 /// The value that a whole text is, if the text is plain.
-pub(super) fn read(text: &str) -> Option<Json> {
-    let mut scanner = Scanner { text, at: 0 };
-    let value = scanner.value(0)?;
+pub(super) fn read(text: &str) -> Option<Flat> {
+    u32::try_from(text.len()).ok()?;
+    let flat = Flat { text: text.to_owned(), marks: Vec::with_capacity(text.len() / BYTES_A_MARK), underscored: false };
+    let mut scanner = Scanner { text, at: 0, flat };
+    scanner.value(0)?;
     scanner.space();
-    scanner.peek().is_none().then_some(value)
+    scanner.peek().is_none().then_some(scanner.flat)
 }
 
 struct Scanner<'a> {
     text: &'a str,
     /// Bytes read so far.
     at: usize,
+    flat: Flat,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -42,36 +46,40 @@ impl Scanner<'_> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Option<Json> {
+    fn value(&mut self, depth: usize) -> Option<()> {
         match self.space()? {
-            b'"' => self.string().map(Json::String),
+            b'"' => self.string().map(drop),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
-            b't' => self.word("true", Json::Bool(true)),
-            b'f' => self.word("false", Json::Bool(false)),
-            b'n' => self.word("null", Json::Null),
+            b't' => self.word("true", Mark::Bool(true)),
+            b'f' => self.word("false", Mark::Bool(false)),
+            b'n' => self.word("null", Mark::Null),
             _ => self.integer(),
         }
     }
 
-    fn word(&mut self, word: &str, value: Json) -> Option<Json> {
+    fn word(&mut self, word: &str, mark: Mark) -> Option<()> {
         self.text.get(self.at..)?.strip_prefix(word)?;
         self.at += word.len();
-        Some(value)
+        self.flat.marks.push(mark);
+        Some(())
     }
 
-    /// Behind the opening quote that was seen, up to the closing one; without escapes, so that it is the text itself.
-    fn string(&mut self) -> Option<Text> {
+    /// From the opening quote that was seen to behind the closing one; without escapes, so that it is the text itself.
+    fn string(&mut self) -> Option<&'a str> {
         let start = self.at + 1;
         let length = self.text.as_bytes().get(start..)?.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
         let end = start + length;
         self.at = end;
         (self.peek() == Some(b'"')).then_some(())?;
         self.at += 1;
-        self.text.get(start..end).map(Text::new)
+        self.flat.marks.push(Mark::String { start: place(start), end: place(end) });
+        let text = self.text.get(start..end)?;
+        self.flat.underscored |= text.starts_with(UNDERSCORES);
+        Some(text)
     }
 
-    fn integer(&mut self) -> Option<Json> {
+    fn integer(&mut self) -> Option<()> {
         let negative = self.peek() == Some(b'-');
         self.at += usize::from(negative);
         let digits = self.text.as_bytes().get(self.at..)?.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -85,50 +93,72 @@ impl Scanner<'_> {
             return None;
         }
         let value = text.bytes().fold(0, |value: i64, digit| value * 10 + i64::from(digit - b'0'));
-        Some(Json::Int(if negative { -value } else { value }))
+        self.flat.marks.push(Mark::Int(if negative { -value } else { value }));
+        Some(())
     }
 
-    fn array(&mut self, depth: usize) -> Option<Json> {
-        self.open(depth)?;
-        let mut values = Vec::new();
+    fn array(&mut self, depth: usize) -> Option<()> {
+        let opened = self.open(depth)?;
         if self.space()? == b']' {
             self.at += 1;
-            return Some(Json::Array(values));
-        }
-        loop {
-            values.push(self.value(depth + 1)?);
-            if self.closed(b']')? {
-                return Some(Json::Array(values));
+        } else {
+            loop {
+                self.value(depth + 1)?;
+                if self.closed(b']')? {
+                    break;
+                }
             }
         }
+        self.flat.close(opened, |end| Mark::Array { end });
+        Some(())
     }
 
-    fn object(&mut self, depth: usize) -> Option<Json> {
-        self.open(depth)?;
+    fn object(&mut self, depth: usize) -> Option<()> {
+        let opened = self.open(depth)?;
         if self.space()? == b'}' {
             self.at += 1;
-            return Some(Json::Object(Vec::new()));
-        }
-        let mut pairs: Vec<(Text, Json)> = Vec::with_capacity(USUAL_KEYS);
-        loop {
-            (self.space()? == b'"').then_some(())?;
-            let key = self.string()?;
-            if pairs.len() == MAX_KEYS || pairs.iter().any(|(other, _)| *other == key) {
-                return None;
+        } else {
+            let (mut keys, mut seen) = (0, 0_u64);
+            loop {
+                (self.space()? == b'"').then_some(())?;
+                let before = self.flat.marks.len();
+                let key = self.string()?;
+                let like = likeness(key);
+                // Only a key that is like one before it is held against them.
+                if keys == MAX_KEYS || (seen & like != 0 && self.stands(opened, before, key)) {
+                    return None;
+                }
+                (keys, seen) = (keys + 1, seen | like);
+                (self.space()? == b':').then_some(())?;
+                self.at += 1;
+                self.value(depth + 1)?;
+                if self.closed(b'}')? {
+                    break;
+                }
             }
-            (self.space()? == b':').then_some(())?;
-            self.at += 1;
-            pairs.push((key, self.value(depth + 1)?));
-            if self.closed(b'}')? {
-                return Some(Json::Object(pairs));
-            }
         }
+        self.flat.close(opened, |end| Mark::Object { end });
+        Some(())
     }
 
-    /// Past a bracket that was seen. The last level is left out: whether it may hold something is not decided here.
-    fn open(&mut self, depth: usize) -> Option<()> {
+    /// Whether a key stands in the object at mark `opened`, before mark `before`.
+    fn stands(&self, opened: usize, before: usize, key: &str) -> bool {
+        let mut at = opened + 1;
+        while at < before {
+            if let Some(Mark::String { start, end }) = self.flat.marks.get(at)
+                && self.flat.string(*start, *end) == key
+            {
+                return true;
+            }
+            at = self.flat.behind(place(at + 1)) as usize;
+        }
+        false
+    }
+
+    /// Past a bracket that was seen; where its mark is. The last level is left out: whether it may hold something is not decided here.
+    fn open(&mut self, depth: usize) -> Option<usize> {
         self.at += 1;
-        (depth + 1 < MAX_DEPTH).then_some(())
+        (depth + 1 < MAX_DEPTH).then(|| self.flat.open())
     }
 
     /// Whether the list ends here; else it goes on behind a comma.
@@ -143,20 +173,30 @@ impl Scanner<'_> {
     }
 }
 
+/// One bit of 64 that equal keys share.
+fn likeness(key: &str) -> u64 {
+    let (first, last) = (key.bytes().next().unwrap_or(0), key.bytes().next_back().unwrap_or(0));
+    let sum =
+        key.len().wrapping_mul(31).wrapping_add(usize::from(first).wrapping_mul(7)).wrapping_add(usize::from(last));
+    1 << (sum % 64)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::slowly;
+    use super::super::{Document, slowly};
     use super::*;
 
     /// What was read quickly is what is read slowly; whether it was.
     fn agrees(text: &str) -> bool {
-        let quick = read(text);
-        if let Some(value) = &quick {
-            assert_eq!(slowly(text).as_ref(), Ok(value), "{text}");
+        let quick = read(text).is_some();
+        if quick {
+            let document = Document::parse(text.as_bytes()).unwrap();
+            assert_eq!(slowly(text), Ok(document.root().to_json()), "{text}");
+            assert_eq!(Document::from(&slowly(text).unwrap()).is_underscored(), document.is_underscored(), "{text}");
         }
-        quick.is_some()
+        quick
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use verifier::json::Json;
+use verifier::json::View;
 
 use super::super::codes::Code;
 use super::extensions;
 use super::value::Value;
 
 /// The rule of `engine/convert.rs`, without its texts on the heap.
-pub(super) fn decimal(json: &Json) -> Result<Value, Code> {
-    let scaled = match json {
-        Json::Int(value) => value.checked_mul(10_000),
-        Json::Float(value) => shortest(*value),
-        Json::Null | Json::Bool(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => return Err(Code::IllTyped),
+pub(super) fn decimal(value: View<'_>) -> Result<Value, Code> {
+    let scaled = match value {
+        View::Int(value) => value.checked_mul(10_000),
+        View::Float(value) => shortest(value),
+        View::Null | View::Bool(_) | View::String(_) | View::Array(_) | View::Object(_) => return Err(Code::IllTyped),
     };
     scaled.map(Value::Decimal).ok_or(Code::NotRepresentable)
 }

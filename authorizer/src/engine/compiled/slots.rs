@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use cedar_policy::EntityTypeName;
 use jiff::Timestamp;
-use verifier::json::{Json, Text};
+use verifier::json::{Pairs, View};
 use verifier::request::{Entity, Request};
 
 use super::super::codes::Code;
@@ -23,8 +23,6 @@ use super::value::{Pair, Span, Value};
 
 /// The last millisecond that RFC 3339 has a text for.
 const LAST_MS: i64 = 253_402_300_799_999;
-
-type Pairs = [(Text, Json)];
 
 /// Reads a request into an empty scratch.
 pub(super) fn read(program: &Program, scratch: &mut Scratch, request: &Request, facts: &Facts<'_>) -> Result<(), Code> {
@@ -82,21 +80,22 @@ impl Reader<'_> {
         if one {
             conflict(request)?;
         }
-        let more = if one { &request.resource.properties[..] } else { &[] };
-        self.scratch.principal = self.brought(shapes, entity, subject.shape, &request.subject.properties, more)?;
+        let more = one.then(|| request.resource.properties.pairs());
+        self.scratch.principal =
+            self.brought(shapes, entity, subject.shape, request.subject.properties.pairs(), more)?;
         self.scratch.resource = if one {
             self.scratch.principal
         } else {
             let entity = self.entity(object_kind, &request.resource.id);
-            self.brought(shapes, entity, object.shape, &request.resource.properties, &[])?
+            self.brought(shapes, entity, object.shape, request.resource.properties.pairs(), None)?
         };
         self.scratch.action = action.entity;
         let wrong_entity = std::mem::take(&mut self.wrong);
-        let start = self.record(shapes, action.context, &request.context, None)?;
+        let start = self.record(shapes, action.context, request.context.iter(), None)?;
         let properties = &request.action.properties;
         match action.properties {
             Some((fields, required)) if required || !properties.is_empty() => {
-                let inner = self.record(shapes, fields, properties, None)?;
+                let inner = self.record(shapes, fields, properties.iter(), None)?;
                 let value = Value::Record(self.scratch.close_record(program, inner));
                 self.scratch.pairs.push(Pair { name: program.well_known.action, value });
             }
@@ -117,18 +116,18 @@ impl Reader<'_> {
         if one {
             conflict(request)?;
         }
-        let more = if one { &request.resource.properties[..] } else { &[] };
+        let more = one.then(|| request.resource.properties.pairs());
         let entity = self.named_entity(&request.subject)?;
-        self.scratch.principal = self.brought_untyped(entity, &request.subject.properties, more)?;
+        self.scratch.principal = self.brought_untyped(entity, request.subject.properties.pairs(), more)?;
         self.scratch.resource = if one {
             self.scratch.principal
         } else {
             let entity = self.named_entity(&request.resource)?;
-            self.brought_untyped(entity, &request.resource.properties, &[])?
+            self.brought_untyped(entity, request.resource.properties.pairs(), None)?
         };
         self.scratch.action = self.entity(program.well_known.action_kind, &request.action.name);
-        let start = self.untyped_record(&request.context, None)?;
-        let inner = self.untyped_record(&request.action.properties, None)?;
+        let start = self.untyped_record(request.context.iter(), None)?;
+        let inner = self.untyped_record(request.action.properties.iter(), None)?;
         let value = Value::Record(self.scratch.close_record(program, inner));
         self.scratch.pairs.push(Pair { name: program.well_known.action, value });
         if program.facts_are_seen {
@@ -158,18 +157,18 @@ impl Reader<'_> {
         shapes: &Shapes,
         entity: u32,
         fields: Fields,
-        pairs: &Pairs,
-        more: &Pairs,
+        pairs: Pairs<'_>,
+        more: Option<Pairs<'_>>,
     ) -> Result<Brought, Code> {
         let registered = self.program.registered(entity);
-        let all = pairs.iter().chain(more.iter().filter(|(name, _)| !has(pairs, name)));
+        let all = united(pairs, more);
         let start = self.record(shapes, fields, all, registered)?;
         Ok(Brought { entity, attributes: self.merged(start, registered) })
     }
 
-    fn brought_untyped(&mut self, entity: u32, pairs: &Pairs, more: &Pairs) -> Result<Brought, Code> {
+    fn brought_untyped(&mut self, entity: u32, pairs: Pairs<'_>, more: Option<Pairs<'_>>) -> Result<Brought, Code> {
         let registered = self.program.registered(entity);
-        let all = pairs.iter().chain(more.iter().filter(|(name, _)| !has(pairs, name)));
+        let all = united(pairs, more);
         let start = self.untyped_record(all, registered)?;
         Ok(Brought { entity, attributes: self.merged(start, registered) })
     }
@@ -195,18 +194,18 @@ impl Reader<'_> {
         &mut self,
         shapes: &Shapes,
         fields: Fields,
-        pairs: impl IntoIterator<Item = &'j (Text, Json)>,
+        pairs: impl Iterator<Item = (&'j str, View<'j>)>,
         registered: Option<&Registered>,
     ) -> Result<usize, Code> {
         let start = self.scratch.pairs.len();
         let mut required = 0;
-        for (name, json) in pairs {
+        for (name, view) in pairs {
             let column = shapes.column(fields, name).ok_or(Code::Undeclared)?;
-            if matches!(json, Json::Null) {
+            if matches!(view, View::Null) {
                 continue;
             }
             let before = self.wrong;
-            let value = self.value(shapes, column.kind, json)?;
+            let value = self.value(shapes, column.kind, view)?;
             required += u32::from(column.required);
             if self.overlaid(registered, column.name) {
                 self.wrong = before;
@@ -225,28 +224,28 @@ impl Reader<'_> {
         Ok(start)
     }
 
-    fn value(&mut self, shapes: &Shapes, kind: Kind, json: &Json) -> Result<Value, Code> {
-        Ok(match (kind, json) {
-            (Kind::Bool, Json::Bool(value)) => Value::Bool(*value),
-            (Kind::Long, Json::Int(value)) => Value::Long(*value),
-            (Kind::Text, Json::String(text)) => Value::Text(self.scratch.own.add_text(text)),
-            (Kind::Decimal, Json::String(text)) => self.extension(extensions::decimal(text).map(Value::Decimal)),
-            (Kind::Datetime, Json::String(text)) => self.extension(extensions::datetime(text).map(Value::Datetime)),
-            (Kind::Duration, Json::String(text)) => self.extension(extensions::duration(text).map(Value::Duration)),
-            (Kind::Ip, Json::String(text)) => self.extension(extensions::ip(text).map(Value::Ip)),
-            (Kind::Decimal, Json::Int(_) | Json::Float(_)) => decimal(json)?,
-            (Kind::Entity(kind), Json::Object(pairs)) => self.reference(shapes, kind, pairs)?,
-            (Kind::Set(element), Json::Array(values)) => {
+    fn value(&mut self, shapes: &Shapes, kind: Kind, view: View<'_>) -> Result<Value, Code> {
+        Ok(match (kind, view) {
+            (Kind::Bool, View::Bool(value)) => Value::Bool(value),
+            (Kind::Long, View::Int(value)) => Value::Long(value),
+            (Kind::Text, View::String(text)) => Value::Text(self.scratch.own.add_text(text)),
+            (Kind::Decimal, View::String(text)) => self.extension(extensions::decimal(text).map(Value::Decimal)),
+            (Kind::Datetime, View::String(text)) => self.extension(extensions::datetime(text).map(Value::Datetime)),
+            (Kind::Duration, View::String(text)) => self.extension(extensions::duration(text).map(Value::Duration)),
+            (Kind::Ip, View::String(text)) => self.extension(extensions::ip(text).map(Value::Ip)),
+            (Kind::Decimal, View::Int(_) | View::Float(_)) => decimal(view)?,
+            (Kind::Entity(kind), View::Object(pairs)) => self.reference(shapes, kind, pairs)?,
+            (Kind::Set(element), View::Array(items)) => {
                 let element = shapes.kind(element).ok_or(Code::EngineError)?;
                 let start = self.scratch.items.len();
-                for json in values {
-                    let value = self.value(shapes, element, json)?;
+                for item in items.iter() {
+                    let value = self.value(shapes, element, item)?;
                     self.scratch.items.push(value);
                 }
                 self.scratch.close_set(self.program, start)
             }
-            (Kind::Record(shape), Json::Object(pairs)) => {
-                let start = self.record(shapes, shapes.shape(shape), pairs, None)?;
+            (Kind::Record(shape), View::Object(pairs)) => {
+                let start = self.record(shapes, shapes.shape(shape), pairs.iter(), None)?;
                 Value::Record(self.scratch.close_record(self.program, start))
             }
             (
@@ -271,8 +270,9 @@ impl Reader<'_> {
     }
 
     /// A reference to an entity: `{"type", "id"}` and nothing else.
-    fn reference(&mut self, shapes: &Shapes, kind: u32, pairs: &Pairs) -> Result<Value, Code> {
-        let (Some(Json::String(ty)), Some(Json::String(id)), 2) = (get(pairs, "type"), get(pairs, "id"), pairs.len())
+    fn reference(&mut self, shapes: &Shapes, kind: u32, pairs: Pairs<'_>) -> Result<Value, Code> {
+        let (Some(View::String(ty)), Some(View::String(id)), 2) =
+            (pairs.get("type"), pairs.get("id"), pairs.iter().count())
         else {
             return Err(Code::IllTyped);
         };
@@ -298,16 +298,16 @@ impl Reader<'_> {
 
     fn untyped_record<'j>(
         &mut self,
-        pairs: impl IntoIterator<Item = &'j (Text, Json)>,
+        pairs: impl Iterator<Item = (&'j str, View<'j>)>,
         registered: Option<&Registered>,
     ) -> Result<usize, Code> {
         let start = self.scratch.pairs.len();
-        for (name, json) in pairs {
-            if matches!(json, Json::Null) {
+        for (name, view) in pairs {
+            if matches!(view, View::Null) {
                 continue;
             }
             let name = self.program.name(name).unwrap_or_else(|| self.scratch.own.add_name(name));
-            let value = self.untyped_value(json)?;
+            let value = self.untyped_value(view)?;
             if !self.overlaid(registered, name) {
                 self.scratch.pairs.push(Pair { name, value });
             }
@@ -315,23 +315,23 @@ impl Reader<'_> {
         Ok(start)
     }
 
-    fn untyped_value(&mut self, json: &Json) -> Result<Value, Code> {
-        Ok(match json {
-            Json::Null => return Err(Code::NotRepresentable),
-            Json::Bool(value) => Value::Bool(*value),
-            Json::Int(value) => Value::Long(*value),
-            Json::Float(_) => decimal(json)?,
-            Json::String(text) => Value::Text(self.scratch.own.add_text(text)),
-            Json::Array(values) => {
+    fn untyped_value(&mut self, view: View<'_>) -> Result<Value, Code> {
+        Ok(match view {
+            View::Null => return Err(Code::NotRepresentable),
+            View::Bool(value) => Value::Bool(value),
+            View::Int(value) => Value::Long(value),
+            View::Float(_) => decimal(view)?,
+            View::String(text) => Value::Text(self.scratch.own.add_text(text)),
+            View::Array(items) => {
                 let start = self.scratch.items.len();
-                for json in values {
-                    let value = self.untyped_value(json)?;
+                for item in items.iter() {
+                    let value = self.untyped_value(item)?;
                     self.scratch.items.push(value);
                 }
                 self.scratch.close_set(self.program, start)
             }
-            Json::Object(pairs) => {
-                let start = self.untyped_record(pairs, None)?;
+            View::Object(pairs) => {
+                let start = self.untyped_record(pairs.iter(), None)?;
                 Value::Record(self.scratch.close_record(self.program, start))
             }
         })
@@ -392,15 +392,13 @@ fn is_one(request: &Request) -> bool {
 
 /// The properties of one entity must agree where it stands twice.
 fn conflict(request: &Request) -> Result<(), Code> {
-    let (subject, resource) = (&request.subject.properties, &request.resource.properties);
-    let differs = |(name, value): &(Text, Json)| get(subject, name).is_some_and(|given| given != value);
+    let (subject, resource) = (request.subject.properties.pairs(), request.resource.properties.pairs());
+    let differs = |(name, value)| subject.get(name).is_some_and(|given| given != value);
     if resource.iter().any(differs) { Err(Code::ConflictingProperties) } else { Ok(()) }
 }
 
-fn get<'a>(pairs: &'a Pairs, key: &str) -> Option<&'a Json> {
-    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value)
-}
-
-fn has(pairs: &Pairs, key: &str) -> bool {
-    get(pairs, key).is_some()
+/// The properties of an entity, with those that it has in its other place.
+fn united<'a>(pairs: Pairs<'a>, more: Option<Pairs<'a>>) -> impl Iterator<Item = (&'a str, View<'a>)> {
+    let more = more.into_iter().flat_map(Pairs::iter);
+    pairs.iter().chain(more.filter(move |(name, _)| pairs.get(name).is_none()))
 }

@@ -185,7 +185,7 @@ impl<'a> Maker<'a> {
             let id =
                 if declared_ids.is_empty() { maker.id(&kind) } else { maker.of(&declared_ids).unwrap_or_default() };
             let properties = declared.map(|kind| maker.shape(types, &kind.shape)).unwrap_or_default();
-            Entity { kind: kind.into(), id: id.into(), properties }
+            Entity { kind: kind.into(), id: id.into(), properties: properties.into() }
         };
         let choose = |of: Option<Vec<String>>, rarely: bool| of.filter(|_| !rarely).unwrap_or_else(|| kinds.clone());
         let rarely = self.one_in(32);
@@ -200,7 +200,7 @@ impl<'a> Maker<'a> {
             _ if self.one_in(64) => vec![("stray".into(), Json::Bool(true))],
             _ => Vec::new(),
         };
-        put(subject, Action { name: name.into(), properties }, resource, context)
+        put(subject, Action { name: name.into(), properties: properties.into() }, resource, context)
     }
 
     fn id(&mut self, kind: &str) -> String {
@@ -260,14 +260,14 @@ impl<'a> Maker<'a> {
         let entity = |maker: &mut Self, root: usize| {
             let kind = maker.of(&kinds).filter(|_| !maker.one_in(8)).unwrap_or_else(|| "Other::Kind".to_owned());
             let id = maker.id(&kind);
-            Entity { kind: kind.into(), id: id.into(), properties: maker.record(root, 0) }
+            Entity { kind: kind.into(), id: id.into(), properties: maker.record(root, 0).into() }
         };
         let (subject, resource) = (entity(self, 0), entity(self, 1));
         let name = self.id("Action");
         let properties = if self.one_in(2) { self.record(3, 1) } else { Vec::new() };
         let context = self.record(2, 0).into_iter().filter(|(name, _)| name != "action" && name != "interlock");
         let context = context.collect();
-        put(subject, Action { name: name.into(), properties }, resource, context)
+        put(subject, Action { name: name.into(), properties: properties.into() }, resource, context)
     }
 
     /// Some of the names that policies ask for, with any values.
@@ -342,7 +342,7 @@ fn put(subject: Entity, action: Action, resource: Entity, context: Vec<(Text, Js
         subject,
         action,
         resource,
-        context,
+        context: context.into(),
         idempotency_key: None,
         parent: None,
         delegates: Vec::new(),

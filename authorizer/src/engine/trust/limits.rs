@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use verifier::decision::{Counter, MAX_COUNTED};
-use verifier::json::Json;
+use verifier::json::View;
 use verifier::request::Request;
 
 use super::subjects::Selector;
@@ -110,14 +110,14 @@ pub enum Amount {
 
 impl Amount {
     /// The value in the request itself.
-    pub fn in_request<'a>(&self, request: &'a Request) -> Option<&'a Json> {
+    pub fn in_request<'a>(&self, request: &'a Request) -> Option<View<'a>> {
         let (pairs, name) = match self {
             Self::Context(name) => (&request.context, name),
             Self::Subject(name) => (&request.subject.properties, name),
             Self::Action(name) => (&request.action.properties, name),
             Self::Resource(name) => (&request.resource.properties, name),
         };
-        pairs.iter().find_map(|(this, value)| (this == name).then_some(value))
+        pairs.get(name)
     }
 }
 

@@ -65,6 +65,8 @@ pub fn named(text: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use verifier::json::Object;
+
     use super::*;
 
     #[test]
@@ -89,7 +91,7 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
-        let subject = |kind: &str, id: &str| Entity { kind: kind.into(), id: id.into(), properties: Vec::new() };
+        let subject = |kind: &str, id: &str| Entity { kind: kind.into(), id: id.into(), properties: Object::default() };
         let (every, one) = (read("Agent").unwrap(), read("Agent::\"a\"").unwrap());
         assert!(every.holds(&subject("Agent", "a")) && every.holds(&subject("Agent", "b")));
         assert!(one.holds(&subject("Agent", "a")) && !one.holds(&subject("Agent", "b")));
