@@ -31,6 +31,6 @@ pub fn print(content: impl AsRef<[u8]>) -> Result<(), Failure> {
 
 /// Says a line on standard error.
 pub fn tell(line: impl Display) {
-    // Who closed it does not want to know.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // In one piece, so that threads that speak at once do not cut each other's lines. Who closed it does not want to know.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -99,6 +101,51 @@ pub fn secret_file(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// How long a server that neither comes up nor ends is waited for: many times what the slowest start takes.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server that did not come up.
+#[derive(Debug)]
+pub struct NotUp {
+    /// What it said.
+    pub said: String,
+    /// It did not end either, or did not say what a server says, and was killed.
+    pub silent: bool,
+}
+
+/// Kills a process that is not up in time, so that nobody waits for it for ever.
+struct Watch {
+    up: Sender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn over(process: u32, patience: Duration) -> Self {
+        let (up, is_up) = channel();
+        let thread = std::thread::spawn(move || {
+            let late = is_up.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            late && signal("-USR1", process)
+        });
+        Self { up, thread }
+    }
+
+    /// Nobody waits any more, and the process was not waited for yet; true if it had to be killed.
+    fn end(self) -> bool {
+        drop(self.up);
+        self.thread.join().unwrap()
+    }
+}
+
+fn signal(signal: &str, process: u32) -> bool {
+    Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success()
+}
+
+/// Ends a process at once, and in another way than a fault that was put into it does: nothing here handles SIGUSR1.
+fn end(child: &mut Child) {
+    assert!(signal("-USR1", child.id()));
+    child.wait().unwrap();
+}
+
 /// A running `interlock serve`; killed when dropped.
 pub struct Server {
     child: Child,
@@ -119,7 +166,8 @@ impl Server {
     pub fn read_only(data: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
         command.args(["serve", "--data", data, "--read-only", "--public", "127.0.0.1:0"]);
-        Self::listening(command, &["public read API"]).unwrap_or_else(|said| panic!("the server said: {said}"))
+        Self::listening(command, &["public read API"], PATIENCE)
+            .unwrap_or_else(|not_up| panic!("the server said: {}", not_up.said))
     }
 
     /// `serve` on free ports.
@@ -129,11 +177,17 @@ impl Server {
 
     /// A server that a command starts as its own process; what was said instead, if it does not come up.
     pub fn begin(command: Command) -> Result<Self, String> {
-        Self::listening(command, &["decision API", "public read API"])
+        Self::begin_within(PATIENCE, command).map_err(|not_up| not_up.said)
     }
 
-    fn listening(mut command: Command, names: &[&str]) -> Result<Self, String> {
+    /// As [`Server::begin`], with so much time to come up; then it is killed.
+    pub fn begin_within(patience: Duration, command: Command) -> Result<Self, NotUp> {
+        Self::listening(command, &["decision API", "public read API"], patience)
+    }
+
+    fn listening(mut command: Command, names: &[&str], patience: Duration) -> Result<Self, NotUp> {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let watch = Watch::over(child.id(), patience);
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut addresses = Vec::new();
         for name in names {
@@ -143,8 +197,9 @@ impl Server {
                 Some(address) => addresses.push(address.trim().to_owned()),
                 None => {
                     lines.read_to_string(&mut said).unwrap();
+                    let silent = watch.end();
                     child.wait().unwrap();
-                    return Err(said);
+                    return Err(NotUp { said, silent });
                 }
             }
         }
@@ -153,8 +208,16 @@ impl Server {
             // Size and key, then where the state is from.
             let mut said = [String::new(), String::new()];
             said.iter_mut().for_each(|line| _ = lines.read_line(line).unwrap());
+            let late = watch.end();
             let words = said[1].split_once(", ").map_or(said[1].as_str(), |(_, behind)| behind).split(' ');
-            folded = words.filter_map(|word| word.parse().ok()).next().unwrap_or_else(|| panic!("{said:?}"));
+            match words.filter_map(|word| word.parse().ok()).next() {
+                Some(records) if !late => folded = records,
+                // It was killed, or what it said did not arrive.
+                Some(_) | None => {
+                    end(&mut child);
+                    return Err(NotUp { said: said.concat(), silent: true });
+                }
+            }
         }
         // What it says later must not fill the pipe.
         std::thread::spawn(move || {
@@ -177,6 +240,11 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// As [`Server::kill`], so that it can be told from a SIGKILL that somebody else sent.
+    pub fn end(mut self) {
+        end(&mut self.child);
     }
 
     /// SIGTERM; gone within ten seconds, or the test fails.
@@ -206,8 +274,13 @@ pub struct Http {
 
 impl Http {
     pub fn new() -> Self {
+        Self::waiting(Duration::from_secs(20))
+    }
+
+    /// That gives an answer up after so long.
+    pub fn waiting(patience: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(patience).build().unwrap();
         Self { runtime, client }
     }
 

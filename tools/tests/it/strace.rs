@@ -4,6 +4,10 @@
 //! After each: every permit that was answered is in the log after a restart, nobody is allowed anything once the ledger is poisoned, and the
 //! log goes on. strace counts the calls of each thread by itself; the ledger's writer is one thread.
 //!
+//! The ledger's files are written by `pwrite64`. `write` is how the server's threads wake one another and how it says where it listens: one
+//! that fails may leave it running and mute, so there, and only there, a server that neither comes up nor ends is killed after
+//! [`WAKELESS`], and what it had answered must be in the log all the same.
+//!
 //! By default a few places of each call, chosen to lie in different steps; `INTERLOCK_STRACE=40` takes the first forty of each instead.
 
 use std::io::{BufRead, BufReader};
@@ -11,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::house::{House, Http, Server, ok, refund};
+use crate::house::{House, Http, NotUp, PATIENCE, Server, ok, refund};
 use crate::load::{all_there, goes_on, under_load};
 
 /// While a log is opened: a call, and which of them fail.
@@ -28,6 +32,9 @@ const OPENING: &[(&str, &[u32])] = &[
 const WORKING: &[(&str, &[u32])] = &[("pwrite64", &[1, 6, 11, 40]), ("fdatasync", &[1, 2, 3, 17]), ("write", &[3])];
 /// What is injected: an error once, an error from then on, death.
 const FAULTS: &[&str] = &["error=EIO:when=#", "error=ENOSPC:when=#+", "signal=KILL:when=#"];
+
+/// How long a server is waited for whose threads may not have been woken: some ten times what a start under `strace` takes.
+const WAKELESS: Duration = Duration::from_secs(6);
 
 fn places(chosen: &[u32]) -> Vec<u32> {
     match std::env::var("INTERLOCK_STRACE") {
@@ -48,9 +55,23 @@ fn strace(call: &str, fault: &str, nth: u32, seen: &Path) -> Command {
     command
 }
 
+/// Whether the fault has come. Nobody else kills a server under `strace` with SIGKILL before this was asked, see [`Server::end`].
 fn injected(seen: &Path) -> bool {
     let text = std::fs::read_to_string(seen).unwrap_or_default();
     text.contains("INJECTED") || text.contains("killed by SIGKILL")
+}
+
+/// [`injected`], of a server that has ended: `strace` may still be writing how.
+fn was_injected(seen: &Path) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        let text = std::fs::read_to_string(seen).unwrap_or_default();
+        if text.contains("INJECTED") || text.contains("killed by") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    injected(seen)
 }
 
 /// A running `strace` that is ended with the test.
@@ -89,8 +110,10 @@ fn whatever_call_fails_while_a_log_is_opened_no_answered_permit_is_lost() {
         assert!(Command::new("kill").args(["-KILL", &server.id()]).status().unwrap().success());
     });
     server.kill();
-    let (mut faults, mut refused) = (0, 0);
+    let (mut faults, mut refused, mut mute) = (0, 0, 0);
     for (call, chosen) in OPENING {
+        let wakes = *call == "write";
+        let patience = if wakes { WAKELESS } else { PATIENCE };
         for fault in FAULTS {
             for nth in places(chosen) {
                 let story = format!("{call} {fault} at {nth}, opening");
@@ -99,19 +122,24 @@ fn whatever_call_fails_while_a_log_is_opened_no_answered_permit_is_lost() {
                 let mut command = strace(call, fault, nth, seen.as_ref());
                 command.args(["-D", "--", env!("CARGO_BIN_EXE_interlock")]).args(Server::arguments(&data));
                 let mut more = Vec::new();
-                match Server::begin(command) {
+                match Server::begin_within(patience, command) {
                     Ok(server) => {
-                        let answer = Http::new().decide(&server.decisions, &house.api_key, &refund(1));
+                        let http = if wakes { Http::waiting(WAKELESS) } else { Http::new() };
+                        let answer = http.decide(&server.decisions, &house.api_key, &refund(1));
                         more.extend(answer.filter(|(status, _)| *status == 200).map(|(_, answer)| answer));
-                        server.kill();
+                        server.end();
                     }
-                    Err(said) => {
-                        let mute = fault.contains("KILL") || *call == "write";
-                        assert!(mute || !said.trim().is_empty(), "{story}: refused without a word");
+                    Err(NotUp { silent: true, said }) => {
+                        assert!(wakes, "{story}: it neither came up nor ended: {said}");
+                        mute += 1;
+                    }
+                    Err(NotUp { silent: false, said }) => {
+                        let wordless = fault.contains("KILL") || wakes;
+                        assert!(wordless || !said.trim().is_empty(), "{story}: refused without a word");
                         refused += 1;
                     }
                 }
-                if !injected(seen.as_ref()) {
+                if !was_injected(seen.as_ref()) {
                     // There are not so many calls.
                     break;
                 }
@@ -125,7 +153,8 @@ fn whatever_call_fails_while_a_log_is_opened_no_answered_permit_is_lost() {
         }
     }
     println!(
-        "{faults} calls failed while a log was opened ({refused} times it was refused), {} permits, none lost",
+        "{faults} calls failed while a log was opened ({refused} times it was refused, {mute} times the server stayed mute), \
+         {} permits, none lost",
         allowed.len()
     );
     assert!(faults >= 30, "only {faults} faults were injected");
@@ -145,7 +174,7 @@ fn whatever_call_fails_under_load_no_answered_permit_is_lost_and_none_is_given_a
                 let server = house.serve();
                 let _ = std::fs::remove_file(&seen);
                 let attached = Attached::to(&server, strace(call, fault, nth, seen.as_ref()));
-                let mut refused = false;
+                let (mut refused, mut came) = (false, false);
                 let allowed = under_load(&house, &server, |answers| {
                     let begin = Instant::now();
                     while !injected(seen.as_ref()) && begin.elapsed() < Duration::from_secs(20) {
@@ -153,9 +182,13 @@ fn whatever_call_fails_under_load_no_answered_permit_is_lost_and_none_is_given_a
                     }
                     // What is answered after it counts as well.
                     std::thread::sleep(Duration::from_millis(60));
-                    refused = answers.refused();
+                    (refused, came) = (answers.refused(), injected(seen.as_ref()));
+                    if *call == "write" {
+                        // Who waits for a thread that was not woken waits for nothing.
+                        assert!(Command::new("kill").args(["-KILL", &server.id()]).status().unwrap().success());
+                    }
                 });
-                assert!(injected(seen.as_ref()), "{story}: nothing was injected");
+                assert!(came, "{story}: nothing was injected");
                 server.kill();
                 drop(attached);
                 let server = house.serve();
