@@ -17,6 +17,8 @@
 //! Guarantees: a header that decodes is whole and within the limits. Does not: say that a frame was ever published; a valid checksum is
 //! not a commit (DESIGN §6), only the remembered head is.
 
+use std::ops::Range;
+
 use verifier::hash::Hash;
 
 use crate::bytes::{Put, Take, checked};
@@ -95,19 +97,36 @@ impl FrameHeader {
 }
 
 /// Where each entry of a body stands, without its length prefix; `None` unless the body is exactly `count` entries.
-pub(crate) fn split_body(body: &[u8], count: u32) -> Option<Vec<std::ops::Range<usize>>> {
-    let mut ranges = Vec::with_capacity(count as usize);
-    let mut at = 0;
-    while at < body.len() {
-        let len = u16::from_be_bytes(*body.get(at..)?.first_chunk()?);
-        let start = at + 2;
-        at = start + usize::from(len);
-        if at > body.len() {
-            return None;
+pub(crate) fn split_body(body: &[u8], count: u32) -> Option<Vec<Range<usize>>> {
+    split_body_beside(body, count, |_| {})
+}
+
+/// Bytes that a walk over a body hands to somebody else before it goes over them: few enough to be still in the first cache, since each
+/// entry's length is known only once the one before it was read.
+const PIECE: usize = 16 << 10;
+
+/// As [`split_body`]; `beside` gets all of the body, piece by piece, each shortly before it is walked over.
+pub(crate) fn split_body_beside(body: &[u8], count: u32, mut beside: impl FnMut(&[u8])) -> Option<Vec<Range<usize>>> {
+    // Whoever states a count that its body cannot hold reserves nothing for it.
+    let mut ranges = Vec::with_capacity((count as usize).min(body.len() / 2));
+    let (mut at, mut end, mut whole) = (0, 0, true);
+    for piece in body.chunks(PIECE) {
+        beside(piece);
+        end += piece.len();
+        // A length that stands across two pieces is read with the first.
+        while whole && at < end {
+            let length = body.get(at..).and_then(|rest| rest.first_chunk());
+            let entry = length.map(|length| at + 2..at + 2 + usize::from(u16::from_be_bytes(*length)));
+            match entry.filter(|entry| entry.end <= body.len()) {
+                Some(entry) => {
+                    at = entry.end;
+                    ranges.push(entry);
+                }
+                None => whole = false,
+            }
         }
-        ranges.push(start..at);
     }
-    (ranges.len() == count as usize).then_some(ranges)
+    (whole && ranges.len() == count as usize).then_some(ranges)
 }
 
 #[cfg(test)]
@@ -173,5 +192,30 @@ mod tests {
         assert_eq!(split_body(&body, 1), None);
         assert_eq!(split_body(&body[..4], 2), None);
         assert_eq!(split_body(&[0, 2, 9], 1), None);
+        assert_eq!(split_body(&[0], 1), None);
+        assert_eq!(split_body(&[], 0), Some(vec![]));
+    }
+
+    #[test]
+    fn a_body_of_any_length_is_handed_over_whole_and_split_as_it_was_put_together() {
+        // Lengths, and the two bytes of a length, that stand across the border of two pieces.
+        for long in PIECE - 6..PIECE + 3 {
+            let lengths = [long, 0, 1, 2 * PIECE, 3, 0];
+            let (mut body, mut wanted) = (Vec::new(), Vec::new());
+            for len in lengths {
+                body.extend_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+                wanted.push(body.len()..body.len() + len);
+                body.resize(body.len() + len, 7);
+            }
+            let mut seen = Vec::new();
+            let found = split_body_beside(&body, 6, |piece| seen.extend_from_slice(piece));
+            assert!(found == Some(wanted) && seen == body, "{long}");
+            for cut in [1, 2, 3, 5] {
+                let short = &body[..body.len() - cut];
+                seen.clear();
+                assert_eq!(split_body_beside(short, 6, |piece| seen.extend_from_slice(piece)), None, "{long} {cut}");
+                assert!(seen == short, "what is wrong with the entries does not keep it from the checksum");
+            }
+        }
     }
 }

@@ -130,11 +130,31 @@ impl Growth {
         self.raise(edge);
     }
 
-    /// Computes what `edge` becomes with these leaf hashes.
-    pub(crate) fn adopt(&mut self, edge: &Edge, leaves: &[Hash]) {
+    /// Hashes leaves on all cores, each given by its bytes in `arena`, and answers what `each` makes of it while the cache still has it. It
+    /// needs no edge, and so does not wait for the growth before; [`Growth::adopt`] is the rest.
+    pub(crate) fn hash<T: Send>(
+        &mut self,
+        arena: &[u8],
+        count: usize,
+        leaf: impl Fn(usize) -> Range<usize> + Sync,
+        each: impl Fn(usize, &[u8]) -> T + Sync,
+    ) -> Vec<T> {
+        self.levels.clear();
         self.nodes.clear();
-        self.nodes.extend_from_slice(leaves);
-        self.sum = leaves.iter().map(|leaf| Sum::of(&leaf.0)).fold(Sum::default(), Sum::plus);
+        self.nodes.resize(count, EMPTY_ROOT);
+        let one = |(position, node): (usize, &mut Hash)| {
+            let leaf = arena.get(leaf(position)).unwrap_or_default();
+            *node = leaf_hash(leaf);
+            each(position, leaf)
+        };
+        self.nodes.par_iter_mut().enumerate().with_min_len(PARALLEL_FROM / 8).map(one).collect()
+    }
+
+    /// Computes what `edge` becomes with the first `count` of the leaves whose hashes stand here. Their sum was not taken, and so such a
+    /// growth is never confirmed.
+    pub(crate) fn adopt(&mut self, edge: &Edge, count: usize) {
+        self.nodes.truncate(count);
+        self.sum = Sum::default();
         self.raise(edge);
     }
 
@@ -282,6 +302,25 @@ mod tests {
             edge.clone_from(growth.edge());
         }
         assert_eq!(edge.root(), at_once.edge().root());
+    }
+
+    #[test]
+    fn leaves_that_were_hashed_before_their_edge_was_known_grow_the_same_tree_and_any_shorter_one() {
+        let all = leaves(3000);
+        for (size, more) in [(0, 1), (5, 700), (7, 2900)] {
+            let (mut whole, mut edge) = (Growth::new(), Edge::empty());
+            whole.compute(&edge, all.as_flattened(), size, |i| 2 * i..2 * i + 2);
+            edge.clone_from(whole.edge());
+            let mut growth = Growth::new();
+            let later = all[size..].as_flattened();
+            let seen = growth.hash(later, more, |i| 2 * i..2 * i + 2, |at, leaf| (at, leaf.to_vec()));
+            assert!(seen.iter().enumerate().all(|(at, seen)| *seen == (at, all[size + at].to_vec())));
+            for count in [more, more / 2, 0] {
+                growth.adopt(&edge, count);
+                whole.compute(&edge, later, count, |i| 2 * i..2 * i + 2);
+                assert!(growth.levels().eq(whole.levels()) && growth.edge() == whole.edge(), "{size} and {count}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::frame::{FRAME_HEADER, FrameHeader, split_body};
+use crate::frame::{FRAME_HEADER, FrameHeader, split_body_beside};
 use crate::layout::SEGMENT_HEADER;
 use crate::sealed::SegmentError;
 use crate::segments::{Segment, Segments};
@@ -293,10 +293,12 @@ fn try_frame(
 
 /// Where each leaf stands in a body that has the right checksum and is exactly its entries; or what is wrong with it.
 pub(crate) fn check_body(header: &FrameHeader, body: &[u8]) -> Result<Vec<Range<usize>>, &'static str> {
-    if crc32fast::hash(body) != header.body_crc {
+    let mut sum = crc32fast::Hasher::new();
+    let leaves = split_body_beside(body, header.count, |piece| sum.update(piece));
+    if sum.finalize() != header.body_crc {
         return Err("the frame's body is damaged");
     }
-    split_body(body, header.count).ok_or("the frame's body is not its entries")
+    leaves.ok_or("the frame's body is not its entries")
 }
 
 #[cfg(test)]

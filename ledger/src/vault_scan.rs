@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::frame::FrameHeader;
 use crate::layout::SEGMENT_HEADER;
@@ -68,9 +68,9 @@ impl<'a> VaultScan<'a> {
         Ok(Self { segments, list, segment, offset, current: None, ahead: Ahead::default() })
     }
 
-    /// Reads so many bytes at once, for whoever wants the bodies too.
-    pub(crate) fn reading_ahead(mut self, bytes: usize) -> Self {
-        self.ahead.window = bytes;
+    /// Reads many short frames at once, for whoever wants the bodies too.
+    pub(crate) fn reading_ahead(mut self) -> Self {
+        self.ahead.window = WINDOW;
         self
     }
 
@@ -98,15 +98,17 @@ impl<'a> VaultScan<'a> {
         Ok(Ok(Some(frame)))
     }
 
-    /// The body of the frame that [`VaultScan::frame_of`] has just answered, as part of what was read with it.
+    /// The body of the frame that [`VaultScan::frame_of`] has just answered: as part of what was read with it, or for whoever checks it to
+    /// read.
     pub(crate) fn body_of(&mut self, frame: &VaultFrame) -> Result<Body, IoFailure> {
-        let len = frame.header.body_len as usize;
+        let (offset, len) = (frame.body_offset(), frame.header.body_len as usize);
         match self.enter()? {
-            Some((file, end)) => {
-                let range = self.ahead.read(&file, end, frame.body_offset(), len)?;
-                Ok(Body { bytes: self.ahead.bytes.clone(), range })
+            Some((file, end)) if frame.header.len() < LONG => {
+                let range = self.ahead.read(&file, end, offset, len)?;
+                Ok(Body::Read { bytes: self.ahead.bytes.clone(), range })
             }
-            None => Ok(Body { bytes: Arc::new(frame.body(self.segments)?), range: 0..len }),
+            Some((file, _)) => Ok(Body::Unread { file, offset, len }),
+            None => Ok(Body::Unread { file: self.segments.reading_vault(frame.segment)?, offset, len }),
         }
     }
 
@@ -122,7 +124,9 @@ impl<'a> VaultScan<'a> {
         if len - offset < fixed.len() {
             return Ok(None);
         }
-        if self.ahead.window > 0 {
+        // Long frames follow long ones: of the next one nothing is read with its first bytes.
+        self.ahead.long = fixed.len() >= LONG;
+        if self.ahead.window > 0 && !self.ahead.long {
             // The body is wanted too: all of it in one piece.
             self.ahead.read(&file, len, offset, usize::try_from(fixed.len()).unwrap_or(usize::MAX))?;
         }
@@ -152,16 +156,50 @@ impl<'a> VaultScan<'a> {
     }
 }
 
-/// A vault frame's body: part of a window that others share.
+/// How much is read at once where frames are short: many of them, and still in the second cache when they are cut apart.
+const WINDOW: usize = 1 << 20;
+/// From so many bytes on, a frame's body is read by whoever checks it: so all cores read, each into memory that it has just used, and one
+/// that only reads is not what the others wait for.
+const LONG: u64 = 64 << 10;
+
+/// A vault frame's body.
 #[derive(Clone, Debug)]
-pub(crate) struct Body {
-    bytes: Arc<Vec<u8>>,
-    range: Range<usize>,
+pub(crate) enum Body {
+    /// Part of a window that others share.
+    Read { bytes: Arc<Vec<u8>>, range: Range<usize> },
+    /// Where it stands.
+    Unread { file: File, offset: u64, len: usize },
 }
 
 impl Body {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.range.clone()).unwrap_or_default()
+    /// Its bytes, in `room` if they have yet to be read.
+    pub(crate) fn bytes<'a>(&'a self, room: &'a mut Vec<u8>) -> Result<&'a [u8], IoFailure> {
+        match self {
+            Self::Read { bytes, range } => Ok(bytes.get(range.clone()).unwrap_or_default()),
+            Self::Unread { file, offset, len } => {
+                if room.len() < *len {
+                    room.resize(*len, 0);
+                }
+                let body = room.get_mut(..*len).unwrap_or_default();
+                file.read_at(*offset, body)?;
+                Ok(body)
+            }
+        }
+    }
+}
+
+/// Memory into which bodies are read, used again: fresh memory costs as much as the copy into it.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms(Mutex<Vec<Vec<u8>>>);
+
+impl Rooms {
+    /// Lends a room that nobody else has.
+    pub(crate) fn lend<T>(&self, with: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let rooms = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = rooms().pop().unwrap_or_default();
+        let done = with(&mut room);
+        rooms().push(room);
+        done
     }
 }
 
@@ -170,14 +208,16 @@ impl Body {
 struct Ahead {
     /// How many are read at once; 0: as many as are asked for.
     window: usize,
+    /// As if it were 0, behind a long frame.
+    long: bool,
     start: u64,
     bytes: Arc<Vec<u8>>,
     /// Earlier windows: one that nobody shares any more is filled again, since fresh memory costs as much as the copy into it.
     used: Vec<Arc<Vec<u8>>>,
 }
 
-/// Windows in use at most before fresh ones are forgotten again: what two groups of decisions share.
-const USED: usize = 24;
+/// Windows in use at most before fresh ones are forgotten again: what four groups of decisions share.
+const USED: usize = 128;
 
 impl Ahead {
     /// Where `count` bytes at `offset` of a file that has `len` stand in the present window.
@@ -188,8 +228,9 @@ impl Ahead {
             return Ok(inside..inside + count);
         }
         let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let window = if self.long { 0 } else { self.window };
         let mut bytes = self.unshared();
-        bytes.resize(self.window.min(left).max(count), 0);
+        bytes.resize(window.min(left).max(count), 0);
         file.read_at(offset, &mut bytes)?;
         (self.start, self.bytes) = (offset, Arc::new(bytes));
         Ok(0..count)

@@ -13,13 +13,13 @@ use verifier::hash::Hash;
 use verifier::note::VerifierKey;
 use verifier::record::Record;
 
-use super::walk::{CheckedFrame, Log, Parts};
+use super::walk::{CheckedFrame, Log, PARTS_AT_ONCE, Parts};
 use super::{CheckError, Problem, Progress, Report};
 use crate::head::Head;
 use crate::layout::{Identity, Layout};
 use crate::memory::Remembered;
 use crate::storage::disk::Disk;
-use crate::storage::{Files, Storage};
+use crate::storage::{Files, IoFailure, Storage};
 
 /// What of a leaf the audit keeps until its frame's turn comes. Small, since there is one for each entry and few have anything to tell.
 enum Seen {
@@ -119,9 +119,9 @@ fn examine(
                     report.add(Problem { file, index, offset: Some(broken.offset), what });
                 }
             }
-            let found: Vec<_> =
+            let found: Result<Vec<_>, IoFailure> =
                 (0..group.len()).into_par_iter().filter_map(|n| Some(check_parts(log, &group.frame(n)?))).collect();
-            for (kept, wrong) in found {
+            for (kept, wrong) in found? {
                 report.kept += kept;
                 missing.extend(wrong);
             }
@@ -164,12 +164,15 @@ fn check_signature(log: &Log, key: &VerifierKey, report: &mut Report) {
     }
 }
 
+/// An entry whose parts are wrong, which of them are gone, and what to tell of it.
+type Wrong = (u64, u64, Problem);
+
 /// Compares the private parts of a frame with its leaves' commitments: how many are right, and what is wrong.
-fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, u64, Problem)>) {
-    let Parts::Followed { found, end } = frame.parts else { return (0, Vec::new()) };
-    let judge = |position: usize, seen: &Seen| {
+fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> Result<(u64, Vec<Wrong>), IoFailure> {
+    let Parts::Followed { found, end } = frame.parts else { return Ok((0, Vec::new())) };
+    let judge = |body: &[u8], position: usize, seen: &Seen| {
         let Seen::Decision(committed) = seen else { return None };
-        let private = found.as_ref().map_or(Ok(None), |(vault, body)| vault.borrow(body.bytes(), position));
+        let private = found.as_ref().map_or(Ok(None), |(vault, _)| vault.borrow(body, position));
         Some(match private {
             Ok(Some(found)) if !found.matches(&committed.request, &committed.detail) => {
                 Err((position, 0, "its private parts are not those that its leaf commits to"))
@@ -182,25 +185,32 @@ fn check_parts(log: &Log, frame: &CheckedFrame<'_, Seen>) -> (u64, Vec<(u64, u64
             Err(()) => Err((position, 0, "its private parts are damaged")),
         })
     };
-    let judged =
-        frame.made.par_iter().enumerate().with_min_len(64).filter_map(|(position, seen)| judge(position, seen));
-    let judged: Vec<Result<(), (usize, u64, &str)>> = judged.collect();
+    let judged: Result<Vec<Result<(), (usize, u64, &str)>>, IoFailure> = log.rooms.lend(|room| {
+        let body = found.as_ref().map_or(Ok(&[][..]), |(_, body)| body.bytes(room))?;
+        let all = frame.made.par_iter().enumerate().with_min_len(PARTS_AT_ONCE);
+        Ok(all.filter_map(|(position, seen)| judge(body, position, seen)).collect())
+    });
+    let judged = judged?;
     let right = judged.iter().filter(|judged| judged.is_ok()).count() as u64;
     let (segment, offset) = found.as_ref().map_or((end.0, None), |(vault, _)| (vault.segment, Some(vault.offset)));
     let tell = |(position, parts, what): (usize, u64, &str)| {
         let index = frame.header.first + position as u64;
         (index, parts, Problem { file: log.vault.path(segment), index: Some(index), offset, what: what.to_owned() })
     };
-    (right, judged.into_iter().filter_map(Result::err).map(tell).collect())
+    Ok((right, judged.into_iter().filter_map(Result::err).map(tell).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use verifier::decision::{Class, Classes, Decision, Outcome, commitment};
+
     use super::*;
+    use crate::check::fsck;
+    use crate::small::{DIR, SHORT, new_log, open, permit};
     use crate::storage::ram::Ram;
-    use crate::{Batch, Ledger, Options, create_in, default_memory};
+    use crate::{Batch, Ledger, Options, Private, create_in, default_memory};
 
     /// No writer of ours does it; a thief of the key may.
     #[test]
@@ -216,6 +226,78 @@ mod tests {
             let report = audit_in(Arc::new(ram.process()), dir, None, &key, &mut |_| {}).unwrap();
             assert_eq!(report.is_clean(), reader.size() == 1, "{report:?}");
             ledger.stager.poison.shared.frozen.store(false, Ordering::Release);
+        }
+    }
+
+    /// Numbers whose bytes stand nowhere else in a vault.
+    const FIRST: u64 = 0x5a << 56;
+
+    /// A decision with private parts of so many bytes, which are its number over and over.
+    fn decide(batch: &mut Batch, number: u64, len: usize) {
+        let request = number.to_be_bytes().repeat(len / 8);
+        let decision = Decision {
+            recorded_at: 1,
+            governance: 1,
+            epoch: 1,
+            permit: permit(number),
+            realm: "main".into(),
+            evaluated_at: 1,
+            outcome: Outcome::Deny,
+            classes: Classes::new([Class::Fail; 9]),
+            request: commitment(&[1; 16], &request),
+            detail: commitment(&[2; 16], b"detail"),
+            grant: None,
+            audience: None,
+            shadow: None,
+        };
+        let private = Private {
+            disclosed: true,
+            request_salt: [1; 16],
+            request: &request,
+            detail_salt: [2; 16],
+            detail: b"detail",
+        };
+        batch.push(&Record::Decision(Box::new(decision)), Some(private)).unwrap();
+    }
+
+    /// Short vault frames are read many at once, long ones each by whoever checks it.
+    #[test]
+    fn a_bit_of_the_private_parts_is_found_in_short_and_in_long_frames_whatever_stands_before_them() {
+        let (ram, dir) = (new_log(), Path::new(DIR));
+        let key: VerifierKey = {
+            let (mut ledger, reader) = open(&ram);
+            let (short, long) = ((2, 400), (30, 4000));
+            let mut number = FIRST;
+            for (count, len) in [short, short, long, short, long, long, (1, 200_000), short, short, long] {
+                let mut batch = Batch::default();
+                for _ in 0..count {
+                    decide(&mut batch, number, len);
+                    number += 1;
+                }
+                ledger.append(&batch, 1).unwrap();
+            }
+            reader.verifier_key().clone()
+        };
+        let look = || {
+            let audited = audit_in(Arc::new(ram.process()), dir, None, &key, &mut |_| {}).unwrap();
+            let mut checked = Report::default();
+            let log = Log::look(Files(Arc::new(ram.process())), dir, None, &mut checked).unwrap();
+            fsck::examine(&log, SHORT, &mut |_| {}, &mut checked).unwrap();
+            [audited, checked]
+        };
+        let [audited, checked] = look();
+        assert_eq!((audited.problems, audited.kept, audited.decisions), (vec![], 131, 131));
+        assert_eq!((checked.problems, checked.decisions), (vec![], 131));
+        let vault = dir.join("vault/00000000000000000000.seg");
+        for index in 0..131_u64 {
+            let bytes = ram.snapshot()[&vault].clone();
+            let at = bytes.windows(8).position(|bytes| bytes == (FIRST + index).to_be_bytes()).unwrap();
+            ram.damage(&vault, |bytes| bytes[at + 17] ^= 4).unwrap();
+            for report in look() {
+                let found: Vec<_> = report.problems.iter().map(|problem| (&problem.file, problem.index)).collect();
+                assert_eq!(found, [(&vault, Some(index))], "{report:?}");
+            }
+            ram.damage(&vault, |bytes| bytes[at + 17] ^= 4).unwrap();
         }
     }
 }

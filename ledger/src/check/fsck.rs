@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use verifier::hash::Hash;
 
 use super::runs::{Windows, compare_runs, stated_permit};
-use super::walk::{CheckedFrame, Log, Parts};
+use super::walk::{CheckedFrame, Log, PARTS_AT_ONCE, Parts};
 use super::{CheckError, Problem, Progress, Report};
 use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
@@ -65,10 +65,10 @@ pub(super) fn examine(
         |_, leaf| stated_permit(leaf),
         |report, group| {
             compare_nodes(&levels, group.growth, report, &mut wrong);
-            let damaged: Vec<(Vec<usize>, u64)> =
-                (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(&group.frame(n)?))).collect();
+            let damaged: Result<Vec<(Vec<usize>, u64)>, IoFailure> =
+                (0..group.len()).into_par_iter().filter_map(|n| Some(damaged_parts(log, &group.frame(n)?))).collect();
             report.decisions += windows.add(group);
-            for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged) {
+            for ((number, frame), damaged) in (report.frames..).zip(group.frames()).zip(damaged?) {
                 let (damaged, erased) = damaged;
                 report.erased += erased;
                 match frame.parts {
@@ -107,20 +107,22 @@ pub(super) fn examine(
 
 /// The entries of a frame whose private parts do not read, and how many have parts that say that they were erased; audit tells whether a
 /// record says so too.
-fn damaged_parts(frame: &CheckedFrame<'_, Option<u64>>) -> (Vec<usize>, u64) {
-    let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return (Vec::new(), 0) };
-    let erased = AtomicU64::new(0);
-    let positions = (0..frame.made.len()).into_par_iter().with_min_len(64);
-    let damaged = positions.filter(|position| match vault.borrow(body.bytes(), *position) {
-        Ok(Some(found)) if found.erased != 0 => {
-            erased.fetch_add(1, Ordering::Relaxed);
-            false
-        }
-        Ok(_) => false,
-        Err(()) => true,
-    });
-    let damaged = damaged.collect();
-    (damaged, erased.into_inner())
+fn damaged_parts(log: &Log, frame: &CheckedFrame<'_, Option<u64>>) -> Result<(Vec<usize>, u64), IoFailure> {
+    let Parts::Followed { found: Some((vault, body)), .. } = frame.parts else { return Ok((Vec::new(), 0)) };
+    log.rooms.lend(|room| {
+        let (body, erased) = (body.bytes(room)?, AtomicU64::new(0));
+        let positions = (0..frame.made.len()).into_par_iter().with_min_len(PARTS_AT_ONCE);
+        let damaged = positions.filter(|position| match vault.borrow(body, *position) {
+            Ok(Some(found)) if found.erased != 0 => {
+                erased.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            Ok(_) => false,
+            Err(()) => true,
+        });
+        let damaged = damaged.collect();
+        Ok((damaged, erased.into_inner()))
+    })
 }
 
 /// Kinds of derived files of which the first problem was told already: one is enough, since all of it is made again together.
@@ -131,24 +133,28 @@ struct Wrong {
     positions: bool,
 }
 
+/// How many nodes are compared at once: 32 KiB of stored ones stay in the first cache.
+const COMPARE_AT_ONCE: usize = 1024;
+
 fn compare_nodes(levels: &Levels, growth: &Growth, report: &mut Report, wrong: &mut Wrong) {
     for (height, (first, nodes)) in growth.levels().enumerate() {
         if nodes.is_empty() || wrong.heights.contains(&height) {
             continue;
         }
-        let small = u8::try_from(height).unwrap_or(u8::MAX);
-        let stored = levels.nodes(small, first, nodes.len());
-        let position = match &stored {
-            Ok(stored) => stored.as_chunks::<{ Hash::LEN }>().0.iter().zip(nodes).position(|(a, b)| *a != b.0),
-            Err(_) => Some(0),
+        let differs = |stored: &mut Vec<u8>, (number, nodes): (usize, &[Hash])| {
+            let at = first + (number * COMPARE_AT_ONCE) as u64;
+            stored.resize(nodes.len() * Hash::LEN, 0);
+            if let Err(failure) = levels.read(height, at, stored) {
+                return Some((at, failure.to_string()));
+            }
+            let position = stored.as_chunks::<{ Hash::LEN }>().0.iter().zip(nodes).position(|(a, b)| *a != b.0);
+            let node = at + position? as u64;
+            Some((node, format!("node {node} of height {height} is not the hash of what lies below")))
         };
+        let pieces = nodes.par_chunks(COMPARE_AT_ONCE).enumerate();
+        let found = pieces.map_init(Vec::new, differs).find_map_first(|found| found);
         report.nodes += nodes.len() as u64;
-        if let Some(position) = position {
-            let node = first + position as u64;
-            let what = match stored {
-                Ok(_) => format!("node {node} of height {height} is not the hash of what lies below"),
-                Err(failure) => failure.to_string(),
-            };
+        if let Some((node, what)) = found {
             let (file, offset) = (levels.path(&level_name(height)), Some(node * Hash::LEN as u64));
             report.add(Problem { file, index: Some(node << height), offset, what });
             wrong.heights.push(height);

@@ -1,8 +1,8 @@
 //! The walk that both checks share.
 //!
-//! One thread reads the next group of frames, with what the vault has of them, while all cores check the present one: checksums, leaves,
-//! nodes level by level over the whole group, and each frame's root out of those nodes. Sealed segments are unpacked while they are read,
-//! by all cores too.
+//! Three groups of frames are under way at once: one thread reads the next, with what the vault has of it; all cores hash the leaves of the
+//! present one; and they settle the one before: nodes level by level over the whole group, each frame's root out of those nodes, and what the
+//! check compares. So nobody waits for what one core does alone. Sealed segments are unpacked while they are read, by all cores too.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,10 +23,13 @@ use crate::open::{OpenError, read_identity};
 use crate::scan::{Group, JournalScan, Placed, Step, check_body};
 use crate::segments::Segments;
 use crate::storage::{Files, IoFailure};
-use crate::vault_scan::{Body, VaultBroken, VaultFrame, VaultScan};
+use crate::vault_scan::{Body, Rooms, VaultBroken, VaultFrame, VaultScan};
 
-/// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Three groups are held.
+/// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Four groups are held.
 const GROUP: usize = 8 << 20;
+
+/// Private parts of a frame are shared out by so many: frames of this size are one core's work, who has just read them.
+pub(super) const PARTS_AT_ONCE: usize = 1024;
 
 /// A log as a check sees it.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Log {
     pub(super) remembered: Option<Remembered>,
     /// An archive may have been made without private parts.
     pub(super) has_vault: bool,
+    /// For bodies of the vault.
+    pub(super) rooms: Rooms,
 }
 
 impl Log {
@@ -100,33 +105,44 @@ impl Log {
         let is_archive = !files.exists(&layout.keys())?;
         let has_vault = !is_archive || files.exists(&layout.vault())?;
         report.without_private_parts = !has_vault;
-        Ok(Self { files, layout, identity, journal, vault, remembered, has_vault })
+        Ok(Self { files, layout, identity, journal, vault, remembered, has_vault, rooms: Rooms::default() })
     }
 
-    /// Walks over all published frames. `visit` gets them in groups, in order, with what `each` made of the leaves. With `parts` it gets
-    /// their vault frames too.
+    /// Walks over all published frames. `visit` gets them in groups, in order, with what `each` made of the leaves, and with what the vault
+    /// has of them.
     pub(super) fn walk<T: Send>(
         &self,
         report: &mut Report,
         progress: &mut dyn FnMut(Progress),
         each: impl Fn(u64, &[u8]) -> T + Sync,
-        mut visit: impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError>,
+        mut visit: impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError> + Send,
     ) -> Result<(), CheckError> {
         let bound = self.remembered.as_ref().map(|head| head.size);
-        let (mut edge, mut growth) = (Edge::empty(), Growth::new());
+        let mut edge = Edge::empty();
+        let (mut hashed, mut spare): (Option<Hashed<T>>, Growth) = (None, Growth::new());
         std::thread::scope(|scope| {
-            // One group is read and unpacked and one waits while one is hashed; its memory comes back.
+            // One group is read and unpacked and one waits while one is hashed and the one before it is settled; its memory comes back.
             let (loaded, groups) = sync_channel(1);
             let (empty, emptied) = channel();
             let reader = scope.spawn(move || self.read_ahead(bound.unwrap_or(u64::MAX), &loaded, &emptied));
-            for load in groups {
-                let (over, bytes) = self.check(load, report, &each, &mut edge, &mut growth, &mut visit)?;
-                progress(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
-                if over {
-                    break;
+            for load in groups.into_iter().map(Some).chain([None]) {
+                let room = std::mem::replace(&mut spare, Growth::new());
+                let before = hashed.take();
+                let (next, settled) = rayon::join(
+                    || load.map(|load| hash(load, room, &each)),
+                    || before.map(|before| self.settle(before, report, &mut edge, &mut visit)),
+                );
+                if let Some(settled) = settled {
+                    let Settled { over, bytes, growth } = settled?;
+                    progress(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
+                    if over {
+                        break;
+                    }
+                    // The reader may be done already.
+                    let _unwanted = empty.send(bytes);
+                    spare = growth;
                 }
-                // The reader may be done already.
-                let _unwanted = empty.send(bytes);
+                hashed = next;
             }
             // Without the receiver, whatever the reader still has is not waited for.
             drop(empty);
@@ -143,7 +159,7 @@ impl Log {
     fn read_ahead(&self, bound: u64, loaded: &SyncSender<Load>, emptied: &Receiver<Vec<u8>>) -> Result<(), IoFailure> {
         let mut scan = JournalScan::new(&self.journal, 0, SEGMENT_HEADER, 0, 0)?;
         let vault = self.has_vault.then(|| VaultScan::new(&self.vault, 0, SEGMENT_HEADER)).transpose()?;
-        let mut vault = vault.map(|vault| vault.reading_ahead(GROUP));
+        let mut vault = vault.map(VaultScan::reading_ahead);
         let mut lost = false;
         while scan.next < bound {
             let buffer = emptied.try_recv().unwrap_or_default();
@@ -169,41 +185,20 @@ impl Log {
         Ok(())
     }
 
-    /// Checks a group and lets `visit` see what of it holds; `true` if the walk is over, and the group's memory.
-    fn check<T: Send>(
+    /// Grows the tree by a group, holds its roots against it and lets `visit` see what of it holds.
+    fn settle<T: Send>(
         &self,
-        load: Load,
+        hashed: Hashed<T>,
         report: &mut Report,
-        each: &(impl Fn(u64, &[u8]) -> T + Sync),
         edge: &mut Edge,
-        growth: &mut Growth,
-        visit: &mut impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError>,
-    ) -> Result<(bool, Vec<u8>), CheckError> {
-        let Load { group: Group { mut frames, bytes }, parts, over } = load;
-        let body = |frame: &Placed| bytes.get(frame.body.clone()).unwrap_or_default();
-        // Where each leaf stands in the group, worked out with the checksums by all cores; gathering them is a copy.
-        let check = |frame: &Placed| {
-            let mut found = check_body(&frame.header, body(frame))?;
-            for leaf in &mut found {
-                *leaf = leaf.start + frame.body.start..leaf.end + frame.body.start;
-            }
-            Ok(found)
-        };
-        let bodies: Vec<Result<Vec<Range<usize>>, &'static str>> = frames.par_iter().map(check).collect();
-        let mut flaw = None;
-        let mut leaves = Vec::new();
-        for (position, (frame, found)) in frames.iter().zip(bodies).enumerate() {
-            match found {
-                Ok(mut found) if leaves.is_empty() => std::mem::swap(&mut leaves, &mut found),
-                Ok(mut found) => leaves.append(&mut found),
-                Err(why) => {
-                    flaw = Some((position, self.first_wrong(frame), why));
-                    break;
-                }
-            }
-        }
-        let leaf = |position: usize| leaves.get(position).cloned().unwrap_or_default();
-        growth.compute(edge, &bytes, leaves.len(), leaf);
+        visit: &mut (impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError> + Send),
+    ) -> Result<Settled, CheckError> {
+        let Hashed { mut frames, bytes, parts, over, mut leaves, mut made, mut growth, flaw } = hashed;
+        let mut flaw = flaw.and_then(|(position, why)| {
+            let frame = frames.get(position)?;
+            Some((position, self.first_wrong(frame), why))
+        });
+        growth.adopt(edge, leaves.len());
         let whole = flaw.map_or(frames.len(), |(position, ..)| position);
         let wrong_root = frames
             .par_iter()
@@ -220,18 +215,11 @@ impl Log {
             frames.truncate(position);
             let holds = frames.last().map_or(edge.size(), |frame| frame.header.end());
             leaves.truncate(usize::try_from(holds - edge.size()).unwrap_or(usize::MAX));
-            let hashes =
-                growth.levels().next().and_then(|(_, hashes)| hashes.get(..leaves.len())).unwrap_or_default().to_vec();
-            growth.adopt(edge, &hashes);
+            made.truncate(leaves.len());
+            growth.adopt(edge, leaves.len());
         }
         let first = edge.size();
-        let made: Vec<T> = leaves
-            .par_iter()
-            .enumerate()
-            .with_min_len(64)
-            .map(|(position, leaf)| each(first + position as u64, bytes.get(leaf.clone()).unwrap_or_default()))
-            .collect();
-        visit(report, &Checked { frames: &frames, leaves: &leaves, parts: &parts, growth, first, made })?;
+        visit(report, &Checked { frames: &frames, leaves: &leaves, parts: &parts, growth: &growth, first, made })?;
         edge.clone_from(growth.edge());
         report.entries = edge.size();
         report.frames += frames.len() as u64;
@@ -240,7 +228,7 @@ impl Log {
             let (index, offset) = (Some(*index), Some(*offset));
             report.add(Problem { file: file.clone(), index, offset, what: (*why).to_owned() });
         }
-        Ok((over.is_some() || flaw.is_some(), bytes))
+        Ok(Settled { over: over.is_some() || flaw.is_some(), bytes, growth })
     }
 
     /// Which entry of a frame with a damaged body is the first to differ from the tree's leaf hashes; the frame's first where that cannot be
@@ -289,6 +277,58 @@ struct Load {
     parts: Vec<Parts>,
     /// What ends the walk here.
     over: Option<Step>,
+}
+
+/// A group whose leaves are hashed, of those frames whose bodies hold.
+struct Hashed<T> {
+    frames: Vec<Placed>,
+    bytes: Vec<u8>,
+    parts: Vec<Parts>,
+    over: Option<Step>,
+    leaves: Vec<Range<usize>>,
+    /// What was made of each leaf.
+    made: Vec<T>,
+    growth: Growth,
+    /// The first frame whose body does not hold, and why.
+    flaw: Option<(usize, &'static str)>,
+}
+
+/// What is left of a group when it was seen.
+struct Settled {
+    /// The walk is over.
+    over: bool,
+    bytes: Vec<u8>,
+    growth: Growth,
+}
+
+/// The half of a group's check that does not depend on the group before, and the longer one: checksums, leaves, and what `each` makes of them.
+fn hash<T: Send>(load: Load, mut growth: Growth, each: &(impl Fn(u64, &[u8]) -> T + Sync)) -> Hashed<T> {
+    let Load { group: Group { frames, bytes }, parts, over } = load;
+    // Where each leaf stands in the group, worked out with the checksums by all cores; gathering them is a copy.
+    let check = |frame: &Placed| {
+        let mut found = check_body(&frame.header, bytes.get(frame.body.clone()).unwrap_or_default())?;
+        for leaf in &mut found {
+            *leaf = leaf.start + frame.body.start..leaf.end + frame.body.start;
+        }
+        Ok(found)
+    };
+    let bodies: Vec<Result<Vec<Range<usize>>, &'static str>> = frames.par_iter().map(check).collect();
+    let mut flaw = None;
+    let mut leaves = Vec::new();
+    for (position, found) in bodies.into_iter().enumerate() {
+        match found {
+            Ok(mut found) if leaves.is_empty() => std::mem::swap(&mut leaves, &mut found),
+            Ok(mut found) => leaves.append(&mut found),
+            Err(why) => {
+                flaw = Some((position, why));
+                break;
+            }
+        }
+    }
+    let first = frames.first().map_or(0, |frame| frame.header.first);
+    let leaf = |position: usize| leaves.get(position).cloned().unwrap_or_default();
+    let made = growth.hash(&bytes, leaves.len(), leaf, |position, leaf| each(first + position as u64, leaf));
+    Hashed { frames, bytes, parts, over, leaves, made, growth, flaw }
 }
 
 /// What the vault has of a frame.
