@@ -10,8 +10,10 @@
 //! | SHA-256 | leaf and node hashes; in an audit of decisions also their two commitments, which fsck does not compute |
 //! | with CRC-32 | the same, and the checksums of all that is read: leaves, and the private parts of decisions, in fsck too |
 //!
-//! The first is what the ledger promises to come near to; the second is what a check of these files cannot do without. They are taken before and
-//! after each check, so that a machine that changes its mood changes it for all. Everything is in the page cache.
+//! The first is what audit, and fsck of statements, promise to come near to. For fsck of decisions it is the second: four of five bytes that it
+//! reads are private parts, which it holds against their checksums and never hashes, so the first says nothing of most of its work, and their
+//! hashes would be work that it does not do. Limits are taken before and after each check, so that a machine that changes its mood changes it
+//! for all. Everything is in the page cache.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
