@@ -22,4 +22,5 @@ mod spelling;
 mod support;
 mod tiles;
 mod trees;
+mod uses;
 mod vector;
