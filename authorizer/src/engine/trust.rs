@@ -130,12 +130,15 @@
 //! what has no effect is warned of. A token's `aud` is this log's origin. A request that brings evidence which does not hold is denied also
 //! where nothing asks for it.
 
+mod actions;
 pub(super) mod agents;
 pub(super) mod approvals;
 mod checks;
 pub(super) mod erasure;
 pub(super) mod evidence;
+mod file;
 pub(super) mod limits;
+mod permits;
 pub(super) mod scope;
 pub(super) mod subjects;
 
@@ -147,40 +150,17 @@ use verifier::decision::{Condition, Counter};
 use verifier::note::VerifierKey;
 use verifier::request::Entity;
 
-use super::findings::{Finding, FindingCode, Part, Position};
-use agents::{AgentKey, Agents, Signatures};
-use approvals::{Approvals, Approver, RuleEntry};
+use actions::{Action, Grant};
+use agents::Agents;
+use approvals::Approvals;
 use erasure::Erasure;
-use evidence::{Demanded, Evidence, Issuer, Reference, Rule};
+use evidence::{Demanded, Evidence};
 use limits::Limit;
 use scope::Scope;
 use subjects::Selector;
 
-/// The lifetime of a permit whose request names none (DESIGN §7.1), in milliseconds.
-pub const DEFAULT_TTL_MS: u64 = 60_000;
-/// The longest lifetime without a trust file: an hour, since nothing but expiry ends a permit whose executor never reports.
-pub const DEFAULT_MAX_TTL_MS: u64 = 3_600_000;
-/// The longest lifetime that an epoch may set: a year, beyond which a permit is a policy.
-pub const LONGEST_MAX_TTL_MS: u64 = 366 * 24 * 3_600_000;
-/// The longest lease without a trust file: a minute, since a halt reaches an execution only at its next renewal.
-pub const DEFAULT_MAX_LEASE_MS: u64 = 60_000;
-/// The most ancestors of a permit without a trust file: agents that start agents that start agents, and a little more.
-pub const DEFAULT_MAX_DEPTH: u32 = 8;
-/// The most ancestors that an epoch may allow: each is looked at for each decision below it.
-pub const MOST_MAX_DEPTH: u32 = 32;
-/// The most open children of a permit without a trust file: a planner with its workers, not a swarm.
-pub const DEFAULT_MAX_CHILDREN: u32 = 64;
-/// The most open children that an epoch may allow: all of them are kept in memory.
-pub const MOST_MAX_CHILDREN: u32 = 65_536;
-/// An epoch has at most so many grants: each is looked at for each request with scopes.
-pub const MAX_GRANTS: usize = 4_096;
-/// An audience has at most so many keys: each may be tried for an event.
-pub const MAX_AUDIENCE_KEYS: usize = 64;
-/// The conditions that are evaluated for every action and cannot be switched off.
-pub const ALWAYS: [Condition; 4] = [Condition::Policy, Condition::Identity, Condition::Runtime, Condition::Permissions];
-/// The conditions that an action may require beside them.
-pub const REQUIRABLE: [Condition; 5] =
-    [Condition::Trust, Condition::Scopes, Condition::Operational, Condition::Environment, Condition::Attestation];
+pub use actions::{ALWAYS, REQUIRABLE};
+pub use permits::{DEFAULT_MAX_TTL_MS, DEFAULT_TTL_MS, LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN, MOST_MAX_DEPTH};
 
 /// Whether the private parts of a realm's decisions are served to anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -203,41 +183,6 @@ pub enum EngineKind {
     Compiled,
 }
 
-/// The table `engine` of the file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EngineEntry {
-    kind: EngineKind,
-}
-
-/// What a permit may be at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Longest lifetime, milliseconds.
-    pub max_ttl_ms: u64,
-    /// Most uses.
-    pub max_uses: u32,
-    /// Longest lease, milliseconds.
-    pub max_lease_ms: u64,
-    /// Most ancestors.
-    pub max_depth: u32,
-    /// Most open children.
-    pub max_children: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_ttl_ms: DEFAULT_MAX_TTL_MS,
-            max_uses: 1,
-            max_lease_ms: DEFAULT_MAX_LEASE_MS,
-            max_depth: DEFAULT_MAX_DEPTH,
-            max_children: DEFAULT_MAX_CHILDREN,
-        }
-    }
-}
-
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
@@ -255,84 +200,7 @@ pub struct Trust {
     erasure: Erasure,
 }
 
-/// The file, field by field.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    realms: Option<BTreeMap<String, RealmMode>>,
-    #[serde(default)]
-    audiences: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    limits: Limits,
-    #[serde(default)]
-    engine: EngineEntry,
-    #[serde(default)]
-    actions: BTreeMap<String, Action>,
-    #[serde(default)]
-    grants: Vec<Grant>,
-    #[serde(default)]
-    rates: Vec<limits::RateEntry>,
-    #[serde(default)]
-    budgets: Vec<limits::BudgetEntry>,
-    #[serde(default)]
-    concurrency: Vec<limits::ConcurrencyEntry>,
-    #[serde(default)]
-    agents: Vec<AgentKey>,
-    signatures: Option<Signatures>,
-    #[serde(default)]
-    approvers: Vec<Approver>,
-    #[serde(default)]
-    approvals: Vec<RuleEntry>,
-    #[serde(default)]
-    issuers: BTreeMap<String, Arc<Issuer>>,
-    #[serde(default)]
-    assertions: BTreeMap<String, Rule>,
-    #[serde(default)]
-    reference_values: BTreeMap<String, Reference>,
-    #[serde(default)]
-    erasure: erasure::Entry,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Action {
-    require: Vec<String>,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    assertions: Vec<String>,
-    #[serde(default)]
-    attestation: Vec<String>,
-    #[serde(default)]
-    reference_values: Vec<String>,
-}
-
-/// Scopes that some subjects may hold.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Grant {
-    subjects: Vec<Selector>,
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    without_parent: bool,
-}
-
 impl Trust {
-    /// Reads a trust file; refuses what is unknown, out of range, impossible or not implemented.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<Finding>> {
-        let file: File = toml::from_str(text).map_err(|error| {
-            let finding = invalid(error.message());
-            vec![match error.span() {
-                Some(span) => finding.at(Position::of(text, span.start)),
-                None => finding,
-            }]
-        })?;
-        let (trust, mut findings) = Self::of(file);
-        findings.extend(trust.out_of_range());
-        findings.extend(trust.unmet());
-        if findings.is_empty() { Ok(trust) } else { Err(findings) }
-    }
-
     /// The actions that the configuration names.
     pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
         let limited = self.counted.iter().flat_map(|limit| limit.reach.actions.iter().flatten());
@@ -441,92 +309,10 @@ impl Trust {
     }
 }
 
-impl Action {
-    fn demanded(&self) -> Demanded<'_> {
-        let Self { assertions, attestation, reference_values, .. } = self;
-        Demanded { assertions, attestation, reference_values }
-    }
-
-    fn requires(&self, condition: Condition) -> bool {
-        self.require.iter().any(|required| required == condition.name())
-    }
-}
-
-impl Trust {
-    fn of(file: File) -> (Self, Vec<Finding>) {
-        let File {
-            realms,
-            audiences: texts,
-            limits,
-            engine: EngineEntry { kind: engine },
-            actions,
-            grants,
-            rates,
-            budgets,
-            concurrency,
-            agents,
-            signatures,
-            approvers,
-            approvals,
-            issuers,
-            assertions,
-            reference_values,
-            erasure,
-        } = file;
-        let rates = rates.into_iter().map(Limit::from);
-        let counted = rates.chain(budgets.into_iter().map(Limit::from)).chain(concurrency.into_iter().map(Limit::from));
-        let counted: Vec<Arc<Limit>> = counted.map(Arc::new).collect();
-        let limited = counted.iter().flat_map(|limit| limit.reach.subjects.iter().flatten());
-        let named = grants.iter().flat_map(|grant| &grant.subjects).chain(limited);
-        let named = named.filter_map(|selector| match selector {
-            Selector::One(kind, id) => Some((kind.clone(), id.clone())),
-            Selector::Type(_) => None,
-        });
-        let named = named.collect();
-        let (mut audiences, mut findings) = (BTreeMap::new(), Vec::new());
-        for (audience, keys) in texts {
-            let read: Vec<VerifierKey> = keys.iter().filter_map(|key| key.parse().ok()).collect();
-            if read.is_empty() || read.len() != keys.len() || read.len() > MAX_AUDIENCE_KEYS {
-                let message =
-                    format!("audience `{audience}` has 1 to {MAX_AUDIENCE_KEYS} verification keys, and no other text");
-                findings.push(invalid(message));
-            }
-            audiences.insert(audience, read);
-        }
-        let approvals = Approvals::of(approvers, approvals);
-        let erasure = Erasure::of(erasure).unwrap_or_else(|why| {
-            findings.push(invalid(why));
-            Erasure::default()
-        });
-        let agents = Agents { keys: agents.into_iter().map(Arc::new).collect(), required: signatures };
-        let evidence = Evidence { issuers, rules: assertions, references: reference_values };
-        (
-            Self {
-                realms,
-                audiences,
-                limits,
-                engine,
-                actions,
-                grants,
-                counted,
-                named,
-                agents,
-                approvals,
-                evidence,
-                erasure,
-            },
-            findings,
-        )
-    }
-}
-
-fn invalid(message: impl Into<String>) -> Finding {
-    Finding::new(FindingCode::TrustInvalid, Part::Trust, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::findings::{FindingCode, Position};
 
     fn codes(text: &str) -> Vec<FindingCode> {
         Trust::parse(text).err().into_iter().flatten().map(|finding| finding.code).collect()

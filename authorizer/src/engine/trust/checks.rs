@@ -5,11 +5,12 @@
 
 use verifier::decision::Condition;
 
+use super::actions::{Action, Grant, MAX_GRANTS};
 use super::evidence::Demanded;
+use super::file::invalid;
+use super::permits::{LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN, MOST_MAX_DEPTH};
 use super::scope::{Scope, all_covered};
-use super::{
-    Action, Grant, LONGEST_MAX_TTL_MS, Limits, MAX_GRANTS, MOST_MAX_CHILDREN, MOST_MAX_DEPTH, Trust, invalid, limits,
-};
+use super::{Trust, limits};
 use crate::engine::findings::{Finding, FindingCode, Part};
 
 impl Trust {
