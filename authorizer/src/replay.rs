@@ -10,33 +10,35 @@
 //! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
 
 mod compare;
+mod error;
+mod evaluate;
 mod executions;
 mod frontier;
 mod report;
 mod source;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 use verifier::act::Mode;
-use verifier::decision::{Detail, Outcome};
+use verifier::decision::Outcome;
 use verifier::epoch::EpochContent;
 use verifier::hash::{Hash, leaf_hash};
 use verifier::record::{Record, RecordError};
-use verifier::request::Request;
 
+pub use error::ReplayError;
 pub use report::{Difference, Report};
 pub use source::{Source, Stored};
 
 use compare::compare;
+use evaluate::{Evaluated, evaluate};
 use frontier::Frontier;
 
-use crate::engine::{Code, Engine, Facts, PublishError, Published, Verdict};
+use crate::engine::{Engine, PublishError, Published, Verdict};
 use crate::engine::{LONGEST_ATTESTED_MS, LONGEST_SIGNED_MS};
 use crate::fold::{Fold, FoldError};
 use crate::governance::{Engines, Governors};
-use crate::proposal::MAX_AGE_MS;
 use crate::settle;
 use crate::state::{NO_SCOPE, NO_SUCH_COUNTER};
 
@@ -52,48 +54,6 @@ pub struct Options {
     pub full: bool,
     /// Begin to decide behind this `state` record. What stands before it is folded as it is told, and held against the record's digest.
     pub from: Option<u64>,
-}
-
-/// Why a replay ended early. What was found before stands in no report: a log that cannot be followed is not replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError<E> {
-    /// The source.
-    #[error("the log cannot be read: {0}")]
-    Source(E),
-    /// Entries are missing.
-    #[error("{got} entries were read from {first} on where {wanted} were asked for")]
-    Short {
-        /// The first that was asked for.
-        first: u64,
-        /// How many.
-        wanted: u64,
-        /// How many came.
-        got: u64,
-    },
-    /// A record does not follow from those before it.
-    #[error(transparent)]
-    Fold(#[from] FoldError),
-    /// An epoch's content does not validate.
-    #[error("the epoch that entry {index} publishes does not validate: {source}")]
-    Epoch {
-        /// Its closing record.
-        index: u64,
-        /// Why.
-        source: PublishError,
-    },
-    /// There is no `state` record to begin behind.
-    #[error("entry {0} is no `state` record, so nothing vouches for what stands before it")]
-    NoState(u64),
-    /// The entries are not those that the head covers.
-    #[error("the entries have the root {computed} at size {size}, the head says {stated}")]
-    Root {
-        /// The size.
-        size: u64,
-        /// What the entries hash to.
-        computed: Hash,
-        /// What the head says.
-        stated: Hash,
-    },
 }
 
 /// Replays the `size` entries under a head with this root.
@@ -194,17 +154,6 @@ enum On {
     Others,
     /// Whoever may have used its nonce, in whichever realm.
     Nonces,
-}
-
-/// A decision that was evaluated again, before its place in the log is looked at.
-struct Evaluated {
-    /// Without properties and context.
-    request: Request,
-    detail: Detail,
-    verdict: Verdict,
-    /// Under the epoch in the live one's shadow.
-    shadow: Option<Verdict>,
-    doubt: Option<Code>,
 }
 
 impl State {
@@ -435,68 +384,8 @@ impl State {
     }
 }
 
-/// The engines of the live epoch and of its candidate.
-type Both<'a> = (Option<&'a Engines>, Option<&'a Engines>);
-
 fn name(outcome: Outcome) -> &'static str {
     if outcome == Outcome::Allow { "allow" } else { "deny" }
-}
-
-/// Evaluates one decision again, under its epoch alone, and under the candidate's.
-fn evaluate<'a>(task: Task<'a>, engines: Both<'_>, origin: &str) -> (Task<'a>, Result<Box<Evaluated>, Came>) {
-    let evaluated = evaluated(&task, engines, origin);
-    (task, evaluated)
-}
-
-fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Result<Box<Evaluated>, Came> {
-    let Record::Decision(recorded) = &task.record else { return Err(Came::Differs("it is no decision".to_owned())) };
-    let Some(private) = &task.stored.private else { return Err(Came::NotRecomputable(recorded.outcome)) };
-    let differs = |what: &str| Err(Came::Differs(what.to_owned()));
-    if !private.matches(&recorded.request, &recorded.detail) {
-        return differs("its private parts are not those that it commits to");
-    }
-    let (Ok(request), Ok(detail)) = (Request::parse(&private.request), Detail::decode(&private.detail)) else {
-        return differs("its request or its detail cannot be read");
-    };
-    let Some(engine) = own_engine(live) else { return differs("no epoch was published before it") };
-    let doubt = detail.codes.iter().find_map(|(condition, code)| {
-        let doubt = [Code::Clock, Code::GovernanceRace].into_iter().find(|doubt| doubt.name() == code)?;
-        (*condition == doubt.condition()).then_some(doubt)
-    });
-    let age = recorded.recorded_at.checked_sub(recorded.evaluated_at);
-    if doubt == Some(Code::GovernanceRace) {
-        // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
-        let denied = recorded.outcome == Outcome::Deny && !recorded.classes.none_denies();
-        let used = detail.evidence.as_ref().is_some_and(|evidence| evidence.nonce.is_some());
-        let denied = denied && detail.counted.is_empty() && !used && recorded.shadow.is_none();
-        return if denied {
-            Err(Came::Same(&["api_key", "governance_race"]))
-        } else {
-            differs("a governance race was allowed, or counted")
-        };
-    }
-    if age.is_none_or(|age| age > MAX_AGE_MS) {
-        return differs("it was evaluated after it was recorded, or too long before");
-    }
-    let find = |engine: &Mutex<Engine>| {
-        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_ms = recorded.evaluated_at;
-        let checked = detail.signed.as_ref().map(|signed| engine.check(&signed.signature, origin, now_ms));
-        let facts = Facts {
-            realm: &recorded.realm,
-            key_id: &detail.key_id,
-            now_ms,
-            authzen: detail.authzen,
-            origin,
-            signed: checked.as_ref().zip(detail.signed.as_ref()),
-            retry_salt: detail.retry_salt,
-            renewal: false,
-            evidence: None,
-        };
-        engine.decide(&request, &facts)
-    };
-    let (verdict, shadow) = (find(engine), own_engine(candidate).map(find));
-    Ok(Box::new(Evaluated { request: request.outline(), detail, verdict, shadow, doubt }))
 }
 
 /// The engine of the core that runs this.
