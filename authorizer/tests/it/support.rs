@@ -1,8 +1,10 @@
-//! A site: a log, keys, an administrator, and a running service; and the smallest HTTP client that does.
+//! A site: a log, keys, an administrator, and a running service.
+
+mod client;
+mod governing;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,13 +20,14 @@ use ledger::storage::disk::Disk;
 use ledger::storage::ram::Ram;
 use ledger::{Ledger, Options, Reader, Signer, create_in, default_memory};
 use serde_json::{Value, json};
-use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
-use verifier::epoch::EpochContent;
+use verifier::act::Act;
 use verifier::event::{Event, Step};
 use verifier::receipt::Receipt;
 use verifier::record::Record;
 use verifier::text::unb64;
 use verifier::verify::{LogKey, verify_receipt};
+
+pub use client::{Answer, answer, call};
 
 pub const ORIGIN: &str = "test.example/log";
 const SEED: [u8; 32] = [42; 32];
@@ -51,12 +54,6 @@ pub struct Site {
 }
 
 type Adjust = Arc<dyn Fn(&mut Config)>;
-
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
-}
 
 impl Site {
     /// On disk, with an epoch of [`POLICIES`].
@@ -153,59 +150,6 @@ impl Site {
         answer.json()
     }
 
-    pub fn epoch_body(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Value {
-        let policies = policies.iter().map(|(i, t)| ((*i).into(), (*t).into())).collect();
-        self.content_body(EpochContent { policies, ..EpochContent::default() }, follows, number)
-    }
-
-    pub fn content_body(&self, content: EpochContent, follows: u64, number: u64) -> Value {
-        self.body_of(Mode::Live, content, follows, number)
-    }
-
-    fn body_of(&self, mode: Mode, mut content: EpochContent, follows: u64, number: u64) -> Value {
-        content.policies.sort();
-        let deed = Deed::Epoch { number, content: content.digest(), mode };
-        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
-        let policies: Vec<_> = content.policies.iter().map(|(id, text)| json!({ "id": id, "text": text })).collect();
-        let mut body = json!({ "policies": policies, "note": note });
-        for (name, text) in [("schema", content.schema), ("entities", content.entities), ("trust", content.trust)] {
-            if let Some(text) = text {
-                body[name] = text.into();
-            }
-        }
-        body
-    }
-
-    pub fn publish(&self, policies: &[(&str, &str)], follows: u64, number: u64) -> Answer {
-        let body = self.epoch_body(policies, follows, number);
-        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
-    }
-
-    /// An epoch of [`POLICIES`] with the agents `alice`, `bob` and `carol` registered, and this trust configuration.
-    pub fn publish_trust(&self, trust: &str, follows: u64, number: u64) -> Answer {
-        let agents = ["alice", "bob", "carol"];
-        let agents = agents.map(|id| json!({ "uid": { "type": "Agent", "id": id }, "attrs": {}, "parents": [] }));
-        let content = EpochContent {
-            policies: POLICIES.iter().map(|(id, text)| ((*id).into(), (*text).into())).collect(),
-            entities: Some(json!(agents).to_string()),
-            trust: Some(trust.into()),
-            ..EpochContent::default()
-        };
-        self.publish_content(content, follows, number)
-    }
-
-    /// An epoch that is tried in the live one's shadow.
-    pub fn publish_shadow(&self, content: EpochContent, follows: u64, number: u64) -> Answer {
-        let body = self.body_of(Mode::Shadow, content, follows, number);
-        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
-    }
-
-    /// An epoch of whatever content.
-    pub fn publish_content(&self, content: EpochContent, follows: u64, number: u64) -> Answer {
-        let body = self.content_body(content, follows, number);
-        self.admin("POST", "/v1/epochs", "application/json", body.to_string().as_bytes())
-    }
-
     /// With that trust configuration from the first epoch on, under a clock that the test moves.
     pub fn with_trust(trust: &str) -> (Site, Arc<Manual>) {
         Site::with_trust_on(None, trust)
@@ -259,18 +203,6 @@ impl Site {
         Ledger::open_in(storage(self.ram.as_ref()), Options::new(log), now_ms()).unwrap()
     }
 
-    /// Takes a permit back.
-    pub fn revoke(&self, follows: u64, permit: &Value) -> Answer {
-        self.revoke_what(follows, &format!("permit {}", permit.as_str().unwrap()))
-    }
-
-    /// Takes something back.
-    pub fn revoke_what(&self, follows: u64, what: &str) -> Answer {
-        let deed = Deed::Revocation { what: Revoked::parse(what).unwrap(), reason: "drill".into() };
-        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
-        self.admin("POST", "/v1/revocations", "text/plain", note.as_bytes())
-    }
-
     /// An event that the gate signs.
     pub fn event(&self, permit: &Value, step: Step) -> Answer {
         let event = Event { origin: ORIGIN.into(), permit: permit.as_str().unwrap().parse().unwrap(), step };
@@ -308,20 +240,6 @@ impl Site {
         report.decisions
     }
 
-    pub fn switch(&self, follows: u64, target: &str, power: Power) -> Answer {
-        let deed = Deed::Switch { target: Target::parse(target).unwrap(), power, reason: "drill".into() };
-        let note = self.sign(&Act { origin: ORIGIN.into(), follows, deed });
-        self.admin("POST", "/v1/switches", "text/plain", note.as_bytes())
-    }
-
-    pub fn sign_text(&self, text: &str) -> String {
-        self.admin.sign_note(text)
-    }
-
-    pub fn sign(&self, act: &Act) -> String {
-        self.admin.sign_note(&act.text())
-    }
-
     /// Checks an answer as its receiver would, with nothing but the log's key, and gives back the record.
     pub fn verify(&self, answer: &Value) -> Record {
         let receipt = Receipt::parse(answer["receipt"].as_str().unwrap()).unwrap();
@@ -331,30 +249,6 @@ impl Site {
         assert_eq!(verified.index(), answer["index"].as_u64().unwrap());
         assert_eq!(verified.leaf().to_string(), answer["leaf"].as_str().unwrap());
         verified.record().clone()
-    }
-}
-
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    /// The code of a problem document.
-    pub fn code(&self) -> String {
-        let json = self.json();
-        assert_eq!(json["status"], self.status);
-        json["code"].as_str().unwrap().to_owned()
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (this, value) = line.split_once(':')?;
-            this.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
     }
 }
 
@@ -389,50 +283,6 @@ pub fn until(there: impl Fn() -> bool) {
     while !there() {
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-pub fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    if !headers.iter().any(|(name, _)| *name == "Content-Length") && (method != "GET" || !body.is_empty()) {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-    }
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(head.as_bytes()).unwrap();
-    // The server may refuse before it has read the body.
-    let _ = stream.write_all(body);
-    answer(&mut stream)
-}
-
-/// Reads one answer up to its end, which is the end of the connection.
-pub fn answer(stream: &mut TcpStream) -> Answer {
-    let mut raw = Vec::new();
-    let mut chunk = [0; 65_536];
-    while let Ok(n) = stream.read(&mut chunk) {
-        if n == 0 {
-            break;
-        }
-        raw.extend_from_slice(&chunk[..n]);
-        if is_whole(&raw) {
-            break;
-        }
-    }
-    let end = raw.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {raw:?}"));
-    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head, body: raw[end + 4..].to_vec() }
-}
-
-fn is_whole(raw: &[u8]) -> bool {
-    let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
-    let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
-    let length =
-        head.split("content-length:").nth(1).and_then(|rest| rest.lines().next()?.trim().parse::<usize>().ok());
-    length.is_some_and(|length| raw.len() >= end + 4 + length)
 }
 
 fn storage(ram: Option<&Ram>) -> Arc<dyn Storage> {
