@@ -133,7 +133,8 @@ impl World {
         assert_eq!(report.same + erased + resting, report.decisions, "{report:?}");
         assert_eq!(report.executions_same + counted(&["execution"]), report.executions, "{report:?}");
         assert_eq!(report.states_same + counted(&["state"]), report.states, "{report:?}");
+        // A renewal is computed again from its permit's request; everything else rests on details alone.
         let details = self.model.permits.values().any(|permit| permit.erased & 2 != 0);
-        assert!(details || resting + counted(&["execution", "state"]) == 0, "{report:?}");
+        assert!(details || resting + counted(&["state"]) == 0, "{report:?}");
     }
 }
