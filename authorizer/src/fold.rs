@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod format;
 pub mod idempotency;
+mod mistrust;
 mod snapshot;
 mod start;
 
@@ -26,6 +27,7 @@ use crate::engine::{self, PublishError, Trust};
 use crate::governance::{ActError, Governors};
 use crate::state::State;
 pub use idempotency::{IDEMPOTENCY_MS, Idempotency, MAX_IDEMPOTENCY_KEYS};
+pub use mistrust::Mistrust;
 pub use snapshot::{Damaged, Snapshot};
 pub use start::{PassedOver, Started};
 
@@ -110,6 +112,9 @@ pub struct Fold {
     pub trust: Arc<Trust>,
     /// Counters and open permits.
     pub state: State,
+    /// Plain Cedar decides the live epoch, whatever it says: what it compiles to was found to differ. Not in a snapshot, and so none is kept
+    /// while it is so.
+    pub by_plain: bool,
     /// The log has ended: nothing is recorded in it any more.
     pub frozen: bool,
     /// The time of the last record, Unix milliseconds.
@@ -335,7 +340,15 @@ impl Fold {
                 }
                 Ok(None)
             }
-            Record::SystemSwitch { .. } => Err(FoldError::NotImplemented { index, kind: record.kind_name() }),
+            Record::SystemSwitch { governance, cause, .. } => {
+                let mistrust = Mistrust::parse(cause);
+                let mistrust = mistrust.ok_or(FoldError::NotImplemented { index, kind: record.kind_name() })?;
+                if self.epoch == 0 || *governance != self.governance + 1 {
+                    return Err(broken("a switch of the service's own follows another governance version"));
+                }
+                self.mistrust(mistrust);
+                Ok(None)
+            }
         }
     }
 
@@ -359,6 +372,15 @@ impl Fold {
         self.state.revoke(what);
     }
 
+    /// Notes the service's own switch that the sequencer records now.
+    pub fn mistrust(&mut self, mistrust: Mistrust) {
+        self.governance += 1;
+        self.by_plain = true;
+        if let Some(permit) = mistrust.permit {
+            self.state.revoke(&Revoked::Permit(permit));
+        }
+    }
+
     /// Notes the freeze that the sequencer records now.
     pub fn freeze(&mut self) {
         self.governance += 1;
@@ -378,7 +400,7 @@ impl Fold {
         match mode {
             Mode::Shadow => self.candidate = Some(number),
             Mode::Live => {
-                (self.epoch, self.candidate) = (number, None);
+                (self.epoch, self.candidate, self.by_plain) = (number, None, false);
                 Arc::make_mut(&mut self.committed).extend(trust.committed().map(str::to_owned));
                 self.trust = trust;
             }

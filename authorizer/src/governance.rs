@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ledger::Head;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use verifier::act::{self, Act, Deed};
 use verifier::note::{Note, VerifierKey};
 use verifier::record::MAX_NOTE;
 
-use crate::engine::Engine;
+pub use crate::engines::Engines;
 use crate::traces::Queued;
 
 /// Admin keys that are read: a handful of people govern a log.
@@ -164,9 +164,6 @@ impl Governors {
         }
     }
 }
-
-/// The engines of one epoch, one for each worker; a worker locks its own only, so nobody ever waits.
-pub type Engines = Arc<Vec<Mutex<Engine>>>;
 
 /// An epoch in shadow mode: evaluated beside the live one, enforced never.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ use ledger::Reader;
 
 use crate::canary::Canaries;
 use crate::clock::{Clock, Reading};
+use crate::double::{Doubles, Room};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Candidate, Engines, Governors, Proposed};
 use crate::http::{Budget, Metadata};
@@ -42,6 +43,8 @@ pub struct Live {
     pub committed: Arc<BTreeSet<String>>,
     /// What is stopped.
     pub switches: Arc<Switches>,
+    /// Plain Cedar decides, since what the epoch compiles to was found to differ.
+    pub by_plain: bool,
     /// The log has ended: nothing is decided or recorded any more.
     pub frozen: bool,
 }
@@ -50,7 +53,7 @@ impl Live {
     /// What is in force after a fold, with the engines of its epoch and of its candidate.
     #[must_use]
     pub fn of(fold: &Fold, engines: Option<Engines>, candidate: Option<Candidate>) -> Self {
-        let Fold { governance, epoch, frozen, .. } = *fold;
+        let Fold { governance, epoch, by_plain, frozen, .. } = *fold;
         Live {
             governance,
             epoch,
@@ -59,6 +62,7 @@ impl Live {
             candidate,
             committed: fold.committed.clone(),
             switches: fold.switches.clone(),
+            by_plain,
             frozen,
         }
     }
@@ -85,6 +89,8 @@ pub struct Shared {
     pub admin_budget: Budget,
     /// When a request that must be denied was denied last.
     pub canaries: Canaries,
+    /// What is decided again.
+    pub doubles: Doubles,
     /// What is counted.
     pub metrics: Metrics,
     /// Who is told of what changes.
@@ -117,6 +123,7 @@ impl Shared {
         live: Live,
         queue: Queue<Work, Proposed>,
         workers: usize,
+        room: Room,
         last_ms: u64,
     ) -> Self {
         Shared {
@@ -129,6 +136,7 @@ impl Shared {
             budget: Budget::default(),
             admin_budget: Budget::default(),
             canaries: Canaries::default(),
+            doubles: Doubles::new(room),
             metrics: Metrics::default(),
             quotas: Quotas::default(),
             spare: OnceLock::new(),
@@ -186,6 +194,20 @@ impl Shared {
         self.spare.get().is_some_and(Spare::is_short)
     }
 
+    /// What an operator has to look into while decisions go on, in words that anyone may read.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<&'static str> {
+        let live = self.live.load();
+        let mistrusted = live.engines.as_ref().is_some_and(|engines| engines.is_mistrusted());
+        let gone = self.doubles.is_gone();
+        let alerts = [
+            (live.by_plain || (mistrusted && !gone), "compiled policies differed from plain Cedar, which decides now"),
+            (gone && mistrusted, "nobody decides again what compiled policies decide, so plain Cedar decides"),
+            (self.metrics.missed() > 0, "decisions with a policy error were not decided again"),
+        ];
+        alerts.into_iter().filter_map(|(stands, what)| stands.then_some(what)).collect()
+    }
+
     /// What metrics tell of now.
     #[must_use]
     pub fn metrics_now(&self) -> metrics::Now {
@@ -196,6 +218,9 @@ impl Shared {
             waiting: self.queue.decisions(),
             ready: self.ready().is_ok(),
             canary: self.canaries.age(self.live.load().epoch),
+            compiled: self.live.load().engines.as_ref().is_some_and(|engines| engines.is_compiled()),
+            alerts: self.alerts().len(),
+            rechecks_waiting: self.doubles.waiting(),
         }
     }
 

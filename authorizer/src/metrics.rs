@@ -52,6 +52,26 @@ struct Shed {
     cause: &'static str,
 }
 
+/// What became of a decision that was to be decided again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rechecked {
+    /// Plain Cedar comes to the same.
+    Same,
+    /// It does not.
+    Differs,
+    /// It cannot be read, or a governance race denied it.
+    Unknown,
+    /// It was drawn, and there was no room.
+    Skipped,
+    /// It had a policy error, and there was no room.
+    Missed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Came {
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
     /// The path's pattern in the table of paths.
@@ -63,6 +83,8 @@ struct Answered {
 struct Synced {
     file: &'static str,
 }
+
+const MISSED: &str = "missed";
 
 #[derive(Clone)]
 struct Buckets;
@@ -86,6 +108,12 @@ pub struct Now {
     pub ready: bool,
     /// The age of the last canary that was denied; `None` if there is none or it is too old.
     pub canary: Option<Duration>,
+    /// Whether compiled policies decide.
+    pub compiled: bool,
+    /// How many things an operator has to look into.
+    pub alerts: usize,
+    /// Decisions that wait to be decided again.
+    pub rechecks_waiting: usize,
 }
 
 /// All counters of a process.
@@ -109,6 +137,10 @@ pub struct Metrics {
     pool_entries: Gauge,
     ready: Gauge,
     canary_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    rechecks: Family<Came, Counter>,
+    rechecks_waiting: Gauge,
+    compiled: Gauge,
+    alerts: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -137,6 +169,10 @@ impl Default for Metrics {
             pool_entries: Gauge::default(),
             ready: Gauge::default(),
             canary_age: Gauge::default(),
+            rechecks: Family::default(),
+            rechecks_waiting: Gauge::default(),
+            compiled: Gauge::default(),
+            alerts: Gauge::default(),
         };
         let open = &mut metrics.open;
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
@@ -187,6 +223,22 @@ impl Default for Metrics {
             "Each fdatasync of a batch by itself, by what is made durable",
             metrics.fsync_seconds.clone(),
         );
+        inner.register(
+            "authorizer_rechecks",
+            "Decisions of compiled policies that were to be decided again by plain Cedar, by what came of it",
+            metrics.rechecks.clone(),
+        );
+        inner.register(
+            "authorizer_rechecks_waiting",
+            "Decisions that wait to be decided again",
+            metrics.rechecks_waiting.clone(),
+        );
+        inner.register(
+            "authorizer_compiled",
+            "1 if compiled policies decide, 0 if plain Cedar does",
+            metrics.compiled.clone(),
+        );
+        inner.register("authorizer_alerts", "What /readyz tells an operator to look into", metrics.alerts.clone());
         metrics.stages.register(inner);
         metrics.spans.register(inner);
         metrics
@@ -236,6 +288,24 @@ impl Metrics {
         self.fsync_seconds.get_or_create(&Synced { file }).observe(time.as_secs_f64());
     }
 
+    /// A decision was decided again, or was not.
+    pub fn rechecked(&self, what: Rechecked) {
+        let outcome = match what {
+            Rechecked::Same => "same",
+            Rechecked::Differs => "differs",
+            Rechecked::Unknown => "unknown",
+            Rechecked::Skipped => "skipped",
+            Rechecked::Missed => MISSED,
+        };
+        self.rechecks.get_or_create(&Came { outcome }).inc();
+    }
+
+    /// Decisions with a policy error that were not decided again.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.rechecks.get(&Came { outcome: MISSED }).map_or(0, |counter| counter.get())
+    }
+
     /// A request was answered; `shed` is the cause of a 503.
     pub fn answered(&self, route: Option<String>, code: u16, shed: Option<&'static str>) {
         let route = route.unwrap_or_else(|| "other".to_owned());
@@ -264,6 +334,9 @@ impl Metrics {
         self.checkpoint_timestamp.set(Duration::from_millis(now.head_ms).as_secs_f64());
         self.pool_entries.set(i64::try_from(now.waiting).unwrap_or(i64::MAX));
         self.ready.set(i64::from(now.ready));
+        self.rechecks_waiting.set(i64::try_from(now.rechecks_waiting).unwrap_or(i64::MAX));
+        self.compiled.set(i64::from(now.compiled));
+        self.alerts.set(i64::try_from(now.alerts).unwrap_or(i64::MAX));
         self.canary_age.set(now.canary.map_or(-1.0, |age| age.as_secs_f64()));
     }
 }

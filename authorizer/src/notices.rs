@@ -25,9 +25,9 @@ pub enum Notice {
     Governance {
         /// The version.
         version: u64,
-        /// `epoch`, `switch`, `revocation` or `freeze`.
+        /// `epoch`, `switch`, `revocation`, `freeze` or `system-switch`.
         act: &'static str,
-        /// What a switch or a revocation names.
+        /// What a switch or a revocation names; the permit that a system switch takes back.
         target: Option<String>,
     },
     /// Something became of one execution. For its realm.

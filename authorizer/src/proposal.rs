@@ -168,6 +168,8 @@ pub struct Proposal {
     pub governance: u64,
     /// The one time of every condition, Unix milliseconds.
     pub evaluated_at: u64,
+    /// Whether compiled policies decided it.
+    pub compiled: bool,
     /// Evaluations so far, from 1.
     pub attempt: u8,
     /// When to leave the rest out.

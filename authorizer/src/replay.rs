@@ -5,8 +5,8 @@
 //! detail's own bytes. A decision that was altered does not come out, whoever signed the tree above it.
 //!
 //! Guarantees: a decision counts as the same only if every byte of its leaf and of its detail follows from what stands before it and from
-//! its input facts, which are counted: the caller's key was valid, a signed body had its digest, the operator's clock was in doubt, a governance race denied. The last
-//! two only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
+//! its input facts, which are counted: the caller's key was valid, a signed body had its digest, the operator's clock was in doubt, a governance race denied,
+//! two engines differed about a critical action. The last three only ever deny. What was erased or is withheld is counted by outcome, never guessed; what the log's entries hash to is held against
 //! the head that the caller brought. Does not: check that head's signature, nor read anything; a [`Source`] does.
 
 mod compare;

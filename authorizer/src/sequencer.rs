@@ -9,6 +9,7 @@
 mod acts;
 mod erasures;
 mod events;
+mod mistrust;
 mod states;
 
 use std::collections::HashMap;
@@ -17,13 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ledger::{AppendError, Batch, BatchError, EraseError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
+use ledger::{AppendError, Batch, BatchError, Cases, EraseError, Head, Ledger, MAX_BATCH_BYTES, Private, ReadError};
 use tokio::sync::oneshot;
 use verifier::decision::{Decision, Detail, Outcome, Shadow};
 use verifier::record::Record;
 
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
+use crate::double;
 use crate::engine::{Code, RealmMode};
 use crate::execution::{self, Followed};
 use crate::fold::{Fold, Snapshot};
@@ -215,6 +217,12 @@ impl Sequencer {
         &self.folded
     }
 
+    /// Where notes about decisions are kept.
+    #[must_use]
+    pub fn cases(&self) -> Cases {
+        self.ledger.cases()
+    }
+
     /// The state that the next decision rests on.
     #[must_use]
     pub fn fold(&self) -> &Fold {
@@ -225,6 +233,9 @@ impl Sequencer {
         let mut turn = Turn::Idle;
         while let Some(act) = self.shared.queue.pop_act() {
             self.govern(act)?;
+            turn = Turn::Done;
+        }
+        if self.mistrust()? {
             turn = Turn::Done;
         }
         self.lapse()?;
@@ -424,7 +435,13 @@ impl Sequencer {
             let until = item.verdict.valid_until_ms;
             until > proposal.evaluated_at && until <= now && item.request.deadline.is_none_or(|deadline| deadline > now)
         };
-        proposal.governance != self.fold.governance
+        // What compiled policies say counts no more once they are mistrusted, but where it was just found, and denies.
+        let found = |item: &Item| double::differed(&item.verdict);
+        let mistrusted = proposal.compiled
+            && self.shared.live.load().engines.as_ref().is_some_and(|engines| engines.is_mistrusted())
+            && !proposal.items.iter().any(|item| found(item));
+        mistrusted
+            || proposal.governance != self.fold.governance
             || now.saturating_sub(proposal.evaluated_at) > MAX_AGE_MS
             || proposal.items.iter().any(|item| ran_out(item))
     }
@@ -560,6 +577,7 @@ impl Sequencer {
         let share = |trace: Option<Arc<Trace>>| {
             trace.zip(shares).into_iter().for_each(|(trace, shares)| shares.give(&trace));
         };
+        let live = self.shared.live.load();
         // A crash from here on: the records stand, and a retry under an idempotency key finds them.
         for waiting in self.waiting.drain(..) {
             match waiting {
@@ -567,6 +585,7 @@ impl Sequencer {
                     share(trace);
                     self.shared.queue.release(load);
                     self.shared.metrics.decided(&items);
+                    self.shared.doubles.offer(&live, &self.shared.metrics, &items);
                     // A caller that went away has no permit; its record stays.
                     let _ = reply.send(Reply::Durable(Durable::new(items, head.clone())));
                 }

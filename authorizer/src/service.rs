@@ -17,7 +17,9 @@ use verifier::act::Parts;
 use verifier::record::Record;
 
 use crate::clock::{Clock, Source, StartGap, System};
-use crate::engine::PublishError;
+use crate::double::{self, Checker};
+use crate::engine::{PublishError, Published};
+use crate::engines::EngineSet;
 use crate::fold::{Contents, Fold, FoldError, PassedOver, STATE_EVERY, Started};
 use crate::governance::{Candidate, Governors, GovernorsError};
 use crate::http::{self, NotListening, Room, Servers, TooFew};
@@ -34,6 +36,8 @@ const FIRST_CANARY: Duration = Duration::from_secs(5);
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// What the sequencer gets of it; a disk that hangs is left behind.
 const SEQUENCER_STOP: Duration = Duration::from_secs(2);
+/// What whoever decides again gets of it, to end one look.
+const CHECKER_STOP: Duration = Duration::from_secs(1);
 /// The file of API keys below the data directory.
 pub fn api_keys_path(data: &Path) -> PathBuf {
     data.join("keys").join("api.toml")
@@ -69,6 +73,8 @@ pub struct Config {
     pub reserve: u64,
     /// Where traces go, if anywhere.
     pub traces: Option<traces::Options>,
+    /// How much may wait to be decided again.
+    pub rechecks: double::Room,
     /// How many decisions stand between two `state` records; [`STATE_EVERY`] but where many are to be seen.
     pub state_every: u64,
 }
@@ -90,6 +96,7 @@ impl Config {
             bounds: Bounds::default(),
             reserve: spare::RESERVE,
             traces: None,
+            rechecks: double::Room::default(),
             state_every: STATE_EVERY,
         }
     }
@@ -146,6 +153,7 @@ pub struct Service {
     address: SocketAddr,
     public: Option<SocketAddr>,
     sequencer_done: mpsc::Receiver<()>,
+    checker_done: mpsc::Receiver<()>,
     folded: Folded,
 }
 
@@ -190,6 +198,15 @@ impl Service {
             .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, public) = servers.addresses();
 
+        let checker = Checker::new(shared.clone(), sequencer.cases());
+        let (done, checker_done) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("checker".into())
+            .spawn(move || {
+                let _done: mpsc::Sender<()> = done;
+                checker.run();
+            })
+            .map_err(StartError::Thread)?;
         let (done, sequencer_done) = mpsc::channel();
         std::thread::Builder::new()
             .name("sequencer".into())
@@ -200,7 +217,7 @@ impl Service {
             })
             .map_err(StartError::Thread)?;
         await_canary(&shared);
-        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done, folded })
+        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done, checker_done, folded })
     }
 
     /// What the start had to read.
@@ -244,6 +261,9 @@ impl Service {
         // Streams would be waited for.
         self.shared.notices.close();
         let stopped = servers.stop();
+        // What it finds with its last look is recorded before the log is closed.
+        self.shared.doubles.close();
+        let _one_that_hangs_is_left_behind = self.checker_done.recv_timeout(CHECKER_STOP);
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         let closed = self.sequencer_done.recv_timeout(SEQUENCER_STOP) == Err(mpsc::RecvTimeoutError::Disconnected);
@@ -290,14 +310,14 @@ pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(
         record_accepted_gap(&mut ledger, &mut fold, &clock)?;
     }
     let workers = config.workers.max(1);
-    let engines = |content| http::engines(content, workers).map(|(_, engines)| engines);
-    let candidate = contents.candidate.map(engines).transpose()?.zip(fold.candidate);
+    let engines = |content, mistrusted| EngineSet::of(&Arc::new(Published::before(content)?), workers, mistrusted);
+    let candidate = contents.candidate.map(|content| engines(content, false)).transpose()?.zip(fold.candidate);
     let candidate = candidate.map(|(engines, epoch)| Candidate { epoch, engines });
-    let live = Live::of(&fold, contents.live.map(engines).transpose()?, candidate);
+    let live = Live::of(&fold, contents.live.map(|content| engines(content, fold.by_plain)).transpose()?, candidate);
     let last_ms = fold.last_ms;
     let queue = Queue::new(config.bounds);
     let metadata = config.base_url.as_ref().and_then(|base| http::Metadata::of(base, &ledger));
-    let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, last_ms));
+    let shared = Arc::new(Shared::new(keys, governors, clock, reader, live, queue, workers, config.rechecks, last_ms));
     // Just made: both are empty.
     let _ = shared.spare.set(Spare::new(config.data.clone(), config.reserve));
     if let Some(metadata) = metadata {

@@ -23,7 +23,9 @@ use judge::{Bench, Read, judge};
 
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
+use crate::double::Seen;
 use crate::engine::{Catalogue, Code, Engine, Facts};
+use crate::engines::Seat;
 use crate::execution::{self, Followed, Refused, Report};
 use crate::keys::Identity;
 use crate::live::Shared;
@@ -175,6 +177,7 @@ impl Worker {
             stages.add_some(Stage::Parse, items, reading);
             stages.add_some(Stage::Evaluate, items, spent.zip(reading).map(|(all, reading)| all.without(reading)));
             let load = proposal.load;
+            let _told_when_it_is_answered = Seen::by(&self.shared, &proposal);
             self.hand_over(Work::Decisions(proposal), load)?;
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
                 Ok(Ok(Reply::Durable(durable))) => return Ok(durable),
@@ -234,7 +237,7 @@ impl Worker {
             return Err(NotFollowed::Stale);
         }
         let engines = live.engines.as_ref().ok_or(NoAnswer::NoEpoch)?;
-        let engine = engines.get(self.index).ok_or(NoAnswer::NoEpoch)?;
+        let Seat { engine, confirm, .. } = engines.seat(self.index).ok_or(NoAnswer::NoEpoch)?;
         let reading = self.shared.now();
         if reading.trouble.is_some() {
             return Err(NotFollowed::Refused(Refused::Clock));
@@ -243,8 +246,18 @@ impl Worker {
         let origin = self.shared.reader.origin();
         let evaluating = traces::step(traces::Step::Evaluate);
         let mut verdict = {
+            let again = |engine: &Engine| engine.decide_again(request, detail, realm, origin, reading.at_ms);
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.decide_again(request, detail, realm, origin, reading.at_ms)
+            let verdict = again(&engine);
+            let plain = || confirm.map(|engine| again(&engine.lock().unwrap_or_else(PoisonError::into_inner)));
+            if engine.needs_confirming(request) && plain().as_ref() != Some(&verdict) {
+                // Asked again, it is plain Cedar that decides.
+                engines.mistrust();
+                self.shared.doubles.saw();
+                self.shared.queue.wake();
+                return Err(NotFollowed::Stale);
+            }
+            verdict
         };
         if !self.shared.keys.holds(key_id) {
             verdict.fail(Code::KeyRevoked);
@@ -317,7 +330,8 @@ impl Worker {
         if live.frozen {
             return Err(NoAnswer::Refused(Refusal::Frozen));
         }
-        let engine = live.engines.as_ref().and_then(|engines| engines.get(self.index)).ok_or(NoAnswer::NoEpoch)?;
+        let Seat { engine, confirm, compiled } =
+            live.engines.as_ref().and_then(|engines| engines.seat(self.index)).ok_or(NoAnswer::NoEpoch)?;
         let now = self.shared.now();
         let candidate = live.candidate.as_ref();
         let candidate = candidate.and_then(|candidate| Some((candidate.epoch, candidate.engines.get(self.index)?)));
@@ -340,11 +354,12 @@ impl Worker {
             // Held for one slice: while others have their turn it is free. Deciding does not change an engine, so none is ever left half
             // changed.
             let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            let confirm = confirm.map(|engine| engine.lock().unwrap_or_else(PoisonError::into_inner));
             let in_shadow = candidate.map(|(_, engine)| engine.lock().unwrap_or_else(PoisonError::into_inner));
-            let live = Bench { engine: &engine, checked: checked.as_ref() };
-            let tried = candidate
-                .zip(in_shadow.as_deref())
-                .map(|((epoch, _), engine)| (epoch, Bench { engine, checked: checked_in_shadow.as_ref() }));
+            let live = Bench { engine: &engine, confirm: confirm.as_deref(), checked: checked.as_ref() };
+            let tried = candidate.zip(in_shadow.as_deref()).map(|((epoch, _), engine)| {
+                (epoch, Bench { engine, confirm: None, checked: checked_in_shadow.as_ref() })
+            });
             for _ in 0..SLICE {
                 if read.is_empty() {
                     let since = measured.then(Since::now);
@@ -380,7 +395,7 @@ impl Worker {
         let (governance, evaluated_at) = (live.governance, now.at_ms);
         let caller = caller.clone();
         let trace = traces::queued();
-        Ok((Proposal { caller, items, governance, evaluated_at, attempt, stop, load, reply, trace }, reading))
+        Ok((Proposal { caller, items, governance, evaluated_at, compiled, attempt, stop, load, reply, trace }, reading))
     }
 
     /// What the epoch in force knows by name, with its number.
@@ -408,7 +423,7 @@ impl Worker {
         let would = |request| {
             let asked = Read::plain(request);
             let origin = self.shared.reader.origin();
-            let bench = Bench { engine: &engine, checked: None };
+            let bench = Bench { engine: &engine, confirm: None, checked: None };
             let (evaluated, verdict, _) = judge(bench, None, caller, asked, &reading, origin, None);
             verdict.stands() && !live.switches.halt_request(caller.realm(), &evaluated.request, &verdict.policies)
         };

@@ -80,6 +80,11 @@ impl Layout {
         self.dir.join("state")
     }
 
+    /// Notes about single records, for whoever looks into them.
+    pub(crate) fn cases(&self) -> PathBuf {
+        self.dir.join("cases")
+    }
+
     /// The last signed head of an archive, a note. It stands there until the directory is opened as a log with a memory of its own.
     pub(crate) fn archived_head(&self) -> PathBuf {
         self.dir.join("head")

@@ -15,6 +15,7 @@ use std::time::Duration;
 use verifier::note::VerifierKey;
 
 use crate::batch::Batch;
+use crate::cases::Cases;
 use crate::commit::Committer;
 use crate::head::Head;
 use crate::layout::Layout;
@@ -152,6 +153,12 @@ impl Ledger {
     pub fn snapshots(&self) -> Snapshots {
         let Poison { files, layout, .. } = &self.stager.poison;
         Snapshots::new(files, layout.state())
+    }
+
+    /// Where notes about single records are kept, beside it.
+    pub fn cases(&self) -> Cases {
+        let Poison { files, layout, .. } = &self.stager.poison;
+        Cases::new(files, layout.cases())
     }
 
     /// The log's verification key.

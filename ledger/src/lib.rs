@@ -7,6 +7,7 @@ mod archive;
 mod background;
 mod batch;
 mod bytes;
+mod cases;
 mod check;
 mod commit;
 mod create;
@@ -53,6 +54,7 @@ mod vault_scan;
 
 pub use archive::{open_archive, open_archive_in};
 pub use batch::{Batch, BatchError};
+pub use cases::{Cases, MAX_CASE};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
 pub use commit::Committer;
 pub use create::{CreateError, Creation, create, create_in};

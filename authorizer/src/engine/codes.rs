@@ -68,6 +68,8 @@ codes! {
         PolicyRevoked = "policy_revoked",
         /// The policy engine refused its own input; never seen, and it denies.
         EngineError = "engine_error",
+        /// The action is critical, and plain Cedar did not come to what the compiled policies came to; or nobody could ask it.
+        EngineMismatch = "engine_mismatch",
     Identity:
         /// The key that asks, or that signed, was revoked.
         KeyRevoked = "key_revoked",

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use verifier::act::{Revoked, Target};
-use verifier::decision::{Class, Classes, Condition, Counted, Detail, Signed};
+use verifier::decision::{Class, Classes, Condition, Counted, Decision, Detail, Signed};
 use verifier::http_signature::HttpSignature;
 use verifier::request::Request;
 
@@ -17,7 +17,7 @@ use super::demands::{self, Demands};
 use super::evaluate::{Answer, Evaluate};
 use super::evidence::{self, Checks, Held};
 use super::signatures::{self, Checked};
-use super::trust::{DEFAULT_TTL_MS, RealmMode, Trust};
+use super::trust::{DEFAULT_TTL_MS, EngineKind, RealmMode, Trust};
 
 /// What is known beside the request; all of it stands in the record.
 #[derive(Debug, Clone, Copy)]
@@ -194,11 +194,28 @@ pub struct Engine {
     trust: Arc<Trust>,
     catalogue: Arc<Catalogue>,
     checks: Checks,
+    compiled: bool,
 }
 
 impl Engine {
-    pub(super) fn new(evaluator: Box<dyn Evaluate>, trust: Arc<Trust>, catalogue: Arc<Catalogue>) -> Self {
-        Self { evaluator, trust, catalogue, checks: Checks::default() }
+    /// `compiled` says that the evaluator is not plain Cedar.
+    pub(super) fn new(
+        evaluator: Box<dyn Evaluate>,
+        compiled: bool,
+        trust: Arc<Trust>,
+        catalogue: Arc<Catalogue>,
+    ) -> Self {
+        Self { evaluator, trust, catalogue, checks: Checks::default(), compiled }
+    }
+
+    /// Whether a record of the epoch may say that its engines differed about a request.
+    pub(crate) fn may_have_differed(&self, request: &Request) -> bool {
+        self.trust.engine() != Some(EngineKind::Cedar) && self.trust.is_critical(Some(&request.action.name))
+    }
+
+    /// Whether what this engine decides about a request counts only if plain Cedar comes to the same.
+    pub(crate) fn needs_confirming(&self, request: &Request) -> bool {
+        self.compiled && self.trust.is_critical(Some(&request.action.name))
     }
 
     /// Decides a request. Total: there is an answer to everything, and the answer to doubt is a standing that denies.
@@ -275,6 +292,20 @@ impl Engine {
             retry_salt: detail.retry_salt,
             renewal: true,
             ..Facts::unsigned(realm, &detail.key_id, now_ms)
+        };
+        self.decide(request, &facts)
+    }
+
+    /// Decides a request again as it stands in the log: at the time and from the facts that are recorded.
+    pub fn decide_recorded(&self, request: &Request, recorded: &Decision, detail: &Detail, origin: &str) -> Verdict {
+        let now_ms = recorded.evaluated_at;
+        let checked = detail.signed.as_ref().map(|signed| self.check(&signed.signature, origin, now_ms));
+        let facts = Facts {
+            authzen: detail.authzen,
+            origin,
+            signed: checked.as_ref().zip(detail.signed.as_ref()),
+            retry_salt: detail.retry_salt,
+            ..Facts::unsigned(&recorded.realm, &detail.key_id, now_ms)
         };
         self.decide(request, &facts)
     }

@@ -35,8 +35,17 @@ pub struct Published {
     trust: Arc<Trust>,
     catalogue: Arc<Catalogue>,
     warnings: Vec<Finding>,
-    /// What its policies compiled to, if the epoch asks for it.
+    /// What its policies compiled to, unless plain Cedar decides them.
     compiled: Option<Arc<Shared>>,
+}
+
+/// What becomes of an epoch whose compiled form differs from plain Cedar, where it asks for that form in so many words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Differing {
+    /// It is refused: whoever publishes it looks into it.
+    Refused,
+    /// Plain Cedar decides it: it stands in the log, and must be served.
+    DecidedPlain,
 }
 
 impl Published {
@@ -46,7 +55,16 @@ impl Published {
     /// Everything that is wrong with it, part by part; nothing of it may be used then.
     pub fn new(content: EpochContent) -> Result<Self, PublishError> {
         measured(&content)?;
-        depth::roomy(|| Self::checked(content)?.compile())
+        depth::roomy(|| Self::checked(content)?.compile(Differing::Refused))
+    }
+
+    /// The same for an epoch that stands in the log already: where this version's compiled form differs, plain Cedar decides it.
+    ///
+    /// # Errors
+    /// As [`Published::new`], but for that.
+    pub fn before(content: EpochContent) -> Result<Self, PublishError> {
+        measured(&content)?;
+        depth::roomy(|| Self::checked(content)?.compile(Differing::DecidedPlain))
     }
 
     /// The same for whoever decides by plain Cedar whatever the epoch says: replay.
@@ -58,12 +76,23 @@ impl Published {
         depth::roomy(|| Self::checked(content))
     }
 
-    /// Compiles the policies where the epoch asks for it, and tries the program against plain Cedar.
-    fn compile(mut self) -> Result<Self, PublishError> {
-        match self.trust.engine() {
-            EngineKind::Cedar => return Ok(self),
-            EngineKind::Compiled => {}
+    /// Compiles the policies unless the epoch asks for plain Cedar. An epoch that does not ask for either is never refused for the sake of speed.
+    fn compile(mut self, differing: Differing) -> Result<Self, PublishError> {
+        let asked = match self.trust.engine() {
+            Some(EngineKind::Cedar) => return Ok(self),
+            Some(EngineKind::Compiled) => differing == Differing::Refused,
+            None => false,
+        };
+        match self.tried() {
+            Ok(shared) => self.compiled = Some(shared),
+            Err(error) if asked => return Err(error),
+            Err(error) => self.warnings.extend(error.findings),
         }
+        Ok(self)
+    }
+
+    /// The compiled policies, tried against plain Cedar.
+    fn tried(&self) -> Result<Arc<Shared>, PublishError> {
         let Parts { schema, types, policies, entities } = self.parts()?;
         let shared = Arc::new(Shared::new(&policies, types, schema.as_ref(), entities)?);
         let plain = self.plain_cedar(|policies| Index::new(policies.policies()))?;
@@ -77,8 +106,12 @@ impl Published {
             );
             return Err(Finding::new(FindingCode::CompiledDiffers, Part::Policies, message).into());
         }
-        self.compiled = Some(shared);
-        Ok(self)
+        Ok(shared)
+    }
+
+    /// Whether [`Published::replica`] is compiled.
+    pub fn is_compiled(&self) -> bool {
+        self.compiled.is_some()
     }
 
     fn checked(content: EpochContent) -> Result<Self, PublishError> {
@@ -135,7 +168,7 @@ impl Published {
     pub fn replica(&self) -> Result<Engine, PublishError> {
         match &self.compiled {
             None => self.plain_replica(),
-            Some(shared) => depth::roomy(|| Ok(self.engine(self.compiled_cedar(shared)?))),
+            Some(shared) => depth::roomy(|| Ok(self.engine(self.compiled_cedar(shared)?, true))),
         }
     }
 
@@ -144,7 +177,7 @@ impl Published {
     /// # Errors
     /// None in practice, as [`Published::replica`].
     pub fn plain_replica(&self) -> Result<Engine, PublishError> {
-        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::new(policies.policies()))?)))
+        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::new(policies.policies()))?, false)))
     }
 
     /// A compiled engine, whatever the epoch says, and not tried before: for tests and measurements.
@@ -155,7 +188,7 @@ impl Published {
         depth::roomy(|| {
             let Parts { schema, types, policies, entities } = self.parts()?;
             let shared = Arc::new(Shared::new(&policies, types, schema.as_ref(), entities)?);
-            Ok(self.engine(self.compiled_cedar(&shared)?))
+            Ok(self.engine(self.compiled_cedar(&shared)?, true))
         })
     }
 
@@ -164,11 +197,11 @@ impl Published {
     /// # Errors
     /// None in practice, as [`Published::replica`].
     pub fn replica_without_index(&self) -> Result<Engine, PublishError> {
-        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::none(policies.policies()))?)))
+        depth::roomy(|| Ok(self.engine(self.plain_cedar(|policies| Index::none(policies.policies()))?, false)))
     }
 
-    fn engine(&self, evaluator: impl Evaluate + 'static) -> Engine {
-        Engine::new(Box::new(evaluator), self.trust.clone(), self.catalogue.clone())
+    fn engine(&self, evaluator: impl Evaluate + 'static, compiled: bool) -> Engine {
+        Engine::new(Box::new(evaluator), compiled, self.trust.clone(), self.catalogue.clone())
     }
 
     fn plain_cedar(&self, slice: Slice) -> Result<PlainCedar, PublishError> {
@@ -198,6 +231,11 @@ impl Published {
         let policies = policies(&self.content)?;
         let entities = self.content.entities.as_deref().map(|text| entities(text, schema.as_ref())).transpose()?;
         Ok(Parts { schema, types, policies, entities: entities.unwrap_or_default() })
+    }
+
+    /// The trust configuration.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// The content that was checked.

@@ -12,9 +12,12 @@
 //! [audiences]
 //! gate = ["gate.example/executor+c0d1b05b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"]
 //!
-//! # How policies are evaluated: by plain Cedar (default), or compiled. The answers are the same; replay asks plain Cedar always.
+//! # How policies are evaluated: compiled (default), or by plain Cedar. The answers are the same; replay asks plain Cedar always. Of what is
+//! # decided compiled, one decision in `check_every` (1: all; at most 65,536), drawn by lot, and each with a policy error is decided again
+//! # by plain Cedar soon after it was recorded.
 //! [engine]
-//! kind = "cedar"           # or "compiled"
+//! kind = "compiled"        # or "cedar"
+//! check_every = 256
 //!
 //! [limits]
 //! max_ttl_ms = 3_600_000   # longest lifetime of a permit
@@ -28,6 +31,7 @@
 //! [actions.transfer_funds]
 //! require = ["scopes", "operational"]
 //! scopes = ["funds:transfer"]
+//! critical = true          # default: false; plain Cedar confirms what is decided compiled before it is recorded
 //!
 //! # Which scopes a subject may hold, and whether it may act without a parent. Subjects are types, or one as `Type::"id"`.
 //! # `*` stands for one segment of a scope, a final `**` for one or more.
@@ -173,11 +177,10 @@ pub enum RealmMode {
 }
 
 /// How an epoch's policies are evaluated; the answers are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineKind {
     /// By `cedar-policy` itself.
-    #[default]
     Cedar,
     /// By a program that they are compiled to at publishing.
     Compiled,
@@ -189,8 +192,10 @@ pub struct Trust {
     realms: Option<BTreeMap<String, RealmMode>>,
     audiences: BTreeMap<String, Vec<VerifierKey>>,
     limits: Limits,
-    engine: EngineKind,
+    engine: EngineEntry,
     actions: BTreeMap<String, Action>,
+    /// Whether any action is critical.
+    critical: bool,
     grants: Vec<Grant>,
     counted: Vec<Arc<Limit>>,
     named: HashSet<(String, String)>,
@@ -284,9 +289,20 @@ impl Trust {
         self.limits
     }
 
-    /// How the epoch's policies are evaluated.
-    pub fn engine(&self) -> EngineKind {
-        self.engine
+    /// How the epoch asks for its policies to be evaluated; `None` where it does not.
+    pub fn engine(&self) -> Option<EngineKind> {
+        self.engine.kind
+    }
+
+    /// One decision in so many is decided again by plain Cedar, where it was decided otherwise.
+    pub fn check_every(&self) -> u32 {
+        self.engine.check_every
+    }
+
+    /// Whether plain Cedar confirms decisions about an action; of none in particular, whether there is such an action.
+    pub fn is_critical(&self, action: Option<&str>) -> bool {
+        let critical = |name: &str| self.actions.get(name).is_some_and(|action| action.critical);
+        self.critical && action.is_none_or(critical)
     }
 
     /// The realms that are listed as committed.

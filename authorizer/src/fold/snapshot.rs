@@ -2,7 +2,8 @@
 //!
 //! Guarantees: there is one encoding of a state that was settled by a time, however it came about, lived through or read back; whatever can
 //! change a later decision is in it. What was read back is believed only under the digest of a `state` record that stands in the log.
-//! Does not: hold the trust configuration, which is that of the epoch that it names.
+//! Does not: hold the trust configuration, which is that of the epoch that it names; nor that compiled policies are out of use, which
+//! changes no decision: while they are, none is kept (`sequencer/states.rs`).
 
 use std::sync::Arc;
 
@@ -135,6 +136,7 @@ fn decode(body: &[u8], rows: &mut &[u8]) -> Result<Fold, CborError> {
         committed: Arc::new(committed),
         trust: Arc::default(),
         state,
+        by_plain: false,
         frozen,
         last_ms,
         seen_ms: last_ms,

@@ -3,7 +3,7 @@
 //! Guarantees: an epoch's content is validated, compared with the digest that was signed, and built into one engine for
 //! each worker before the act is sequenced; whatever fails on the way leaves the old epoch in force.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data, Payload};
@@ -23,7 +23,8 @@ use super::problem::{Code, Problem};
 use super::routes::{admin, respond, unfrozen};
 use crate::canary;
 use crate::engine::{Finding, PublishError, Published, RealmMode};
-use crate::governance::{ActError, Engines, Needed, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
+use crate::engines::EngineSet;
+use crate::governance::{ActError, Needed, NewEpoch, NotRecorded, Proposed, Recorded, Verified};
 use crate::keys::Identity;
 use crate::live::Shared;
 use crate::queue::Refused;
@@ -249,8 +250,9 @@ fn build(shared: &Shared, body: &Bytes) -> Result<Built, Problem> {
     if epoch::digest(&document) != digest {
         return Err(Code::ContentMismatch.into());
     }
-    let (published, engines) = engines(content, shared.workers)?;
+    let published = Arc::new(Published::new(content)?);
     refuse_widening(shared, &published)?;
+    let engines = EngineSet::of(&published, shared.workers, false)?;
     let warnings = published.warnings().iter().map(shown).collect();
     let epoch = NewEpoch { document, engines, predecessor: sent.predecessor };
     Ok(Built { verified, number, epoch, warnings })
@@ -281,13 +283,6 @@ fn refuse_widening(shared: &Shared, published: &Published) -> Result<(), Problem
             Err(Problem::from(Code::EpochInvalid).because(why))
         }
     }
-}
-
-/// One engine for each worker, each with copies of its own.
-pub(crate) fn engines(content: EpochContent, workers: usize) -> Result<(Published, Engines), PublishError> {
-    let published = Published::new(content)?;
-    let engines = (0..workers).map(|_| published.replica().map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
-    Ok((published, Arc::new(engines)))
 }
 
 async fn record(shared: &Shared, verified: Verified, epoch: Option<NewEpoch>) -> Result<Recorded, Problem> {

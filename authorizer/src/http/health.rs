@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
+use crate::live::Shared;
 use crate::worker::Worker;
 
 /// OpenMetrics 1.0 §3.
@@ -16,12 +17,21 @@ pub(super) async fn live() -> HttpResponse {
 /// Decisions can be made; see [`crate::live::Shared::ready`].
 pub(super) async fn ready(worker: Data<Worker>) -> HttpResponse {
     match worker.shared().ready() {
-        Ok(()) => HttpResponse::Ok().content_type("application/json").body(r#"{"status":"ok"}"#),
+        Ok(()) => {
+            let body = format!(r#"{{"status":"ok"{}}}"#, alerts(worker.shared()));
+            HttpResponse::Ok().content_type("application/json").body(body)
+        }
         Err(missing) => {
-            let body = format!(r#"{{"status":"not ready","missing":"{missing}"}}"#);
+            let body = format!(r#"{{"status":"not ready","missing":"{missing}"{}}}"#, alerts(worker.shared()));
             HttpResponse::ServiceUnavailable().content_type("application/json").body(body)
         }
     }
+}
+
+/// What an operator has to look into, as one more member; nothing if there is nothing.
+fn alerts(shared: &Shared) -> String {
+    let alerts = shared.alerts();
+    if alerts.is_empty() { String::new() } else { format!(r#","alerts":["{}"]"#, alerts.join(r#"",""#)) }
 }
 
 /// Everything that is counted (`metrics.rs`).

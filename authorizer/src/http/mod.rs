@@ -24,7 +24,6 @@ mod statements;
 
 pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
 pub use descriptors::{Room, TooFew};
-pub(crate) use governance::engines;
 pub use metadata::{BaseUrl, Metadata};
 pub use problem::Code;
 pub use routes::configure;

@@ -12,7 +12,7 @@ use crate::settle;
 /// Holds what came out against what is recorded.
 pub(super) fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
     let differs = |what: &str| Came::Differs(what.to_owned());
-    let Evaluated { request, detail, verdict, shadow, doubt } = again;
+    let Evaluated { request, detail, verdict, shadow, doubt, mismatch } = again;
     let (Record::Decision(recorded), Some(private)) = (&task.record, &task.stored.private) else {
         return differs("it is no decision");
     };
@@ -48,11 +48,15 @@ pub(super) fn compare(task: &Task<'_>, again: Evaluated, fold: &Fold) -> Came {
     // Whoever holds a body of one request sees that it is what was signed; the digest of any other body is the operator's word.
     let digest = Hash(Sha256::digest(&private.request).into());
     let unseen = detail.signed.as_ref().is_some_and(|signed| signed.signature.digest != digest);
-    Came::Same(match (doubt.is_some(), unseen) {
-        (false, false) => &["api_key"],
-        (true, false) => &["api_key", "clock"],
-        (false, true) => &["api_key", "body_digest"],
-        (true, true) => &["api_key", "body_digest", "clock"],
+    Came::Same(match (doubt.is_some(), unseen, mismatch) {
+        (false, false, false) => &["api_key"],
+        (true, false, false) => &["api_key", "clock"],
+        (false, true, false) => &["api_key", "body_digest"],
+        (true, true, false) => &["api_key", "body_digest", "clock"],
+        (false, false, true) => &["api_key", "engine_mismatch"],
+        (true, false, true) => &["api_key", "clock", "engine_mismatch"],
+        (false, true, true) => &["api_key", "body_digest", "engine_mismatch"],
+        (true, true, true) => &["api_key", "body_digest", "clock", "engine_mismatch"],
     })
 }
 

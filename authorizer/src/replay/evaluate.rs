@@ -10,7 +10,7 @@ use verifier::record::Record;
 use verifier::request::Request;
 
 use super::{Came, Task, own_engine};
-use crate::engine::{Code, Engine, Facts, Verdict};
+use crate::engine::{Code, Engine, Verdict};
 use crate::governance::Engines;
 use crate::proposal::MAX_AGE_MS;
 
@@ -38,10 +38,7 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
         return differs("its request or its detail cannot be read");
     };
     let Some(engine) = own_engine(live) else { return differs("no epoch was published before it") };
-    let doubt = detail.codes.iter().find_map(|(condition, code)| {
-        let doubt = [Code::Clock, Code::GovernanceRace].into_iter().find(|doubt| doubt.name() == code)?;
-        (*condition == doubt.condition()).then_some(doubt)
-    });
+    let doubt = [Code::Clock, Code::GovernanceRace].into_iter().find(|doubt| says(&detail, *doubt));
     let age = recorded.recorded_at.checked_sub(recorded.evaluated_at);
     if doubt == Some(Code::GovernanceRace) {
         // It was evaluated under what was no longer in force, and denied for that: nothing else of it can follow.
@@ -59,23 +56,23 @@ fn evaluated(task: &Task<'_>, (live, candidate): Both<'_>, origin: &str) -> Resu
     }
     let find = |engine: &Mutex<Engine>| {
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_ms = recorded.evaluated_at;
-        let checked = detail.signed.as_ref().map(|signed| engine.check(&signed.signature, origin, now_ms));
-        let facts = Facts {
-            realm: &recorded.realm,
-            key_id: &detail.key_id,
-            now_ms,
-            authzen: detail.authzen,
-            origin,
-            signed: checked.as_ref().zip(detail.signed.as_ref()),
-            retry_salt: detail.retry_salt,
-            renewal: false,
-            evidence: None,
-        };
-        engine.decide(&request, &facts)
+        engine.decide_recorded(&request, recorded, &detail, origin)
     };
-    let (verdict, shadow) = (find(engine), own_engine(candidate).map(find));
-    Ok(Box::new(Evaluated { request: request.outline(), detail, verdict, shadow, doubt }))
+    let (mut verdict, shadow) = (find(engine), own_engine(candidate).map(find));
+    let mismatch = says(&detail, Code::EngineMismatch);
+    if mismatch {
+        if !engine.lock().unwrap_or_else(PoisonError::into_inner).may_have_differed(&request) {
+            return differs("it says that two engines differed, where only one was asked");
+        }
+        // That two engines differed is the operator's word. It only ever denies.
+        verdict.doubt(Code::EngineMismatch);
+    }
+    Ok(Box::new(Evaluated { request: request.outline(), detail, verdict, shadow, doubt, mismatch }))
+}
+
+/// Whether a detail gives a code of the operator's own.
+pub(crate) fn says(detail: &Detail, code: Code) -> bool {
+    detail.codes.iter().any(|(condition, name)| *condition == code.condition() && name == code.name())
 }
 
 /// A decision that was evaluated again, before its place in the log is looked at.
@@ -87,4 +84,6 @@ pub(super) struct Evaluated {
     /// Under the epoch in the live one's shadow.
     pub(super) shadow: Option<Verdict>,
     pub(super) doubt: Option<Code>,
+    /// The operator says that the compiled policies differed from plain Cedar.
+    pub(super) mismatch: bool,
 }

@@ -103,6 +103,11 @@ impl Sequencer {
         };
         // Durable: from the next body on, workers decide under it; what they decided before is sent back.
         self.shared.live.store(Arc::new(Live::of(&self.fold, engines, candidate)));
+        if self.shared.doubles.is_gone()
+            && let Some(engines) = &self.shared.live.load().engines
+        {
+            engines.mistrust();
+        }
         let (act, target) = match &verified.act().deed {
             Deed::Epoch { mode: Mode::Live, .. } => ("epoch", None),
             Deed::Epoch { mode: Mode::Shadow, .. } => ("shadow-epoch", None),

@@ -25,7 +25,8 @@ impl Sequencer {
         let record =
             Record::State { recorded_at: reading.at_ms, decisions: self.fold.decisions, digest: snapshot.digest() };
         self.batch.push(&record, None)?;
-        (self.unsaved, self.state_due) = (Some((index, snapshot)), false);
+        // A start that began behind a system switch would not know of it.
+        (self.unsaved, self.state_due) = ((!self.fold.by_plain).then_some((index, snapshot)), false);
         Ok(())
     }
 }

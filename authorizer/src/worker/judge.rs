@@ -81,6 +81,8 @@ impl From<Item> for Asked {
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub engine: &'a Engine,
+    /// Plain Cedar, where it has to confirm critical decisions.
+    pub confirm: Option<&'a Engine>,
     /// What it says of the signature over the body.
     pub checked: Option<&'a Checked>,
 }
@@ -112,7 +114,7 @@ pub(super) fn judge(
             (evaluated, Bytes::from(committed), Some(request))
         }
     };
-    let find = |Bench { engine, checked }: Bench<'_>| {
+    let find = |Bench { engine, checked, .. }: Bench<'_>| {
         let facts = Facts {
             authzen,
             origin,
@@ -129,7 +131,15 @@ pub(super) fn judge(
         }
         verdict
     };
-    let (verdict, shadow) = (find(live), tried.map(find));
+    let (mut verdict, shadow) = (find(live), tried.map(find));
+    if live.engine.needs_confirming(&evaluated) {
+        let plain = live.confirm.map(|engine| find(Bench { engine, ..live }));
+        if plain.as_ref() != Some(&verdict) {
+            // What is recorded is what plain Cedar says, and that it was not said by both.
+            verdict = plain.unwrap_or(verdict);
+            verdict.doubt(Code::EngineMismatch);
+        }
+    }
     (Evaluated { request: evaluated.outline(), original, committed, signed }, verdict, shadow)
 }
 

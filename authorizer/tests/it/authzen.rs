@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use verifier::decision::commitment;
+use verifier::epoch::EpochContent;
 use verifier::record::Record;
 use verifier::text::unb64;
 
@@ -27,8 +28,15 @@ pub const SCENARIO: [(&str, &str); 3] = [
 ];
 
 fn site() -> Site {
+    decided_by("compiled")
+}
+
+/// The scenario's epoch under an engine.
+fn decided_by(engine: &str) -> Site {
     let site = Site::without_epoch(None, |_| {});
-    assert_eq!(site.publish(&SCENARIO, 0, 1).status, 200);
+    let policies = SCENARIO.iter().map(|(id, text)| ((*id).into(), (*text).into())).collect();
+    let trust = Some(format!("[engine]\nkind = \"{engine}\"\n"));
+    assert_eq!(site.publish_content(EpochContent { policies, trust, ..EpochContent::default() }, 0, 1).status, 200);
     site
 }
 
@@ -61,8 +69,13 @@ fn eight() -> Vec<(Value, bool)> {
 }
 
 #[test]
-fn the_eight_decisions_of_the_scenario_hold_with_and_without_context() {
-    let site = site();
+fn the_eight_decisions_of_the_scenario_hold_with_and_without_context_under_both_engines() {
+    for engine in ["compiled", "cedar"] {
+        the_eight_decisions_hold(&decided_by(engine));
+    }
+}
+
+fn the_eight_decisions_hold(site: &Site) {
     for (request, allowed) in eight() {
         for context in [None, Some(json!({ "time": "2026-11-23T00:00:00Z", "ip": "::1" }))] {
             let mut request = request.clone();

@@ -8,6 +8,7 @@ mod bad_input;
 mod canary;
 mod clock;
 mod decisions;
+mod double;
 mod durability;
 mod engine;
 mod erasure;

@@ -85,7 +85,7 @@ fn decide(http: &Http, server: &Server, house: &House, requests: &[Value]) -> Ve
     answers
 }
 
-fn run(suite: &str, resource: &str) {
+fn run(suite: &str, resource: &str, engine: &str) {
     let Some(file) = data(&format!("agentdojo-{suite}.ndjson")) else { return };
     let text = std::fs::read_to_string(file).unwrap();
     let (asked, injected) = (calls(&text, "user"), calls(&text, "injection"));
@@ -94,6 +94,8 @@ fn run(suite: &str, resource: &str) {
     let house = House::new();
     let entities = house.path("mandates.json");
     std::fs::write(&entities, mandates(&asked).to_string()).unwrap();
+    let trust = house.path("engine.toml");
+    std::fs::write(&trust, format!("[engine]\nkind = \"{engine}\"\n")).unwrap();
     let policies = root().join("testdata/policies").join(format!("agentdojo-{suite}"));
     let at = |name: &str| policies.join(name).to_str().unwrap().to_owned();
     let (policy, schema, log, key) =
@@ -111,6 +113,8 @@ fn run(suite: &str, resource: &str) {
         &schema,
         "--entities",
         &entities,
+        "--trust",
+        &trust,
     ]);
     let (server, http) = (house.serve(), Http::new());
 
@@ -149,10 +153,20 @@ fn run(suite: &str, resource: &str) {
 
 #[test]
 fn in_every_banking_session_injected_calls_are_denied_and_what_the_user_asked_for_is_allowed() {
-    run("banking", "Account");
+    run("banking", "Account", "compiled");
+}
+
+#[test]
+fn plain_cedar_denies_injected_calls_in_every_banking_session() {
+    run("banking", "Account", "cedar");
 }
 
 #[test]
 fn in_every_workspace_session_injected_calls_are_denied_and_what_the_user_asked_for_is_allowed() {
-    run("workspace", "Workspace");
+    run("workspace", "Workspace", "compiled");
+}
+
+#[test]
+fn plain_cedar_denies_injected_calls_in_every_workspace_session() {
+    run("workspace", "Workspace", "cedar");
 }

@@ -13,9 +13,18 @@ mod oracle;
 
 #[test]
 fn exactly_the_calls_that_break_a_rule_are_denied_and_every_decision_proves_itself() {
+    run("compiled");
+}
+
+#[test]
+fn plain_cedar_denies_exactly_the_calls_that_break_a_rule() {
+    run("cedar");
+}
+
+fn run(engine: &str) {
     let Some(file) = data("tau-airline-gpt4o.ndjson") else { return };
     let house = House::new();
-    house.publish("airline");
+    house.publish_under("airline", engine);
     let server = house.serve();
     let key = house.path("key");
     secret_file(key.as_ref(), &house.api_key);

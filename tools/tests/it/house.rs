@@ -73,12 +73,25 @@ impl House {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
+    /// As [`House::publish`], decided by an engine.
+    pub fn publish_under(&self, set: &str, engine: &str) -> String {
+        let trust = self.path("engine.toml");
+        std::fs::write(&trust, format!("[engine]\nkind = \"{engine}\"\n")).unwrap();
+        self.publish_with(set, &["--trust", &trust])
+    }
+
     pub fn publish(&self, set: &str) -> String {
+        self.publish_with(set, &[])
+    }
+
+    fn publish_with(&self, set: &str, more: &[&str]) -> String {
         let policies = root().join("testdata/policies").join(set);
         let (policy, schema) = (policies.join("policies.cedar"), policies.join("schema.cedarschema"));
         let (log, key) = (self.path("log"), self.path("admin_key"));
         let (policy, schema) = (policy.to_str().unwrap(), schema.to_str().unwrap());
-        ok(["policy", "publish", "--data", &log, "--key-file", &key, "--policies", policy, "--schema", schema])
+        let publish =
+            ["policy", "publish", "--data", &log, "--key-file", &key, "--policies", policy, "--schema", schema];
+        ok(publish.iter().chain(more))
     }
 
     /// Another house with the same content and keys.

@@ -19,7 +19,10 @@ pub const REQUIRABLE: [Condition; 5] =
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Action {
+    #[serde(default)]
     pub(super) require: Vec<String>,
+    #[serde(default)]
+    pub(super) critical: bool,
     #[serde(default)]
     pub(super) scopes: Vec<Scope>,
     #[serde(default)]

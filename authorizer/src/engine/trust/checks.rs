@@ -7,7 +7,7 @@ use verifier::decision::Condition;
 
 use super::actions::{Action, Grant, MAX_GRANTS};
 use super::evidence::Demanded;
-use super::file::invalid;
+use super::file::{RAREST_CHECK_EVERY, invalid};
 use super::permits::{LONGEST_MAX_TTL_MS, Limits, MOST_MAX_CHILDREN, MOST_MAX_DEPTH};
 use super::scope::{Scope, all_covered};
 use super::{Trust, limits};
@@ -17,16 +17,16 @@ impl Trust {
     pub(super) fn out_of_range(&self) -> Vec<Finding> {
         let Limits { max_ttl_ms, max_uses, max_lease_ms, max_depth, max_children } = self.limits;
         let ranges = [
-            ("max_ttl_ms", max_ttl_ms, LONGEST_MAX_TTL_MS),
-            ("max_uses", max_uses.into(), u32::MAX.into()),
-            ("max_lease_ms", max_lease_ms, LONGEST_MAX_TTL_MS),
-            ("max_depth", max_depth.into(), MOST_MAX_DEPTH.into()),
-            ("max_children", max_children.into(), MOST_MAX_CHILDREN.into()),
+            ("limits.max_ttl_ms", max_ttl_ms, LONGEST_MAX_TTL_MS),
+            ("limits.max_uses", max_uses.into(), u32::MAX.into()),
+            ("limits.max_lease_ms", max_lease_ms, LONGEST_MAX_TTL_MS),
+            ("limits.max_depth", max_depth.into(), MOST_MAX_DEPTH.into()),
+            ("limits.max_children", max_children.into(), MOST_MAX_CHILDREN.into()),
+            ("engine.check_every", self.check_every().into(), RAREST_CHECK_EVERY.into()),
         ];
         let outside = ranges.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
-        let mut findings: Vec<_> = outside
-            .map(|(name, value, most)| invalid(format!("limits.{name} is {value}, outside 1..={most}")))
-            .collect();
+        let mut findings: Vec<_> =
+            outside.map(|(name, value, most)| invalid(format!("{name} is {value}, outside 1..={most}"))).collect();
         findings.extend(limits::faults(&self.counted).into_iter().map(invalid));
         findings.extend(self.agents.faults().into_iter().chain(self.approvals.faults(&self.agents)).map(invalid));
         findings.extend(self.evidence.faults(&self.agents, &self.approvals).into_iter().map(invalid));

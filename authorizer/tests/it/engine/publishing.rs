@@ -181,8 +181,14 @@ fn everything_that_is_wrong_is_told_at_once() {
 fn an_epoch_says_how_it_is_decided_and_replay_decides_by_plain_cedar_all_the_same() {
     let policy = r#"@id("p") permit (principal, action, resource) when { principal.n > 1 };"#;
     let content = |trust: &str| EpochContent { trust: Some(trust.to_owned()), ..super::content(policy, None) };
-    for trust in ["[engine]\nkind = \"cedar\"\n", "[engine]\nkind = \"compiled\"\n"] {
+    for (trust, compiled) in [
+        ("[engine]\nkind = \"cedar\"\n", false),
+        ("[engine]\nkind = \"compiled\"\n", true),
+        ("", true),
+        ("[engine]\n", true),
+    ] {
         let published = Published::new(content(trust)).unwrap();
+        assert_eq!(published.is_compiled(), compiled, "{trust}");
         let plain = Published::plain(content(trust)).unwrap();
         for n in 0..4 {
             let request = super::request(&super::read(&format!("{{\"n\":{n}}}"), "{}", "{}", "{}"));
@@ -191,9 +197,13 @@ fn an_epoch_says_how_it_is_decided_and_replay_decides_by_plain_cedar_all_the_sam
             assert_eq!(verdict, plain.replica().unwrap().decide(&request, &super::FACTS));
         }
     }
-    for wrong in
-        ["[engine]", "[engine]\nkind = \"fast\"", "[engine]\nkind = \"cedar\"\nmore = 1", "engine = \"compiled\""]
-    {
+    for wrong in [
+        "[engine]\ncheck_every = 0",
+        "[engine]\nkind = \"fast\"",
+        "[engine]\nkind = \"cedar\"\nmore = 1",
+        "[engine]\ncheck_every = 65537",
+        "engine = \"compiled\"",
+    ] {
         assert_eq!(codes(content(wrong)), [FindingCode::TrustInvalid], "{wrong}");
     }
 }
