@@ -8,15 +8,17 @@ use authorizer::double::Room;
 use authorizer::engine::Published;
 use authorizer::engines::{EngineSet, Engines};
 use authorizer::governance::{NewEpoch, Proposed};
-use authorizer::replay::{self, Options};
+use authorizer::replay::{Options, replay};
 use ledger::storage::ram::Ram;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use verifier::act::{Act, Deed, Mode};
+use verifier::decision::{Class, Classes, Condition, Outcome};
 use verifier::epoch::EpochContent;
 use verifier::event::Step;
 use verifier::record::{LeaseEvent, Record};
 
+use crate::replay::Entries;
 use crate::support::{ORIGIN, POLICIES, Site, read, reasons, with, with_gate};
 
 const ALL: &str = "[engine]\ncheck_every = 1\n";
@@ -128,8 +130,7 @@ fn permit(site: &Site, answer: &Value) -> Value {
 fn differences(site: &Site) -> Vec<u64> {
     let checkpoint = site.reader.head().checkpoint.clone();
     let head = (checkpoint.size, checkpoint.root);
-    let report =
-        replay::replay(&mut site.reader.clone(), &site.governors(), head, Options::default(), &mut |_| {}).unwrap();
+    let report = replay(&mut site.reader.clone(), &site.governors(), head, Options::default(), &mut |_| {}).unwrap();
     assert_eq!(report.states, report.states_same);
     report.differences.iter().map(|difference| difference.index).collect()
 }
@@ -332,6 +333,24 @@ fn a_start_from_a_snapshot_knows_that_plain_cedar_decides() {
     assert!(from.is_some_and(|from| from > switch), "{from:?}: snapshots are kept again");
     assert_eq!((metric(&site, "authorizer_compiled"), alerts(&site)), (1, vec![]));
     assert_eq!(differences(&site).len(), 1);
+}
+
+#[test]
+fn a_denial_that_claims_that_two_engines_differed_where_one_was_asked_does_not_come_out_again() {
+    let (site, _) = planted(&format!("{HARDLY_ANY}[actions.write]\ncritical = true\n"));
+    for (request, found) in [(read("a"), true), (write("b"), false)] {
+        let index = site.decide(&request)["index"].as_u64().unwrap();
+        let forged = Entries::of(&site).forge(usize::try_from(index).unwrap(), |decision, detail| {
+            let unknown = |of| if of == Condition::Policy { Class::Unknown } else { decision.classes.of(of) };
+            decision.classes = Classes::new(Condition::ALL.map(unknown));
+            (decision.outcome, decision.grant) = (Outcome::Deny, None);
+            detail.codes = vec![(Condition::Policy, "engine_mismatch".into())];
+        });
+        let report = forged.replay(&site, Options::default()).unwrap();
+        let differ: Vec<u64> = report.differences.iter().map(|difference| difference.index).collect();
+        assert_eq!(differ.contains(&index), found, "of a critical action it is the operator's word: {report:?}");
+        assert_eq!(report.given.contains_key("engine_mismatch"), !found);
+    }
 }
 
 #[test]
