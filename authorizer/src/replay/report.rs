@@ -19,7 +19,7 @@ pub struct Report {
     pub states: u64,
     /// Of these, those whose digest is that of the state that was folded.
     pub states_same: u64,
-    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `body_digest`, `clock`,
+    /// Of all that came out, by input fact that had to be taken as given: `api_key`, `body_digest`, `clock`, `engine_mismatch`,
     /// `governance_race`, `key_revoked`.
     pub given: BTreeMap<&'static str, u64>,
     /// Decisions without their private parts, by outcome, and executions and states that rest on such: erased, withheld or lost.

@@ -55,7 +55,7 @@ fn plant(site: &Site, trust: &str, follows: u64, number: u64) -> Engines {
     let engines = EngineSet::beside(each, &published).unwrap();
     let (reply, answer) = oneshot::channel();
     let epoch = Some(NewEpoch { document, engines: engines.clone(), predecessor: None });
-    site.service.as_ref().unwrap().shared().queue.push_act(Proposed { verified, epoch, reply }).unwrap();
+    site.service.as_ref().unwrap().shared().queue.push_act(Proposed { verified, epoch, trace: None, reply }).unwrap();
     assert_eq!(answer.blocking_recv().unwrap().unwrap().governance, follows + 1);
     engines
 }
