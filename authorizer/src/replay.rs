@@ -32,6 +32,7 @@ pub use report::{Difference, Report};
 pub use source::{Source, Stored};
 
 use compare::compare;
+pub(crate) use evaluate::says;
 use evaluate::{Evaluated, evaluate};
 use frontier::Frontier;
 

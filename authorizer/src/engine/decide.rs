@@ -210,7 +210,7 @@ impl Engine {
 
     /// Whether a record of the epoch may say that its engines differed about a request.
     pub(crate) fn may_have_differed(&self, request: &Request) -> bool {
-        self.trust.engine() != Some(EngineKind::Cedar) && self.trust.is_critical(Some(&request.action.name))
+        self.trust.engine() == EngineKind::Compiled && self.trust.is_critical(Some(&request.action.name))
     }
 
     /// Whether what this engine decides about a request counts only if plain Cedar comes to the same.

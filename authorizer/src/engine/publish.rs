@@ -35,11 +35,11 @@ pub struct Published {
     trust: Arc<Trust>,
     catalogue: Arc<Catalogue>,
     warnings: Vec<Finding>,
-    /// What its policies compiled to, unless plain Cedar decides them.
+    /// What its policies compiled to, if the epoch asks for it.
     compiled: Option<Arc<Shared>>,
 }
 
-/// What becomes of an epoch whose compiled form differs from plain Cedar, where it asks for that form in so many words.
+/// What becomes of an epoch whose compiled form differs from plain Cedar, where it asks for that form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Differing {
     /// It is refused: whoever publishes it looks into it.
@@ -76,16 +76,15 @@ impl Published {
         depth::roomy(|| Self::checked(content))
     }
 
-    /// Compiles the policies unless the epoch asks for plain Cedar. An epoch that does not ask for either is never refused for the sake of speed.
+    /// Compiles the policies where the epoch asks for it.
     fn compile(mut self, differing: Differing) -> Result<Self, PublishError> {
-        let asked = match self.trust.engine() {
-            Some(EngineKind::Cedar) => return Ok(self),
-            Some(EngineKind::Compiled) => differing == Differing::Refused,
-            None => false,
-        };
+        match self.trust.engine() {
+            EngineKind::Cedar => return Ok(self),
+            EngineKind::Compiled => {}
+        }
         match self.tried() {
             Ok(shared) => self.compiled = Some(shared),
-            Err(error) if asked => return Err(error),
+            Err(error) if differing == Differing::Refused => return Err(error),
             Err(error) => self.warnings.extend(error.findings),
         }
         Ok(self)

@@ -12,11 +12,11 @@
 //! [audiences]
 //! gate = ["gate.example/executor+c0d1b05b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"]
 //!
-//! # How policies are evaluated: compiled (default), or by plain Cedar. The answers are the same; replay asks plain Cedar always. Of what is
+//! # How policies are evaluated: by plain Cedar (default), or compiled. The answers are the same; replay asks plain Cedar always. Of what is
 //! # decided compiled, one decision in `check_every` (1: all; at most 65,536), drawn by lot, and each with a policy error is decided again
 //! # by plain Cedar soon after it was recorded.
 //! [engine]
-//! kind = "compiled"        # or "cedar"
+//! kind = "cedar"           # or "compiled"
 //! check_every = 256
 //!
 //! [limits]
@@ -159,6 +159,7 @@ use agents::Agents;
 use approvals::Approvals;
 use erasure::Erasure;
 use evidence::{Demanded, Evidence};
+use file::EngineEntry;
 use limits::Limit;
 use scope::Scope;
 use subjects::Selector;
@@ -177,10 +178,11 @@ pub enum RealmMode {
 }
 
 /// How an epoch's policies are evaluated; the answers are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineKind {
     /// By `cedar-policy` itself.
+    #[default]
     Cedar,
     /// By a program that they are compiled to at publishing.
     Compiled,
@@ -289,8 +291,8 @@ impl Trust {
         self.limits
     }
 
-    /// How the epoch asks for its policies to be evaluated; `None` where it does not.
-    pub fn engine(&self) -> Option<EngineKind> {
+    /// How the epoch's policies are evaluated.
+    pub fn engine(&self) -> EngineKind {
         self.engine.kind
     }
 

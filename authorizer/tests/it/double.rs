@@ -21,8 +21,8 @@ use verifier::record::{LeaseEvent, Record};
 use crate::replay::Entries;
 use crate::support::{ORIGIN, POLICIES, Site, read, reasons, with, with_gate};
 
-const ALL: &str = "[engine]\ncheck_every = 1\n";
-const HARDLY_ANY: &str = "[engine]\ncheck_every = 65536\n";
+const ALL: &str = "[engine]\nkind = \"compiled\"\ncheck_every = 1\n";
+const HARDLY_ANY: &str = "[engine]\nkind = \"compiled\"\ncheck_every = 65536\n";
 
 /// What is published.
 fn right(trust: &str) -> EpochContent {
@@ -284,8 +284,10 @@ fn an_epoch_that_asks_for_plain_cedar_is_decided_by_it_and_nothing_is_decided_ag
     assert_eq!(reasons(&site.decide(&erring("b"))), ["policy_error"]);
     assert_eq!((metric(&site, "authorizer_compiled"), alerts(&site)), (0, vec![]));
     assert_eq!(rechecks(&site, "same") + metric(&site, "authorizer_rechecks_waiting"), 0);
-    // One that does not say is compiled.
+    // One that does not say is not compiled either.
     assert_eq!(site.publish_content(right(""), 1, 2).status, 200);
+    assert_eq!(metric(&site, "authorizer_compiled"), 0);
+    assert_eq!(site.publish_content(right(HARDLY_ANY), 2, 3).status, 200);
     assert_eq!(metric(&site, "authorizer_compiled"), 1);
     assert_eq!(site.replays(), 2);
 }

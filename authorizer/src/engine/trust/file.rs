@@ -71,13 +71,13 @@ pub const RAREST_CHECK_EVERY: u32 = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct EngineEntry {
-    pub(super) kind: Option<EngineKind>,
+    pub(super) kind: EngineKind,
     pub(super) check_every: u32,
 }
 
 impl Default for EngineEntry {
     fn default() -> Self {
-        Self { kind: None, check_every: DEFAULT_CHECK_EVERY }
+        Self { kind: EngineKind::default(), check_every: DEFAULT_CHECK_EVERY }
     }
 }
 

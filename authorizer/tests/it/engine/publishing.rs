@@ -184,8 +184,8 @@ fn an_epoch_says_how_it_is_decided_and_replay_decides_by_plain_cedar_all_the_sam
     for (trust, compiled) in [
         ("[engine]\nkind = \"cedar\"\n", false),
         ("[engine]\nkind = \"compiled\"\n", true),
-        ("", true),
-        ("[engine]\n", true),
+        ("", false),
+        ("[engine]\n", false),
     ] {
         let published = Published::new(content(trust)).unwrap();
         assert_eq!(published.is_compiled(), compiled, "{trust}");
