@@ -26,6 +26,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
 pub use problem::Code;
+pub use records::PrivateView;
 
 use coding::Cache;
 

@@ -14,6 +14,7 @@ mod lineage;
 mod listener;
 mod metadata;
 mod permits;
+mod private;
 mod problem;
 mod routes;
 mod search;

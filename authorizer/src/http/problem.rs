@@ -54,6 +54,8 @@ codes! {
     Forbidden = 403 "forbidden" "this key may not do this",
     /// There is no such path or thing, or it is not this key's.
     NotFound = 404 "not_found" "there is no such thing",
+    /// Private parts were erased.
+    Gone = 410 "erased_parts" "the request or the detail was erased; the record that says so stands in the log",
     /// The path does not know this method.
     MethodNotAllowed = 405 "method_not_allowed" "the path does not know this method",
     /// The content type is not one that the path takes.

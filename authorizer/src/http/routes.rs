@@ -12,8 +12,10 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 use super::connection::{Connection, Peer};
 use super::metadata::WELL_KNOWN;
 use super::problem::{Code, Problem};
-use super::{approvals, authzen, decisions, executions, governance, health, keys, permits, search, state, statements};
-use crate::keys::Identity;
+use super::{
+    approvals, authzen, decisions, executions, governance, health, keys, permits, private, search, state, statements,
+};
+use crate::keys::{Identity, Role};
 use crate::worker::Worker;
 
 /// The decision API on one worker.
@@ -33,6 +35,7 @@ pub fn configure(config: &mut ServiceConfig, worker: Data<Worker>) {
                 .default_service(web::route().to(authzen::metadata_is_read)),
         )
         .service(at("/v1/permits/{permit}", "GET").route(web::get().to(permits::show)))
+        .service(at("/v1/requests/{index}", "GET").route(web::get().to(private::show)))
         .service(at("/v1/executions/{permit}/events", "POST").route(web::post().to(executions::report)))
         .service(at("/v1/events", "GET").route(web::get().to(executions::stream)))
         .service(at("/v1/epochs", "POST").route(web::post().to(governance::epoch)))
@@ -70,11 +73,32 @@ pub(super) fn not_allowed(allowed: &'static str) -> Problem {
     Problem { allow: Some(allowed), ..Problem::from(Code::MethodNotAllowed) }
 }
 
-/// Who calls; the first question of every handler. The connection is this kind of caller's from now on.
+/// Who calls; the first question of every handler but one. The connection is this kind of caller's from now on.
 ///
 /// # Errors
-/// [`Code::Unauthorized`] for every reason alike; [`Code::Overloaded`] where callers of this kind have no connection left.
+/// [`Code::Unauthorized`] for every reason alike; [`Code::Forbidden`] for a key that only reads; [`Code::Overloaded`] where callers of this
+/// kind have no connection left.
 pub fn caller(worker: &Worker, request: &HttpRequest) -> Result<Identity, Problem> {
+    let caller = anyone(worker, request)?;
+    match caller.role() {
+        Role::Service | Role::Admin => Ok(caller),
+        Role::Read => Err(Code::Forbidden.into()),
+    }
+}
+
+/// The caller, if its key was made for reading.
+///
+/// # Errors
+/// As [`caller`]; [`Code::Forbidden`] for every other key.
+pub fn reader(worker: &Worker, request: &HttpRequest) -> Result<Identity, Problem> {
+    let caller = anyone(worker, request)?;
+    match caller.role() {
+        Role::Read => Ok(caller),
+        Role::Service | Role::Admin => Err(Code::Forbidden.into()),
+    }
+}
+
+fn anyone(worker: &Worker, request: &HttpRequest) -> Result<Identity, Problem> {
     let mut given = request.headers().get_all(header::AUTHORIZATION);
     // Two headers are two claims; neither is believed.
     let caller = match (given.next(), given.next()) {

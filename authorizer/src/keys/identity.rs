@@ -14,6 +14,8 @@ use crate::quota::Quota;
 pub enum Role {
     /// Ask for decisions and read own permits.
     Service,
+    /// Read the requests and details of its realm's decisions, also where the realm is `committed`; nothing else.
+    Read,
     /// Publish epochs, throw switches and manage keys; asks for decisions too.
     Admin,
 }
@@ -69,6 +71,12 @@ impl Identity {
     #[must_use]
     pub fn quota(&self) -> Quota {
         self.0.quota
+    }
+
+    /// What the key may do.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.0.role
     }
 
     /// Whether the key may govern.

@@ -1,6 +1,9 @@
 //! Who may call: one answer for every key that does not hold.
 
 use serde_json::json;
+use verifier::decision::commitment;
+use verifier::record::Record;
+use verifier::text::unb64;
 
 use crate::support::{Answer, Site, bearer, read};
 
@@ -81,7 +84,7 @@ fn a_new_key_decides_in_its_realm_and_is_shown_once() {
     let key = made["key"].as_str().unwrap();
     let headers = [("Authorization", &*bearer(key)), ("Content-Type", JSON)];
     let answer = site.call("POST", "/v1/decisions", &headers, read("1").to_string().as_bytes()).json();
-    let verifier::record::Record::Decision(decision) = site.verify(&answer) else { panic!("a decision") };
+    let Record::Decision(decision) = site.verify(&answer) else { panic!("a decision") };
     assert_eq!(decision.realm, "lab");
     let listed = site.admin("GET", "/v1/keys", JSON, b"");
     assert!(listed.text().contains(made["id"].as_str().unwrap()));
@@ -89,4 +92,61 @@ fn a_new_key_decides_in_its_realm_and_is_shown_once() {
     assert_eq!(site.admin("POST", "/v1/keys", JSON, b"{\"realm\":\"No\"}").code(), "invalid_value");
     assert_eq!(site.admin("POST", "/v1/keys", JSON, b"{\"role\":\"root\"}").code(), "invalid_value");
     assert_eq!(site.admin("POST", "/v1/keys", JSON, b"{\"realm\":\"a\",\"realm\":\"b\"}").code(), "duplicate_key");
+}
+
+#[test]
+fn a_key_that_reads_is_told_what_its_committed_realm_was_asked_and_can_do_nothing_else() {
+    let (site, _) = Site::with_trust("[realms]\nmain = \"public\"\nclinic = \"committed\"\n");
+    let asks = site.key_of("clinic");
+    let key = |realm: &str| {
+        let body = json!({ "realm": realm, "role": "read" }).to_string();
+        site.admin("POST", "/v1/keys", JSON, body.as_bytes()).json()["key"].as_str().unwrap().to_owned()
+    };
+    let (reads, elsewhere) = (key("clinic"), key("main"));
+    let with = |key: &str, method: &str, path: &str, body: &[u8]| {
+        site.call(method, path, &[("Authorization", &*bearer(key)), ("Content-Type", JSON)], body)
+    };
+    let body = read("1").to_string();
+    let answer = with(&asks, "POST", "/v1/decisions", body.as_bytes()).json();
+    let path = format!("/v1/requests/{}", answer["index"]);
+    let told = with(&reads, "GET", &path, b"");
+    assert_eq!((told.status, told.header("cache-control")), (200, Some("no-store")), "{}", told.text());
+    let told = told.json();
+    let Record::Decision(decision) = site.verify(&answer) else { panic!("a decision") };
+    let part = |name: &str| {
+        let bytes = |field: &str| unb64(told[name][field].as_str().unwrap()).unwrap();
+        (<[u8; 16]>::try_from(bytes("salt")).unwrap(), bytes("bytes"))
+    };
+    let ((salt, request), (detail_salt, detail)) = (part("request"), part("detail"));
+    assert_eq!(request, body.as_bytes());
+    assert_eq!(decision.request, commitment(&salt, &request));
+    assert_eq!(decision.detail, commitment(&detail_salt, &detail));
+    assert_eq!(told["permit"], answer["permit"]);
+    // Neither the keys that ask or govern nor one of another realm; and whatever is not its own is one and the same nothing.
+    assert_eq!(with(&asks, "GET", &path, b"").code(), "forbidden");
+    assert_eq!(site.admin("GET", &path, JSON, b"").code(), "forbidden");
+    let nothing = ["/v1/requests/0", "/v1/requests/999", "/v1/requests/01", "/v1/requests/x"];
+    for other in nothing.into_iter().chain([&*path]) {
+        assert_eq!(with(&elsewhere, "GET", other, b"").code(), "not_found", "{other}");
+    }
+    assert_eq!(site.call("GET", &path, &[], b"").code(), "unauthorized");
+    assert_eq!(with(&reads, "GET", &format!("{path}?a=b"), b"").code(), "invalid_query");
+    let before = site.size();
+    for (method, path) in [
+        ("POST", "/v1/decisions"),
+        ("POST", "/access/v1/evaluations"),
+        ("POST", "/access/v1/search/subject"),
+        ("POST", "/v1/statements"),
+        ("POST", "/add"),
+        ("POST", "/v1/keys"),
+        ("GET", "/v1/keys"),
+        ("GET", "/v1/events"),
+        ("GET", "/v1/permits/00000000000000000000000000000000"),
+        ("GET", "/v1/governance"),
+        ("GET", "/nowhere"),
+    ] {
+        let refused = with(&reads, method, path, body.as_bytes());
+        assert_eq!(refused.status, 403, "{method} {path} {}", refused.text());
+    }
+    assert_eq!(site.size(), before);
 }

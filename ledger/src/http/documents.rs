@@ -114,7 +114,7 @@ impl Serialize for Verdicts {
 }
 
 /// One salted part of a decision: SHA-256(salt ‖ bytes) stands in the leaf.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct PartView {
     salt: String,
     bytes: String,

@@ -5,6 +5,7 @@
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use verifier::decision::Decision;
 use verifier::record::Record;
 use verifier::text::rfc3339;
 
@@ -15,7 +16,7 @@ use super::dictionary::link;
 use super::documents::{EntryView, HeadView, PartView};
 use super::problem::{Code, Problem};
 use super::query::{Query, index};
-use crate::ReadError;
+use crate::{PrivateOwned, ReadError};
 
 /// What this log is.
 #[derive(Serialize)]
@@ -64,13 +65,32 @@ pub(super) async fn entry(request: HttpRequest, public: web::Data<Public>) -> Re
     answer.map(chosen_by_accept)
 }
 
-/// Request and detail of one decision with their salts.
-#[derive(Serialize)]
-struct RequestView {
+/// Request and detail of one decision with their salts: `{"index","permit","request":{"salt","bytes"},"detail":{"salt","bytes"}}`, bytes as
+/// standard base64. For whoever may see them.
+#[derive(Debug, Serialize)]
+pub struct PrivateView {
     index: u64,
     permit: String,
     request: PartView,
     detail: PartView,
+}
+
+impl PrivateView {
+    /// The private parts of a decision.
+    ///
+    /// # Errors
+    /// [`ReadError::Lost`] where they are not those that its leaf commits to.
+    pub fn new(index: u64, decision: &Decision, parts: &PrivateOwned) -> Result<Self, ReadError> {
+        if !parts.matches(&decision.request, &decision.detail) {
+            return Err(ReadError::Lost { index });
+        }
+        Ok(Self {
+            index,
+            permit: decision.permit.to_string(),
+            request: PartView::new(&parts.request_salt, &parts.request),
+            detail: PartView::new(&parts.detail_salt, &parts.detail),
+        })
+    }
 }
 
 /// The private parts of a decision, where the realm was `public`.
@@ -84,15 +104,6 @@ pub(super) async fn request(request: HttpRequest, public: web::Data<Public>) -> 
     if !parts.disclosed {
         return Err(Problem::new(Code::Committed, format!("request and detail of decision {index} are not public")));
     }
-    if !parts.matches(&decision.request, &decision.detail) {
-        return Err(ReadError::Lost { index }.into());
-    }
     // Not immutable: an erasure may end it.
-    let view = RequestView {
-        index,
-        permit: decision.permit.to_string(),
-        request: PartView::new(&parts.request_salt, &parts.request),
-        detail: PartView::new(&parts.detail_salt, &parts.detail),
-    };
-    fresh_json(&request, &view).await
+    fresh_json(&request, &PrivateView::new(index, &decision, &parts)?).await
 }

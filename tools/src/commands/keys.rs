@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use authorizer::keys::{ApiKeys, Role};
 use authorizer::quota::Quota;
 use authorizer::service::api_keys_path;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use ledger::Signer;
 use serde_json::{Value, json};
 use verifier::text::rfc3339;
@@ -28,6 +28,9 @@ pub enum Keys {
         /// The realm that every decision of the key belongs to
         #[arg(long, default_value = "main")]
         realm: String,
+        /// What it may do: ask for decisions, or read its realm's requests and details
+        #[arg(long, value_enum, default_value_t = Purpose::Service)]
+        role: Purpose,
         #[command(flatten)]
         quota: QuotaArgs,
     },
@@ -51,6 +54,24 @@ pub enum Keys {
         #[arg(short, long)]
         output: PathBuf,
     },
+}
+
+/// What a key is made for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Purpose {
+    /// Ask for decisions and read own permits
+    Service,
+    /// Read the requests and details of its realm's decisions, also where the realm is committed; nothing else
+    Read,
+}
+
+impl From<Purpose> for Role {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Service => Self::Service,
+            Purpose::Read => Self::Read,
+        }
+    }
 }
 
 /// What a key may take; beyond it it gets 429.
@@ -87,7 +108,7 @@ impl Keys {
     pub fn run(&self) -> Result<Exit, Failure> {
         let (at, deed) = match self {
             Self::Signer { name, output } => return signer(name, output),
-            Self::Create { at, realm, quota } => (at, Deed::Create(realm, *quota)),
+            Self::Create { at, realm, role, quota } => (at, Deed::Create(realm, (*role).into(), *quota)),
             Self::List { at } => (at, Deed::List),
             Self::Revoke { at, id } => (at, Deed::Revoke(id)),
         };
@@ -119,8 +140,8 @@ fn signer(name: &str, output: &std::path::Path) -> Result<Exit, Failure> {
 /// What is to be done with keys.
 #[derive(Debug, Clone, Copy)]
 enum Deed<'a> {
-    /// Make one in this realm.
-    Create(&'a str, QuotaArgs),
+    /// Make one in this realm, for this.
+    Create(&'a str, Role, QuotaArgs),
     List,
     /// Revoke the one with this id.
     Revoke(&'a str),
@@ -142,9 +163,9 @@ fn in_directory(data: &std::path::Path, deed: Deed<'_>) -> Result<Value, Failure
     let now = rfc3339(house::now_ms());
     let as_json = |info: &authorizer::keys::KeyInfo| serde_json::to_value(info).map_err(Failure::undecidable);
     match deed {
-        Deed::Create(realm, QuotaArgs { records_per_second, bytes_per_second }) => {
+        Deed::Create(realm, role, QuotaArgs { records_per_second, bytes_per_second }) => {
             let quota = Quota { records_per_second, bytes_per_second };
-            let made = keys.create_limited(realm, Role::Service, quota, now);
+            let made = keys.create_limited(realm, role, quota, now);
             let (text, info) = made.map_err(Failure::refused)?;
             let mut answer = as_json(&info)?;
             if let Some(object) = answer.as_object_mut() {
@@ -164,9 +185,9 @@ fn at_server(admin: &Admin, url: &str, deed: Deed<'_>) -> Result<Value, Failure>
     let client = admin.client(url)?;
     block_on(async {
         let answer = match deed {
-            Deed::Create(realm, QuotaArgs { records_per_second, bytes_per_second }) => {
+            Deed::Create(realm, role, QuotaArgs { records_per_second, bytes_per_second }) => {
                 let body = json!({
-                    "realm": realm, "records_per_second": records_per_second, "bytes_per_second": bytes_per_second,
+                    "realm": realm, "role": role, "records_per_second": records_per_second, "bytes_per_second": bytes_per_second,
                 });
                 client.post("/v1/keys", "application/json", body.to_string().into_bytes()).await?
             }

@@ -168,6 +168,11 @@ fn keys_are_made_listed_and_revoked_on_a_running_server_and_in_a_directory() {
     let at = ["--url", &server.decisions, "--key-file", &admin, "--json"];
     let listed = ok(["keys", "list"].iter().chain(&at));
     assert!(listed.contains(made["id"].as_str().unwrap()) && !listed.contains(key));
+    // A key that reads asks for nothing.
+    let reads: serde_json::Value =
+        serde_json::from_str(&ok(["keys", "create", "--role", "read", "--realm", "clinic"].iter().chain(&at))).unwrap();
+    assert_eq!(reads["role"], "read");
+    assert_eq!(http.decide(&server.decisions, reads["key"].as_str().unwrap(), &refund(1)).unwrap().0, 403);
     ok(["keys", "revoke", made["id"].as_str().unwrap()].iter().chain(&at));
     assert_eq!(http.decide(&server.decisions, key, &refund(1)).unwrap().0, 401);
     // While the server has the log, the directory is not to be had.
