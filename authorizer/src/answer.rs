@@ -7,9 +7,9 @@
 mod hints;
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::{Head, ReadError, Reader};
+use ledger::{Head, Near, ReadError, Reader};
 use verifier::decision::{Class, Classes, Condition, Decision, Detail, Named, Outcome, Shadow};
 use verifier::hash::{Hash, leaf_hash};
 use verifier::receipt;
@@ -65,6 +65,23 @@ pub struct Writer<'a> {
     pub reader: &'a Reader,
     /// How.
     pub style: Style,
+    /// What is used again for each answer of a worker.
+    pub desk: &'a Desk,
+}
+
+/// What one worker writes its answers with: buffers, and what the last proof shares with its neighbours.
+#[derive(Debug, Default)]
+pub struct Desk(Mutex<Scratch>);
+
+impl Desk {
+    /// Takes what is there; whoever comes meanwhile begins with nothing.
+    fn take(&self) -> Scratch {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn give(&self, scratch: Scratch) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scratch;
+    }
 }
 
 impl Writer<'_> {
@@ -73,7 +90,7 @@ impl Writer<'_> {
     /// # Errors
     /// [`ReadError`] where a proof or an earlier record cannot be read.
     pub async fn items(&self, out: &mut String, durable: &Durable, separator: &str) -> Result<(), ReadError> {
-        let mut scratch = Scratch::default();
+        let mut scratch = self.desk.take();
         for (n, (item, place)) in durable.items().iter().enumerate() {
             if n > 0 {
                 out.push_str(separator);
@@ -81,6 +98,7 @@ impl Writer<'_> {
             }
             self.place(out, item, place, durable.head(), &mut scratch)?;
         }
+        self.desk.give(scratch);
         Ok(())
     }
 
@@ -90,7 +108,12 @@ impl Writer<'_> {
     /// As [`Writer::items`].
     pub fn item(&self, out: &mut String, durable: &Durable, n: usize) -> Result<(), ReadError> {
         match durable.items().get(n) {
-            Some((item, place)) => self.place(out, item, place, durable.head(), &mut Scratch::default()),
+            Some((item, place)) => {
+                let mut scratch = self.desk.take();
+                self.place(out, item, place, durable.head(), &mut scratch)?;
+                self.desk.give(scratch);
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -105,17 +128,18 @@ impl Writer<'_> {
     ) -> Result<(), ReadError> {
         match place {
             Place::New { index, record } => {
-                scratch.leaf.clear();
-                scratch.leaf.reserve(LEAF_BYTES);
+                let mut leaf = std::mem::take(&mut scratch.leaf);
+                leaf.clear();
+                leaf.reserve(LEAF_BYTES);
                 // The one encoding of the record that was just made durable.
-                record.encode_into(&mut scratch.leaf);
+                record.encode_into(&mut leaf);
                 let Record::Decision(decision) = record else { return Err(ReadError::NoPrivate { index: *index }) };
                 let codes: Vec<_> = item.verdict.codes().map(|(condition, code)| (condition, code.name())).collect();
                 let policies = &item.verdict.policies;
                 let shown = Shown {
                     index: *index,
                     decision,
-                    leaf: &scratch.leaf,
+                    leaf: &leaf,
                     present: if place.is_allowed() { Present::Allowed } else { Present::Denied },
                     codes: &codes,
                     policies: policies.get(..Named::SHOWN).unwrap_or(policies),
@@ -124,7 +148,9 @@ impl Writer<'_> {
                     detail: &item.detail.bytes,
                     item: Some(item),
                 };
-                self.write(out, &shown, (self.style.receipts == Receipts::Each).then_some(head), &mut scratch.receipt)
+                self.write(out, &shown, (self.style.receipts == Receipts::Each).then_some(head), scratch)?;
+                scratch.leaf = leaf;
+                Ok(())
             }
             Place::Again { index, present } => {
                 // It stands outside the body's range, so it brings its own receipt there too.
@@ -164,7 +190,7 @@ impl Writer<'_> {
             detail: &private.detail,
             item: None,
         };
-        self.write(out, &shown, head, &mut String::new())
+        self.write(out, &shown, head, &mut Scratch::default())
     }
 
     fn write(
@@ -172,7 +198,7 @@ impl Writer<'_> {
         out: &mut String,
         shown: &Shown<'_>,
         head: Option<&Head>,
-        receipt: &mut String,
+        scratch: &mut Scratch,
     ) -> Result<(), ReadError> {
         let Shown { decision, .. } = shown;
         // A caller whose identity failed learns that, and nothing of policies and counters (threat 34).
@@ -219,7 +245,8 @@ impl Writer<'_> {
             None => out.push_str("null"),
         }
         out.push_str(r#","leaf":""#);
-        push_b64(out, &leaf_hash(shown.leaf).0);
+        let leaf = leaf_hash(shown.leaf);
+        push_b64(out, &leaf.0);
         out.push_str(r#"","salt":""#);
         push_b64(out, shown.request_salt);
         if !self.style.brief {
@@ -238,12 +265,12 @@ impl Writer<'_> {
         }
         if let Some(head) = head {
             // Checked under the head that goes with it: without evidence that holds there is no answer.
-            let path = self.reader.proved(&leaf_hash(shown.leaf), shown.index, head)?;
-            receipt.clear();
+            let path = self.reader.proved_near(&leaf, shown.index, head, &mut scratch.near)?;
+            scratch.receipt.clear();
             // With the leaf in `extra`, as the public API gives it: the text alone, saved to a file, can be verified.
-            receipt::write_text(receipt, shown.index, &path, Some(shown.leaf), &head.note);
+            receipt::write_text(&mut scratch.receipt, shown.index, &path, Some(shown.leaf), &head.note);
             out.push_str(r#","receipt":"#);
-            push_string(out, receipt);
+            push_string(out, &scratch.receipt);
         }
         out.push('}');
         Ok(())
@@ -282,11 +309,12 @@ impl Writer<'_> {
     }
 }
 
-/// Buffers that are used again for each item.
-#[derive(Default)]
+/// What is used again for each item.
+#[derive(Debug, Default)]
 struct Scratch {
     leaf: Vec<u8>,
     receipt: String,
+    near: Near,
 }
 
 fn push_conditions(out: &mut String, classes: &Classes, codes: &[(Condition, &str)], all: bool) {

@@ -21,6 +21,7 @@ use verifier::request::{Request, RequestError};
 pub use judge::{Asked, What};
 use judge::{Bench, Read, judge};
 
+use crate::answer::Desk;
 use crate::canary::{self, Canary};
 use crate::clock::Reading;
 use crate::double::Seen;
@@ -102,19 +103,26 @@ pub struct Worker {
     shared: Arc<Shared>,
     index: usize,
     large: Mutex<()>,
+    desk: Desk,
 }
 
 impl Worker {
     /// The worker with this index; each has its own engine.
     #[must_use]
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        Worker { shared, index, large: Mutex::new(()) }
+        Worker { shared, index, large: Mutex::new(()), desk: Desk::default() }
     }
 
     /// The service's shared parts.
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// What it writes its answers with.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// The turn of a body of so many items: large ones are worked on one after the other, in the order in which they came, so that a verdict

@@ -30,6 +30,7 @@ mod memory;
 mod mutate;
 #[cfg(test)]
 mod mutations;
+mod near;
 mod open;
 mod prove;
 mod reader;
@@ -63,6 +64,7 @@ pub use frame::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 pub use head::Head;
 pub use layout::{SEGMENT_BYTES, default_memory};
 pub use ledger::{AppendError, Appended, Ledger, Syncs};
+pub use near::Near;
 pub use open::{OpenError, Options};
 pub use reader::{MAX_ENTRIES, ReadError, Reader};
 pub use seal::SealError;

@@ -217,7 +217,7 @@ fn push_decision(
     out.push_str(if allowed { r#"{"decision":true"# } else { r#"{"decision":false"# });
     if request.headers().get(PERMIT).is_some_and(|value| value == "include") {
         out.push_str(r#","context":{"permit":"#);
-        let writer = Writer { reader: &worker.shared().reader, style: Style::default() };
+        let writer = Writer { reader: &worker.shared().reader, style: Style::default(), desk: worker.desk() };
         writer.item(out, durable, n).map_err(|_| Code::Unavailable)?;
         if let Some((item, _)) = durable.items().get(n) {
             // The permit is for these bytes: what was evaluated, without what the schema does not declare.

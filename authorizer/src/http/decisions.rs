@@ -56,7 +56,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, payload: Payload) -> Res
     let durable = decided.first().ok_or(Code::Unavailable)?;
     let _answering = traces::step(Step::Answer);
     let _turn = worker.turn(durable.items().len()).await;
-    let writer = Writer { reader: &worker.shared().reader, style };
+    let writer = Writer { reader: &worker.shared().reader, style, desk: worker.desk() };
     // A proof that cannot be read: the records stand, but without evidence there is no answer.
     let (text, spent) = timed(measured, write(&writer, durable, shape)).await;
     let text = text.map_err(|_| Code::Unavailable)?;

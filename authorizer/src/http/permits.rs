@@ -28,7 +28,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, permit: &str) -> Result<
     // The size is taken once and covers the record: its permit was found below it.
     let head = reader.head();
     let mut out = String::new();
-    let writer = Writer { reader, style };
+    let writer = Writer { reader, style, desk: worker.desk() };
     let wanted = (style.receipts != Receipts::None).then_some(&*head);
     writer.recorded(&mut out, index, present, wanted).map_err(|_| Code::Unavailable)?;
     // Its state changes; a copy would tell an old one.

@@ -209,6 +209,6 @@ fn an_allowing_outcome_is_constructed_in_one_line_of_the_authorizer() {
     }
     let mut found = Vec::new();
     lines(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert!(found.iter().all(|line| line.contains("sequencer.rs: ")), "{found:#?}");
+    assert!(found.iter().all(|line| line.contains("sequencer/bodies.rs: ")), "{found:#?}");
     assert_eq!(found.len(), 1, "{found:#?}");
 }

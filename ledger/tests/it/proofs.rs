@@ -1,6 +1,6 @@
 //! Every proof at every published size, against our own verifier and against rs_merkle, which is not ours.
 
-use ledger::{Batch, Ledger, Reader};
+use ledger::{Batch, Ledger, Near, ReadError, Reader};
 use proptest::prelude::*;
 use rs_merkle::{Hasher, MerkleTree};
 use sha2::{Digest, Sha256};
@@ -81,6 +81,40 @@ fn any_two_sizes_are_proved_consistent_and_any_run_included() {
             }
         }
     }
+}
+
+/// Runs have 256 leaves: the heads' sizes stand on both sides of their ends, the order of the indexes jumps between runs and heads.
+#[test]
+fn neighbours_are_proved_as_everybody_alone_and_what_is_remembered_serves_no_other_leaf() {
+    let rig = Rig::new();
+    let (mut ledger, reader) = rig.open();
+    for count in [1, 1, 253, 1, 1, 254, 1, 256, 33, 224, 1] {
+        ledger.append(&mixed(ledger.size(), count), START).unwrap();
+    }
+    let size = ledger.size();
+    let heads: Vec<_> = (0..=size).filter_map(|size| reader.head_at(size).unwrap()).collect();
+    assert_eq!(heads.len(), 11 + 1);
+    let mut near = Near::default();
+    let mut proved = 0;
+    for step in 0..size {
+        for head in &heads {
+            let index = step * 7 % size;
+            let leaf = reader.leaf_hash(index).unwrap();
+            if index >= head.checkpoint.size {
+                assert!(matches!(reader.proved_near(&leaf, index, head, &mut near), Err(ReadError::Beyond { .. })));
+                continue;
+            }
+            for index in [index, (index + 1) % head.checkpoint.size] {
+                let leaf = reader.leaf_hash(index).unwrap();
+                let path = reader.proved_near(&leaf, index, head, &mut near).unwrap();
+                assert_eq!(path, reader.proved(&leaf, index, head).unwrap(), "{index} of {}", head.checkpoint.size);
+                proved += 1;
+            }
+            let other = Hash([7; 32]);
+            assert!(matches!(reader.proved_near(&other, index, head, &mut near), Err(ReadError::Contradiction { .. })));
+        }
+    }
+    assert!(proved > 4_000, "{proved}");
 }
 
 #[test]
