@@ -166,7 +166,9 @@ fn after_any_history_with_restarts_anywhere_everything_is_computed_again() {
                 84..88 => {
                     history.site.restart();
                     let folded = history.site.service.as_ref().unwrap().folded();
-                    assert_eq!((folded.from, folded.records), history.site.behind_the_last_state(), "seed {seed}");
+                    // The last of them, unless its snapshot was due while another one was written: that costs only time.
+                    assert!(folded.from.is_none_or(|from| history.site.states().contains(&from)), "seed {seed}");
+                    assert_eq!(folded.records, history.site.behind(folded.from), "seed {seed}");
                     assert!(folded.passed_over.is_empty(), "{folded:?}");
                     shortened += usize::from(folded.from.is_some());
                 }

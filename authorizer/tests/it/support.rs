@@ -190,7 +190,12 @@ impl Site {
     /// The last of them that stands in the log now, and how many records follow it.
     pub fn behind_the_last_state(&self) -> (Option<u64>, u64) {
         let last = self.states().last().copied();
-        (last, self.size() - last.map_or(0, |index| index + 1))
+        (last, self.behind(last))
+    }
+
+    /// How many records follow a `state` record; all of them without one.
+    pub fn behind(&self, state: Option<u64>) -> u64 {
+        self.size() - state.map_or(0, |index| index + 1)
     }
 
     pub fn governors(&self) -> Governors {
