@@ -32,6 +32,8 @@ use crate::traces::{self, Tracer};
 
 /// A start waits so long for the first canary, then goes on without being ready.
 const FIRST_CANARY: Duration = Duration::from_secs(5);
+/// The sequencer's niceness: everybody waits for it, so once its disk has answered it does not wait for those who evaluate.
+const SEQUENCER_NICE: i32 = -10;
 /// A stop takes at most so long: requests under way get their answers, then connections are closed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// What the sequencer gets of it; a disk that hangs is left behind.
@@ -213,6 +215,8 @@ impl Service {
             .spawn(move || {
                 // Dropped, and so told, however the thread ends.
                 let _done: mpsc::Sender<()> = done;
+                // One thread's niceness, on Linux, where the operator lets a service go first.
+                let _only_speed = rustix::process::nice(SEQUENCER_NICE);
                 sequencer.run();
             })
             .map_err(StartError::Thread)?;
