@@ -8,8 +8,8 @@
 //! Both name the log: a directory of derived files that was copied from another log is made again, whatever it holds.
 //!
 //! Why the mark: opening a log must not cost more when the log is larger. Up to the mark the derived files are believed (the root of the
-//! remembered head is checked against them), only what lies above is read and hashed again. The mark is renewed when a segment is closed
-//! and when the log is closed, so that is at most one segment.
+//! remembered head is checked against them), only what lies above is read and hashed again. The mark is renewed when a segment is closed,
+//! when the log is closed and when an opening has derived anything, so that is at most one segment.
 //!
 //! Guarantees: recovery and append grow the derived files by the same code. Does not: sync on the hot path.
 

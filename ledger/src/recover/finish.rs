@@ -100,6 +100,11 @@ impl Unrecovered {
         file_keys(&reader)?;
         let background = Background::start(&self.files, &self.layout, &shared, derived.tree.size(), self.seal)?;
         let published = Mark { size: derived.tree.size(), frames: derived.frames };
+        if Mark::read(&self.files, &self.layout, &log)?.is_none_or(|mark| mark.size < published.size) {
+            // What was derived now need not be derived again if we crash: were the mark left to whoever closes the log or a full segment, a
+            // log that is only ever killed would be read from further and further back.
+            background.mark(published);
+        }
         let (poison, rooms) = (Poison { shared, files: self.files, layout: self.layout }, Rooms::default());
         let stager = Stager {
             poison: poison.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ledger::storage::ram::Op;
 use ledger::storage::{LockGuard, Mode, Storage, Stored};
 use ledger::{Batch, Ledger, Options};
 
@@ -104,6 +105,15 @@ impl Stored for CountingFile {
 /// Reads, bytes read, and segments of the journal.
 type Cost = (u64, u64, u64);
 
+/// Opens a log, and counts what is read of it from then on.
+fn open_counted(rig: &Rig, segment_bytes: u64) -> (Ledger, Arc<Count>) {
+    let count = Arc::new(Count::default());
+    let storage = Counting { inner: Arc::new(rig.ram.process()), count: count.clone() };
+    let options = Options { segment_bytes, seal: false, ..Options::new(&rig.dir) };
+    let (ledger, _) = Ledger::open_in(Arc::new(storage), options, START + 1).unwrap();
+    (ledger, count)
+}
+
 /// What it costs to open a log of `entries` small entries, closed well or killed.
 fn cost(entries: u64, segment_bytes: u64, killed: bool) -> Cost {
     const BATCH: u64 = 8_192;
@@ -124,12 +134,9 @@ fn cost(entries: u64, segment_bytes: u64, killed: bool) -> Cost {
         rig.ram.restart();
     }
     drop(ledger);
-    let count = Arc::new(Count::default());
-    let storage = Counting { inner: Arc::new(rig.ram.process()), count: count.clone() };
-    let options = Options { segment_bytes, seal: false, ..Options::new(&rig.dir) };
-    let (ledger, reader) = Ledger::open_in(Arc::new(storage), options, START + 1).unwrap();
+    let (ledger, count) = open_counted(&rig, segment_bytes);
     let cost = (count.reads.load(Ordering::Relaxed), count.bytes.load(Ordering::Relaxed));
-    assert_eq!(reader.size(), entries);
+    assert_eq!(ledger.size(), entries);
     drop(ledger);
     let journal = rig.path("journal");
     let segments = rig.ram.snapshot().keys().filter(|path| path.starts_with(&journal)).count();
@@ -157,4 +164,30 @@ fn opening_a_log_costs_the_same_reads_whatever_its_size() {
         // The last 65,536 entries for their keys, and what lies above the mark: read, written anew, confirmed.
         assert!(large.1 < 12 << 20, "the log has 60 MB, of which {} bytes were read", large.1);
     }
+}
+
+/// Every opening after a kill may go on in a segment of its own, which never becomes full.
+#[test]
+fn what_an_opening_after_a_kill_has_derived_the_next_one_does_not_derive_again() {
+    const EACH: u64 = 20;
+    let rig = Rig::with_segments(1 << 20);
+    let mut derived = Vec::new();
+    for life in 0..40 {
+        rig.ram.record();
+        let (mut ledger, _) = rig.open();
+        assert_eq!(ledger.size(), life * EACH);
+        // The nodes of a frame are written at once.
+        let leaves = rig.path("tree").join("00");
+        derived.push(rig.ram.history().iter().filter(|(op, path)| *op == Op::Write && *path == leaves).count());
+        let mut batch = Batch::default();
+        for number in ledger.size()..ledger.size() + EACH {
+            batch.push(&statement(number, 100), None).unwrap();
+        }
+        ledger.append(&batch, START).unwrap();
+        ledger.settle();
+        rig.ram.restart();
+        drop(ledger);
+    }
+    assert!(derived.iter().all(|frames| *frames <= 1), "frames derived by each opening: {derived:?}");
+    assert!(derived.iter().sum::<usize>() >= 39, "{derived:?}");
 }
