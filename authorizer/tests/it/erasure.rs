@@ -93,6 +93,11 @@ fn what_is_erased_is_in_no_file_any_more_and_its_proofs_hold() {
     site.verify(&answer);
     let gone = public(&site, &format!("/v1/requests/{index}"));
     assert_eq!((gone.status, gone.code()), (410, "erased".into()));
+    // Nor does a key that reads get what is gone.
+    let made = site.admin("POST", "/v1/keys", "application/json", br#"{"role":"read"}"#).json();
+    let reads = bearer(made["key"].as_str().unwrap());
+    let gone = site.call("GET", &format!("/v1/requests/{index}"), &[("Authorization", &*reads)], b"");
+    assert_eq!((gone.status, gone.code()), (410, "erased_parts".into()));
     assert_eq!(public(&site, &format!("/v1/requests/{}", other["index"])).status, 200);
     assert_eq!(public(&site, &format!("/v1/receipts/{index}")).status, 200);
     assert_eq!(codes(&erase(&site, index, Parts::Both)), (409, "already_erased".into()));
