@@ -106,6 +106,12 @@ impl<P, A> Queue<P, A> {
         self.decisions.load(Ordering::Relaxed)
     }
 
+    /// Bodies that wait to be sequenced.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.proposals.len()
+    }
+
     /// Whether a governance act waits.
     #[must_use]
     pub fn has_acts(&self) -> bool {

@@ -44,8 +44,10 @@ pub const BATCH_DECISIONS: usize = 8_192;
 pub const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// So many bodies answered by one batch are a crowd.
 const CROWD: usize = 16;
-/// How long a crowd that was just answered may take to come again: about as long as the syncs of a small batch, which it saves them.
-const GATHERING: Duration = Duration::from_micros(500);
+/// How often it is looked whether the crowd is there again: a look costs a hundredth of it.
+const LOOK: Duration = Duration::from_micros(250);
+/// After so many looks nobody else is waited for: about twice as long as the syncs of a small batch, which are saved.
+const LOOKS: u32 = 6;
 /// How long the sequencer sleeps without a wake-up: only a bound on the harm of a lost one.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -85,6 +87,8 @@ pub struct Sequencer {
     waiting: Vec<Waiting>,
     /// Bodies that the last batch answered.
     answered: usize,
+    /// Bodies that a recent batch answered at most; an eighth is forgotten with each batch.
+    crowd: usize,
     held: Option<Work>,
     lapsed: Vec<Notice>,
     /// What encoding took in this turn, where it is measured.
@@ -166,6 +170,7 @@ impl Sequencer {
             batch_load: Load::default(),
             waiting: Vec::new(),
             answered: 0,
+            crowd: 0,
             held: None,
             lapsed: Vec::new(),
             encoding: None,
@@ -184,11 +189,15 @@ impl Sequencer {
         }
     }
 
-    /// What a batch costs, three syncs, it costs whatever is in it, and who were just answered come again in a moment: a little patience
-    /// makes a few batches of many small ones, and leaves the processors to those who ask.
-    fn gather(&self) {
-        if self.answered >= CROWD && !self.shared.queue.has_acts() {
-            std::thread::sleep(GATHERING);
+    /// What a batch costs, three syncs, it costs whatever is in it, and who were answered lately come again in a moment: a little patience
+    /// makes a few batches of many small ones, and leaves the processors to those who ask. Nobody waits here for more than a recent batch had.
+    fn gather(&mut self) {
+        self.crowd = self.answered.max(self.crowd - self.crowd / 8);
+        for _ in 0..LOOKS {
+            if self.crowd < CROWD || self.shared.queue.waiting() >= self.crowd || self.shared.queue.has_acts() {
+                return;
+            }
+            std::thread::sleep(LOOK);
         }
     }
 

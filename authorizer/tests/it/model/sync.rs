@@ -34,6 +34,10 @@ impl<T> ArrayQueue<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.lock().unwrap().is_empty()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.lock().unwrap().len()
+    }
 }
 
 /// A thread that sleeps until it is woken, however long that takes.
