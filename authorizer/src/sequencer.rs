@@ -9,6 +9,7 @@
 mod acts;
 mod bodies;
 mod commit;
+mod crowd;
 mod erasures;
 mod events;
 mod mistrust;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crowd::Crowd;
 use ledger::{AppendError, Batch, BatchError, Cases, EraseError, Ledger, MAX_BATCH_BYTES};
 use tokio::sync::oneshot;
 use verifier::record::Record;
@@ -42,12 +44,6 @@ use crate::traces::{Shares, Trace};
 pub const BATCH_DECISIONS: usize = 8_192;
 /// Bytes of requests and details that one batch takes before it is committed: about 30 ms of a disk's time.
 pub const BATCH_BYTES: usize = 16 * 1024 * 1024;
-/// So many bodies answered by one batch are a crowd.
-const CROWD: usize = 16;
-/// How often it is looked whether the crowd is there again: a look costs a hundredth of it.
-const LOOK: Duration = Duration::from_micros(250);
-/// After so many looks nobody else is waited for: about twice as long as the syncs of a small batch, which are saved.
-const LOOKS: u32 = 6;
 /// How long the sequencer sleeps without a wake-up: only a bound on the harm of a lost one.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -87,8 +83,7 @@ pub struct Sequencer {
     waiting: Vec<Waiting>,
     /// Bodies that the last batch answered.
     answered: usize,
-    /// Bodies that a recent batch answered at most; an eighth is forgotten with each batch.
-    crowd: usize,
+    crowd: Crowd,
     held: Option<Work>,
     lapsed: Vec<Notice>,
     /// What encoding took in this turn, where it is measured.
@@ -170,7 +165,7 @@ impl Sequencer {
             batch_load: Load::default(),
             waiting: Vec::new(),
             answered: 0,
-            crowd: 0,
+            crowd: Crowd::default(),
             held: None,
             lapsed: Vec::new(),
             encoding: None,
@@ -186,18 +181,6 @@ impl Sequencer {
                 Turn::Idle => self.shared.queue.wait(IDLE),
                 Turn::Over => return,
             }
-        }
-    }
-
-    /// What a batch costs, three syncs, it costs whatever is in it, and who were answered lately come again in a moment: a little patience
-    /// makes a few batches of many small ones, and leaves the processors to those who ask. Nobody waits here for more than a recent batch had.
-    fn gather(&mut self) {
-        self.crowd = self.answered.max(self.crowd - self.crowd / 8);
-        for _ in 0..LOOKS {
-            if self.crowd < CROWD || self.shared.queue.waiting() >= self.crowd || self.shared.queue.has_acts() {
-                return;
-            }
-            std::thread::sleep(LOOK);
         }
     }
 
