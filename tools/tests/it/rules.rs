@@ -67,7 +67,7 @@ fn nothing_points_back() {
 #[test]
 fn readme_is_short_and_its_commands_exist() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    assert!(readme.lines().count() <= 320);
+    assert!(readme.lines().count() <= 340);
     let mut commands = 0;
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     for line in readme.lines().filter(|line| line.starts_with("interlock ")) {
