@@ -124,9 +124,13 @@ async function receiptRungs(climb, { leaves = [], kept, growth, parts }, keys, r
   await rung("recomputable", () => recomputable(climb.record, parts));
 }
 
-// Every other form: what held is what `judge` says.
-async function otherRungs(climb) {
+// Every other form: what held is what `judge` says. A COSE receipt does not carry its record, which is shown once it is verified.
+async function otherRungs(climb, { leaves = [] }) {
   const { held, verdict } = climb.verdict;
+  if (verdict.verified && climb.form.form === "inclusion") {
+    [climb.bytes] = leaves;
+    climb.record = decodeRecord(climb.bytes);
+  }
   for (const id of ["decoded", "included", "signed", "consistent"]) {
     if (held.some((said) => said.startsWith(id))) climb.rungs.push({ id, state: HELD });
     else if (!verdict.verified && verdict.rung.includes(id)) {
