@@ -75,6 +75,7 @@ macro_rules! files {
 /// module, and the module's line below.
 pub const PAGES: &[Page] = pages! {
     "/" "This log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/demo" "Demo" "demo" "Ask as an agent: your own rules, nine conditions, a receipt verified in the page, and ways to break it.";
 };
 
 /// The page that can also be had as one file, and where.
@@ -87,6 +88,7 @@ pub const FILES: &[File] = files! {
     "text.js" "verify.js"
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/time.js"
     "pages/home.js"
+    "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

@@ -73,6 +73,8 @@ pub struct Miniature {
     decisions: usize,
     bytes: usize,
     runtime: Runtime,
+    #[cfg(test)]
+    ram: Ram,
 }
 
 impl Miniature {
@@ -101,7 +103,20 @@ impl Miniature {
         // For the deadlines of a worker, which this log, without a disk, never meets.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(not_made)?;
         let (content, warnings, decisions, bytes) = (None, json!([]), 0, 0);
-        Ok(Self { shared, sequencer, worker, caller, admin, content, warnings, decisions, bytes, runtime })
+        Ok(Self {
+            shared,
+            sequencer,
+            worker,
+            caller,
+            admin,
+            content,
+            warnings,
+            decisions,
+            bytes,
+            runtime,
+            #[cfg(test)]
+            ram,
+        })
     }
 
     /// The log, read side.
@@ -209,4 +224,65 @@ impl Miniature {
 
 fn not_made(error: impl std::fmt::Display) -> NotMade {
     NotMade(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Manual;
+
+    const NOW: u64 = 1_795_428_000_000;
+
+    fn miniature() -> Miniature {
+        let clock: Arc<dyn Source> = Arc::new(Manual::at(NOW));
+        Miniature::new("test.example/log/demo", &clock).unwrap()
+    }
+
+    fn asked(n: usize, padding: usize) -> Asked {
+        let policies = format!("@id(\"a\") permit (principal, action, resource); // {n} {}", "x".repeat(padding));
+        let request = r#"{"subject":{"type":"A","id":"a"},"action":{"name":"x"},"resource":{"type":"R","id":"r"}}"#;
+        Asked::of(&policies, None, None, None, request)
+    }
+
+    fn held(log: &Miniature) -> usize {
+        log.ram.snapshot().values().map(Vec::len).sum()
+    }
+
+    #[test]
+    fn a_log_is_full_at_its_size_and_its_memory_has_a_bound() {
+        // Each under an epoch of its own, of the largest kind.
+        let mut log = miniature();
+        let fresh = held(&log);
+        let mut decided = 0;
+        while !log.is_full() {
+            log.decide(&asked(decided, 15_000)).unwrap();
+            decided += 1;
+        }
+        assert!(decided > 100 && decided < MAX_DECISIONS, "{decided} filled it by their bytes");
+        assert!(held(&log) - fresh < 2 * MAX_BYTES, "{} bytes on its disk", held(&log));
+    }
+
+    #[test]
+    fn a_log_takes_so_many_decisions_and_its_memory_is_a_fraction_of_them() {
+        let mut log = miniature();
+        for _ in 0..MAX_DECISIONS {
+            assert!(!log.is_full());
+            log.decide(&asked(0, 0)).unwrap();
+        }
+        assert!(log.is_full());
+        assert!(held(&log) < 2 * MAX_DECISIONS * OVERHEAD, "{} bytes on its disk", held(&log));
+    }
+
+    #[test]
+    fn an_origin_that_leaves_no_room_makes_no_log() {
+        let clock: Arc<dyn Source> = Arc::new(Manual::at(NOW));
+        assert!(Miniature::new(&"a".repeat(300), &clock).is_err());
+        assert!(Miniature::new("", &clock).is_err());
+    }
+
+    #[test]
+    fn two_logs_have_two_keys() {
+        let (one, two) = (miniature(), miniature());
+        assert_ne!(one.reader().verifier_key().key_bytes(), two.reader().verifier_key().key_bytes());
+    }
 }
