@@ -94,7 +94,7 @@ impl<'a> Declaration<'a> {
 
 /// Words of a body with every common type in its place. `depth` only bounds our own recursion: a chain of types as long as all names.
 fn weigh<'a>(
-    body: &[&'a str],
+    body: &'a [&'a str],
     common: &HashMap<&'a str, Vec<&'a [&'a str]>>,
     weights: &mut HashMap<&'a str, usize>,
     depth: usize,
@@ -112,13 +112,10 @@ fn weigh<'a>(
             Some(weight) => *weight,
             None => {
                 // Until it is known, it is too much: a type that holds itself is no type.
-                weights.insert(word, MAX_EXPANDED + 1);
-                let of = |body: &&[&'a str]| (*body).to_vec();
-                let bodies: Vec<Vec<&'a str>> = bodies.iter().map(of).collect();
-                let weight = bodies.iter().fold(1, |sum: usize, body| {
-                    sum.saturating_add(weigh(body, common, weights, depth + 1))
-                });
-                weights.insert(word, weight);
+                weights.insert(*word, MAX_EXPANDED + 1);
+                let each = bodies.iter().map(|body| weigh(body, common, weights, depth + 1));
+                let weight = each.fold(1, usize::saturating_add);
+                weights.insert(*word, weight);
                 weight
             }
         };

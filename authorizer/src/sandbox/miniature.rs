@@ -91,7 +91,8 @@ impl Miniature {
         let admin = Signer::generate(&Act::key_name(origin)).map_err(not_made)?;
         let governors = Governors::new(origin, vec![admin.verifier_key().clone()]);
         let (keys, caller) = ApiKeys::of_one(REALM, rfc3339(now_ms)).map_err(not_made)?;
-        let fold = Fold { last_ms: ledger.last_time_ms(), ..Fold::default() };
+        let mut fold = Fold::default();
+        fold.last_ms = ledger.last_time_ms();
         let clock = Clock::start(clock.clone(), Some(fold.last_ms), true).map_err(not_made)?;
         let (live, last_ms) = (Live::of(&fold, None, None), fold.last_ms);
         let queue = Queue::new(Bounds::default());
@@ -197,7 +198,7 @@ impl Miniature {
     fn answer(&self, asked: &Asked, durable: &Durable) -> Result<String, ledger::ReadError> {
         let reader = self.reader();
         let live = self.shared.live.load();
-        let errors = durable.items().first().map_or(&[][..], |(item, _)| &item.verdict.errors);
+        let errors = durable.items().first().map_or(&[][..], |(item, _)| item.verdict.errors.as_slice());
         let mut out = String::with_capacity(8 * 1024);
         out.push_str(r#"{"schema":"#);
         push_string(&mut out, SCHEMA);

@@ -84,13 +84,24 @@ export function outcome({ decision, reasons }, ms) {
     el("p", { class: "large" }, "Denied"), el("p", {}, `${why.slice(0, 1).toUpperCase()}${why.slice(1)}. The denial stands in the log too. ${took}`));
 }
 
-// What stands beside the verdicts.
-export function facts({ answer, errors, epoch, size }) {
+// The text of one policy, from its id to the next one's; null where there is none of that id.
+function textOf(id, policies) {
+  const begin = policies.indexOf(`@id(${JSON.stringify(id)})`);
+  if (begin < 0) return null;
+  const rest = policies.slice(begin);
+  const end = rest.slice(1).search(/\n\s*(@id\(|\/\/)/);
+  return (end < 0 ? rest : rest.slice(0, end + 1)).trim();
+}
+
+// What stands beside the verdicts; `policies` is the text that was sent.
+export function facts({ answer, errors, epoch, size }, policies) {
+  const deciding = answer.policies.map((id) => textOf(id, policies)).filter((text) => text !== null);
   const names = (list) => list.map((id, n) => [n > 0 && ", ", el("code", {}, id)]);
   const approval = answer.approval && `${answer.approval.rules?.map((rule) => `${rule.count} of ${rule.approvers?.length ?? "?"}`).join(", ")}, over the decision above`;
   return pairs([
     ["Reasons", answer.reasons.length > 0 ? names(answer.reasons) : null],
-    ["Deciding rules", answer.policies.length > 0 ? names(answer.policies) : el("span", { class: "quiet" }, "none applied")],
+    ["Deciding rules", answer.policies.length === 0 ? el("span", { class: "quiet" }, "none applied")
+      : deciding.length === answer.policies.length ? el("pre", { class: "rule", tabindex: "0", "aria-label": "Deciding rules" }, deciding.join("\n\n")) : names(answer.policies)],
     ["Rules in error", errors.length > 0 ? names(errors) : null],
     ["Approvals needed", approval ?? null],
     [answer.decision ? "Permit" : "Decision", el("code", {}, answer.permit)],

@@ -90,10 +90,10 @@ async function decide() {
   trouble();
   put(byId("findings"));
   try {
-    const texts = Object.fromEntries(TEXTS.map((name) => [name, byId(name).value]).filter(([, text]) => text.trim() !== ""));
+    const texts = Object.fromEntries(TEXTS.map((name) => [name, byId(name).value]));
     const begun = performance.now();
     const body = await getBytes("/v1/sandbox/decisions", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(texts) });
-    decided(JSON.parse(new TextDecoder().decode(body)), performance.now() - begun);
+    decided(JSON.parse(new TextDecoder().decode(body)), texts.policies ?? "", performance.now() - begun);
   } catch (error) {
     refused(error);
   } finally {
@@ -101,12 +101,12 @@ async function decide() {
   }
 }
 
-function decided(said, ms) {
+function decided(said, policies, ms) {
   const { answer } = said;
   put(byId("outcome"), said.vkey !== known.vkey && known.vkey !== null && anew(), outcome(answer, ms));
   known.vkey = said.vkey;
   put(byId("conditions"), board(answer.conditions));
-  put(byId("facts"), facts(said));
+  put(byId("facts"), facts(said, policies));
   known.evidence = { receipt: answer.receipt, request: unb64(said.request), salt: unb64(answer.salt), vkey: said.vkey, now: 0 };
   known.allowed = answer.decision;
   byId("receipt").textContent = answer.receipt;

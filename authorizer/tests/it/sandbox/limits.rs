@@ -53,8 +53,8 @@ fn slow_bodies_are_given_up_and_leave_room() {
         })
         .collect();
     // All places of this address are taken, before a byte of another body is read.
-    let refused = (0..100).map(|_| post(address, &body())).find(|answer| answer.status != 200).unwrap();
-    assert_eq!((refused.status, refused.code().as_str()), (503, "sandbox_busy"));
+    let refused = (0..20).map(|_| post(address, &body())).find(|answer| answer.status == 503).unwrap();
+    assert_eq!(refused.code(), "sandbox_busy");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=4).contains(&wait));
     // Whatever else this listener serves goes on.
@@ -69,20 +69,15 @@ fn slow_bodies_are_given_up_and_leave_room() {
 fn whoever_asks_too_often_is_told_when_to_come_again() {
     let site = site();
     let address = public(&site);
-    let mut answers = Vec::new();
-    let refused = loop {
-        let answer = post(address, &body());
-        if answer.status == 429 {
-            break answer;
-        }
-        answers.push(answer.status);
-        assert!(answers.len() < 2_000, "nobody is ever refused");
-    };
-    assert!(answers.len() as u64 >= OF_ONE.burst, "{} were taken", answers.len());
-    assert_eq!(refused.code(), "sandbox_quota");
+    // Refused whatever it is, and counted all the same.
+    let nothing = json!({});
+    let taken = (0_u64..).take_while(|_| post(address, &nothing).status == 400).count() as u64;
+    assert!((OF_ONE.burst..10 * OF_ONE.burst).contains(&taken), "{taken} were taken");
+    let refused = post(address, &nothing);
+    assert_eq!((refused.status, refused.code().as_str()), (429, "sandbox_quota"));
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     thread::sleep(Duration::from_millis(2 * OF_ONE.every_ms));
-    assert_eq!(post(address, &body()).status, 200);
+    assert_eq!(post(address, &nothing).status, 400);
 }
 
 /// Content that takes the sandbox as long as its limits allow.
