@@ -97,13 +97,15 @@ function textOf(id, policies) {
 export function facts({ answer, errors, epoch, size }, policies) {
   const deciding = answer.policies.map((id) => textOf(id, policies)).filter((text) => text !== null);
   const names = (list) => list.map((id, n) => [n > 0 && ", ", el("code", {}, id)]);
-  const approval = answer.approval && `${answer.approval.rules?.map((rule) => `${rule.count} of ${rule.approvers?.length ?? "?"}`).join(", ")}, over the decision above`;
+  const approvals = answer.approval?.rules.map(({ count, approvers }) => el("div", {}, `${count} of `, names(approvers))) ?? null;
+  const wanted = Object.entries(answer.evidence ?? {}).map(([kind, list]) => el("div", {}, `${kind.replaceAll("_", " ")}: `, names(list)));
   return pairs([
     ["Reasons", answer.reasons.length > 0 ? names(answer.reasons) : null],
     ["Deciding rules", answer.policies.length === 0 ? el("span", { class: "quiet" }, "none applied")
       : deciding.length === answer.policies.length ? el("pre", { class: "rule", tabindex: "0", "aria-label": "Deciding rules" }, deciding.join("\n\n")) : names(answer.policies)],
     ["Rules in error", errors.length > 0 ? names(errors) : null],
-    ["Approvals needed", approval ?? null],
+    ["Approvals that would change it", approvals],
+    ["Evidence that would change it", wanted.length > 0 ? wanted : null],
     [answer.decision ? "Permit" : "Decision", el("code", {}, answer.permit)],
     ["Permit runs out", answer.expires_at === null ? null : time(answer.expires_at)],
     ["Place in the log", `entry ${answer.index} of ${size}, under epoch ${epoch.number}`],

@@ -117,7 +117,8 @@ function decided(said, policies, ms) {
   byId("breaking").hidden = true;
   byId("board").hidden = byId("evidence").hidden = false;
   byId("outcome").focus({ preventScroll: true });
-  byId("board").scrollIntoView({ block: "start", behavior: "smooth" });
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  byId("board").scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
   say(answer.decision ? "Allowed" : `Denied: ${answer.reasons.join(", ")}`);
 }
 
