@@ -33,7 +33,9 @@ pub(super) fn measured(content: &EpochContent) -> Result<(), Vec<Finding>> {
         return Err(refused(format!("the schema declares {names} names; at most {MAX_NAMES} are taken here")));
     }
     if expanded > MAX_EXPANDED {
-        let why = format!("written out, the schema has more than {MAX_EXPANDED} words: common types within common types multiply");
+        let why = format!(
+            "written out, the schema has more than {MAX_EXPANDED} words: common types within common types multiply"
+        );
         return Err(refused(why));
     }
     let types = Types::of(schema)?;
@@ -207,7 +209,8 @@ mod tests {
     fn comments_and_strings_are_read_as_such() {
         assert_eq!(words("a /b // ; c\n\"d;\\\" e\" f"), ["a", "/", "b", "d;\\\" e", "f"]);
         assert_eq!(words("\"open"), ["open"]);
-        let Written { names, .. } = Written::of("// entity X;\nentity A, B in C; action \"do, it\" appliesTo { principal: A };");
+        let Written { names, .. } =
+            Written::of("// entity X;\nentity A, B in C; action \"do, it\" appliesTo { principal: A };");
         assert_eq!(names, 3);
     }
 

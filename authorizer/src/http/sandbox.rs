@@ -92,11 +92,12 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Body(why) => Problem::from(Code::InvalidJson).because(why),
             Refused::NoSample => Code::UnknownSample.into(),
-            Refused::TooLong { name, limit } => Problem::from(Code::SandboxTooLarge)
-                .because(format!("`{name}` has more than {limit} bytes")),
+            Refused::TooLong { name, limit } => {
+                Problem::from(Code::SandboxTooLarge).because(format!("`{name}` has more than {limit} bytes"))
+            }
             Refused::Content(error) => error.into(),
             // One request: no item of a body has to be named.
-            Refused::NoAnswer(none) => Problem { item: None, ..none.into() },
+            Refused::NoAnswer(none) => Problem { item: None, ..Problem::from(none) },
             Refused::Full => Code::SandboxBusy.into(),
             Refused::Late => Code::SandboxTimeout.into(),
             Refused::Broken => Code::SandboxUnavailable.into(),

@@ -162,7 +162,9 @@ mod tests {
     #[test]
     fn all_together_have_a_rate_too_and_what_is_remembered_has_a_bound() {
         let door = Arc::new(Admission::default());
-        let let_in = |from: u32, now| (from..from + 200).filter(|n| door.enter(IpAddr::from(n.to_be_bytes()), now).is_ok()).count();
+        let let_in = |from: u32, now| {
+            (from..from + 200).filter(|n| door.enter(IpAddr::from(n.to_be_bytes()), now).is_ok()).count()
+        };
         assert_eq!(let_in(0, 0) as u64, OF_ALL.burst);
         for round in 0..100 {
             let_in(round * 1_000, u64::from(round) * 200);

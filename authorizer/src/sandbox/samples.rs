@@ -277,10 +277,8 @@ mod tests {
 
     #[test]
     fn every_sample_has_a_name_of_its_own_and_is_found_by_it() {
-        let names: Vec<String> = SETS
-            .iter()
-            .flat_map(|set| set.requests.iter().map(|sample| format!("{}/{}", set.id, sample.id)))
-            .collect();
+        let names: Vec<String> =
+            SETS.iter().flat_map(|set| set.requests.iter().map(|sample| format!("{}/{}", set.id, sample.id))).collect();
         let different: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(different.len(), names.len());
         assert!(names.iter().all(|name| asked(name).is_some()));

@@ -79,10 +79,22 @@ impl Asked {
         asked.measured()
     }
 
-    pub(super) fn of(policies: &str, schema: Option<&str>, entities: Option<&str>, trust: Option<&str>, request: &str) -> Self {
+    pub(super) fn of(
+        policies: &str,
+        schema: Option<&str>,
+        entities: Option<&str>,
+        trust: Option<&str>,
+        request: &str,
+    ) -> Self {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let request = Bytes::copy_from_slice(request.as_bytes());
-        Asked { policies: policies.to_owned(), schema: text(schema), entities: text(entities), trust: text(trust), request }
+        Asked {
+            policies: policies.to_owned(),
+            schema: text(schema),
+            entities: text(entities),
+            trust: text(trust),
+            request,
+        }
     }
 
     fn measured(self) -> Result<Self, Refused> {
@@ -181,7 +193,11 @@ mod tests {
 
     #[test]
     fn a_finding_is_told_in_a_few_words_and_few_are_told() {
-        let findings = vec![Finding { code: FindingCode::PolicyInvalid, part: Part::Schema, at: None, message: "ä".repeat(9_999) }; 99];
+        let findings =
+            vec![
+                Finding { code: FindingCode::PolicyInvalid, part: Part::Schema, at: None, message: "ä".repeat(9_999) };
+                99
+            ];
         let told = sent("", "").told(None, PublishError { findings });
         assert_eq!(told.findings.len(), MAX_FINDINGS);
         assert!(told.findings.iter().all(|finding| finding.message.chars().count() == MAX_MESSAGE + 1));

@@ -69,7 +69,10 @@ fn the_log_does_not_grow_by_what_strangers_try() {
     post(public(&site), &json!({ "policies": "nonsense", "request": "{}" }));
     assert_eq!((site.size(), site.reader.head().note.clone()), before);
     let files: Vec<_> = walk(site.dir.path());
-    assert!(!files.is_empty() && files.iter().all(|path| !path.contains("sandbox") && !path.contains("demo")), "{files:?}");
+    assert!(
+        !files.is_empty() && files.iter().all(|path| !path.contains("sandbox") && !path.contains("demo")),
+        "{files:?}"
+    );
 }
 
 fn walk(folder: &std::path::Path) -> Vec<String> {
@@ -102,7 +105,8 @@ fn a_sandbox_that_is_turned_off_says_so() {
         config.sandbox = false;
     });
     for (method, path) in [("POST", DECISIONS), ("GET", SAMPLES), ("GET", DECISIONS)] {
-        let answer = call(public(&site), method, path, &[("Content-Type", "application/json")], body().to_string().as_bytes());
+        let answer =
+            call(public(&site), method, path, &[("Content-Type", "application/json")], body().to_string().as_bytes());
         assert_eq!((answer.status, answer.code().as_str()), (404, "sandbox_off"), "{method} {path}");
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use authorizer::sandbox::{MAX_BODY, MAX_ENTITIES, MAX_OF_ONE, MAX_POLICIES_BYTES, MAX_REQUEST, MAX_SCHEMA, MAX_TRUST, OF_ONE};
+use authorizer::sandbox::{
+    MAX_BODY, MAX_ENTITIES, MAX_OF_ONE, MAX_POLICIES_BYTES, MAX_REQUEST, MAX_SCHEMA, MAX_TRUST, OF_ONE,
+};
 use serde_json::{Value, json};
 
 use super::{DECISIONS, POLICIES, body, decided, post, public, request, site};
@@ -43,7 +45,9 @@ fn each_text_has_a_limit_and_so_has_the_body() {
 fn slow_bodies_are_given_up_and_leave_room() {
     let site = site();
     let address = public(&site);
-    let head = format!("POST {DECISIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{{");
+    let head = format!(
+        "POST {DECISIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{{"
+    );
     let begun = Instant::now();
     let mut slow: Vec<TcpStream> = (0..MAX_OF_ONE)
         .map(|_| {
@@ -83,7 +87,9 @@ fn whoever_asks_too_often_is_told_when_to_come_again() {
 /// Content that takes the sandbox as long as its limits allow.
 fn costly() -> Value {
     let names = (0..16).map(|n| format!("E{n}")).collect::<Vec<_>>().join(",");
-    let schema = format!("entity {names} = {{ s: String }}; action read appliesTo {{ principal: [{names}], resource: [{names}] }};");
+    let schema = format!(
+        "entity {names} = {{ s: String }}; action read appliesTo {{ principal: [{names}], resource: [{names}] }};"
+    );
     // 256 pairs, and as many bytes of policies as that leaves.
     let mut policies = String::new();
     for n in 0.. {

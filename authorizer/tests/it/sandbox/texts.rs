@@ -28,16 +28,26 @@ fn an_answer_carries_all_that_a_stranger_needs_to_check_it() {
     let detail = unb64(answer["detail"]["bytes"].as_str().unwrap()).unwrap();
     assert_eq!(Detail::decode(&detail).unwrap().action, "read");
     // An epoch of two records, and the decision behind it.
-    assert_eq!((&said["epoch"]["number"], &said["epoch"]["index"], &answer["index"]), (&json!(1), &json!(1), &json!(2)));
+    assert_eq!(
+        (&said["epoch"]["number"], &said["epoch"]["index"], &answer["index"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
 }
 
 #[test]
 fn the_sandbox_decides_as_the_service_does() {
     let site = site();
     let address = public(&site);
-    let denied = decided(address, &json!({ "policies": POLICIES, "request": request("r").replace("\"r\"", "\"r\",\"properties\":{\"secret\":true}") }));
-    assert_eq!((&denied["answer"]["reasons"], &denied["answer"]["policies"]), (&json!(["forbidden"]), &json!(["secret"])));
-    let boom = format!("{POLICIES}\n@id(\"boom\") forbid (principal, action, resource) when {{ resource.nothing > 1 }};");
+    let denied = decided(
+        address,
+        &json!({ "policies": POLICIES, "request": request("r").replace("\"r\"", "\"r\",\"properties\":{\"secret\":true}") }),
+    );
+    assert_eq!(
+        (&denied["answer"]["reasons"], &denied["answer"]["policies"]),
+        (&json!(["forbidden"]), &json!(["secret"]))
+    );
+    let boom =
+        format!("{POLICIES}\n@id(\"boom\") forbid (principal, action, resource) when {{ resource.nothing > 1 }};");
     let erring = decided(address, &json!({ "policies": boom, "request": request("r") }));
     assert_eq!((&erring["answer"]["reasons"], &erring["errors"]), (&json!(["policy_error"]), &json!(["boom"])));
     // The same content as the service has it, and the same question to both.
@@ -91,8 +101,10 @@ fn every_sample_is_decided_as_it_is_told() {
             told.push((name, reasons));
         }
     }
-    let expected: Vec<(String, Vec<String>)> =
-        expected.iter().map(|(name, codes)| ((*name).to_owned(), codes.iter().map(|code| (*code).to_owned()).collect())).collect();
+    let expected: Vec<(String, Vec<String>)> = expected
+        .iter()
+        .map(|(name, codes)| ((*name).to_owned(), codes.iter().map(|code| (*code).to_owned()).collect()))
+        .collect();
     assert_eq!(told, expected);
     assert_eq!(post(address, &json!({ "sample": "hello/nothing" })).code(), "unknown_sample");
 }
@@ -119,12 +131,21 @@ fn bad_texts_are_refused_with_their_place() {
         refused("@id(\"a\")\npermit (principal, action, resource)\nwhen { principal.x = 1 };", json!({})),
         at("policy_syntax", "policies", json!(3), json!(20))
     );
-    assert_eq!(refused("\n  permit (principal, action, resource);", json!({})), at("policy_id", "policies", json!(2), json!(3)));
+    assert_eq!(
+        refused("\n  permit (principal, action, resource);", json!({})),
+        at("policy_id", "policies", json!(2), json!(3))
+    );
     let schema = "entity Agent; entity Record; action read appliesTo { principal: Agent, resource: Record };";
     let typed = "// a\n@id(\"fine\") permit (principal, action, resource);\n@id(\"bad\") permit (principal, action, resource) when { resource.nope };";
     assert_eq!(refused(typed, json!({ "schema": schema })), at("policy_invalid", "policy `bad`", json!(3), json!(56)));
-    assert_eq!(refused(POLICIES, json!({ "schema": "entity A;\nentity;" })), at("schema_invalid", "schema", json!(2), json!(7)));
-    assert_eq!(refused(POLICIES, json!({ "trust": "\n[limits]\nnonsense = 1" })), at("trust_invalid", "trust", json!(3), json!(1)));
+    assert_eq!(
+        refused(POLICIES, json!({ "schema": "entity A;\nentity;" })),
+        at("schema_invalid", "schema", json!(2), json!(7))
+    );
+    assert_eq!(
+        refused(POLICIES, json!({ "trust": "\n[limits]\nnonsense = 1" })),
+        at("trust_invalid", "trust", json!(3), json!(1))
+    );
     assert_eq!(refused(POLICIES, json!({ "entities": "[{}" })).0, "entities_invalid");
 }
 
@@ -132,7 +153,11 @@ fn bad_texts_are_refused_with_their_place() {
 fn deep_and_multiplying_texts_are_refused_before_they_cost_anything() {
     let site = site();
     let address = public(&site);
-    let deep = format!("@id(\"a\") permit (principal, action, resource) when {{ {}1{} == 1 }};", "(".repeat(40), ")".repeat(40));
+    let deep = format!(
+        "@id(\"a\") permit (principal, action, resource) when {{ {}1{} == 1 }};",
+        "(".repeat(40),
+        ")".repeat(40)
+    );
     let mut twice = "type T0 = { a: Long };\n".to_owned();
     (1..60).for_each(|n| twice.push_str(&format!("type T{n} = {{ a: T{0}, b: T{0} }};\n", n - 1)));
     let names = (0..120).map(|n| format!("E{n}")).collect::<Vec<_>>().join(",");
@@ -141,7 +166,10 @@ fn deep_and_multiplying_texts_are_refused_before_they_cost_anything() {
         (json!({ "policies": deep, "request": request("r") }), "too_deep"),
         (json!({ "policies": POLICIES, "schema": twice, "request": request("r") }), "too_costly"),
         (json!({ "policies": POLICIES, "schema": wide, "request": request("r") }), "too_costly"),
-        (json!({ "policies": (0..65).map(|n| format!("@id(\"p{n}\") permit (principal, action, resource);")).collect::<String>(), "request": request("r") }), "too_costly"),
+        (
+            json!({ "policies": (0..65).map(|n| format!("@id(\"p{n}\") permit (principal, action, resource);")).collect::<String>(), "request": request("r") }),
+            "too_costly",
+        ),
     ] {
         assert_eq!(findings(&post(address, &body))[0].0, code);
     }
@@ -175,7 +203,9 @@ fn a_number_that_cedar_cannot_hold_denies_as_it_does_in_the_service() {
 fn a_body_of_another_form_is_refused() {
     let site = site();
     let address = public(&site);
-    let sent = |content_type: &str, body: &str| call(address, "POST", DECISIONS, &[("Content-Type", content_type)], body.as_bytes());
+    let sent = |content_type: &str, body: &str| {
+        call(address, "POST", DECISIONS, &[("Content-Type", content_type)], body.as_bytes())
+    };
     for (body, code) in [
         ("", "invalid_json"),
         ("[]", "invalid_json"),
@@ -191,9 +221,18 @@ fn a_body_of_another_form_is_refused() {
     assert_eq!(sent("text/plain", &body().to_string()).code(), "content_type");
     assert_eq!(call(address, "GET", DECISIONS, &[], b"").header("allow"), Some("POST"));
     assert_eq!(call(address, "POST", SAMPLES, &[], b"").header("allow"), Some("GET, HEAD"));
-    assert_eq!(call(address, "POST", &format!("{DECISIONS}?x=1"), &[("Content-Type", "application/json")], b"{}").code(), "invalid_query");
+    assert_eq!(
+        call(address, "POST", &format!("{DECISIONS}?x=1"), &[("Content-Type", "application/json")], b"{}").code(),
+        "invalid_query"
+    );
     // Another site's page asks first, and is not answered.
-    let preflight = call(address, "OPTIONS", DECISIONS, &[("Origin", "https://x.example"), ("Access-Control-Request-Method", "POST")], b"");
+    let preflight = call(
+        address,
+        "OPTIONS",
+        DECISIONS,
+        &[("Origin", "https://x.example"), ("Access-Control-Request-Method", "POST")],
+        b"",
+    );
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
     // No policies at all deny.
     let nothing = decided(address, &json!({ "policies": "", "request": request("r") }));
