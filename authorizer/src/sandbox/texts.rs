@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_text_that_is_not_cedar_is_told_with_its_place() {
         let error = sent("@id(\"a\") permit (principal, action, resource);\nnonsense here;", "").content().unwrap_err();
-        assert_eq!(error.findings[0].at, Some(Position { line: 2, column: 1 }), "{error}");
+        assert_eq!(error.findings[0].at, Some(Position { line: 2, column: 10 }), "{error}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn bad_texts_are_refused_with_their_place() {
     let at = |code: &str, part: &str, line: Value, column: Value| (code.to_owned(), part.to_owned(), line, column);
     assert_eq!(
         refused("@id(\"a\")\npermit (principal, action, resource)\nwhen { principal.x = 1 };", json!({})),
-        at("policy_syntax", "policies", json!(3), json!(20))
+        at("policy_syntax", "policies", json!(3), json!(8))
     );
     assert_eq!(
         refused("\n  permit (principal, action, resource);", json!({})),
@@ -179,7 +179,12 @@ fn deep_and_multiplying_texts_are_refused_before_they_cost_anything() {
         ("{".to_owned(), "invalid_json"),
         ("[]".to_owned(), "wrong_type"),
         (r#"{"subject":{"type":"A","id":"a"}}"#.to_owned(), "missing_field"),
-        (request("r").replace("\"action\"", "\"actoin\""), "unknown_field"),
+        (
+            request("r")
+                .replace("{\"action\"", "{\"more\":1,\"action\"")
+                .replace("{\"subject\"", "{\"more\":1,\"subject\""),
+            "unknown_field",
+        ),
     ] {
         assert_eq!(post(address, &json!({ "policies": POLICIES, "request": request })).code(), code, "{request}");
     }
