@@ -179,12 +179,7 @@ fn deep_and_multiplying_texts_are_refused_before_they_cost_anything() {
         ("{".to_owned(), "invalid_json"),
         ("[]".to_owned(), "wrong_type"),
         (r#"{"subject":{"type":"A","id":"a"}}"#.to_owned(), "missing_field"),
-        (
-            request("r")
-                .replace("{\"action\"", "{\"more\":1,\"action\"")
-                .replace("{\"subject\"", "{\"more\":1,\"subject\""),
-            "unknown_field",
-        ),
+        (request("r").replace("{\"subject\"", "{\"more\":1,\"subject\""), "unknown_field"),
     ] {
         assert_eq!(post(address, &json!({ "policies": POLICIES, "request": request })).code(), code, "{request}");
     }
