@@ -14,7 +14,7 @@ async function decide(page, visit, sample) {
 }
 
 const states = (page) => page.locator("#ladder li").evaluateAll((rungs) => rungs.map((rung) => [rung.dataset.rung, rung.dataset.state]));
-const failed = async (page) => (await states(page)).filter(([, state]) => state === "fails").map(([name]) => name);
+const failed = async (page) => (await states(page)).filter(([, state]) => state === "failed").map(([name]) => name);
 const verdict = (page) => page.locator("#verdict [data-verdict]").getAttribute("data-verdict");
 const board = (page) => page.locator("#conditions li").evaluateAll((tiles) => Object.fromEntries(tiles.map((tile) => [tile.dataset.condition, tile.dataset.verdict])));
 
@@ -45,7 +45,7 @@ test("an allowed request is decided, verified in the page, and by the command wi
   await page.getByRole("button", { name: "Verify", exact: true }).click();
   await page.locator("#verdict [data-verdict]").waitFor();
   assert.equal(await verdict(page), "verified");
-  assert.deepEqual((await states(page)).map(([, state]) => state), Array(6).fill("holds"));
+  assert.deepEqual((await states(page)).map(([, state]) => state), Array(6).fill("held"));
   await accessible();
   await shot("demo-allowed");
   // The same receipt, offline: nothing but the file and the key that the page names.
@@ -72,8 +72,8 @@ test("each way to break it fails at its own step, and can be put back", async ({
     assert.deepEqual([await failed(page), await verdict(page)], [[rung], code], name);
     // What stands before it holds, what stands behind was not reached.
     const all = (await states(page)).map(([, state]) => state);
-    const at = all.indexOf("fails");
-    assert.deepEqual(all, [...Array(at).fill("holds"), "fails", ...Array(5 - at).fill("skipped")], name);
+    const at = all.indexOf("failed");
+    assert.deepEqual(all, [...Array(at).fill("held"), "failed", ...Array(5 - at).fill("below")], name);
     assert.equal(await page.locator("#breaks [aria-pressed='true']").count(), 1);
     await accessible();
     await shot(`demo-broken-${name}`);

@@ -74,7 +74,8 @@ macro_rules! files {
 /// The pages, in the order of the navigation. To add one: a line here (path, name, file in `site/pages/`, what it shows), its HTML and its
 /// module, and the module's line below.
 pub const PAGES: &[Page] = pages! {
-    "/" "This log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/" "Log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/proof" "Proof" "proof" "One decision, the proof that it stands in the log, and every step of the arithmetic, checked in the browser.";
     "/demo" "Demo" "demo" "Ask as an agent: your own rules, nine conditions, a receipt verified in the page, and ways to break it.";
 };
 
@@ -84,10 +85,11 @@ pub const SAVED: (&str, &str) = ("/proof", "/proof.html");
 /// The files of all pages. A module that is missing here fails a test.
 pub const FILES: &[File] = files! {
     "shell/site.css"
-    "cbor.js" "checkpoint.js" "cose.js" "ed25519.js" "engines.js" "fault.js" "json.js" "note.js" "proof.js" "receipt.js" "record.js" "sha2.js"
-    "text.js" "verify.js"
-    "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/time.js"
-    "pages/home.js"
+    "cbor.js" "checkpoint.js" "cose.js" "detail.js" "ed25519.js" "engines.js" "evidence.js" "fault.js" "json.js" "ladder.js" "note.js"
+    "proof.js" "receipt.js" "record.js" "sha2.js" "tamper.js" "text.js" "tree.js" "verify.js"
+    "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
+    "shell/words.js"
+    "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
     "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
 };
 

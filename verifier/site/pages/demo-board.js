@@ -77,11 +77,11 @@ export function outcome({ decision, reasons }, ms) {
   const took = `Decided, recorded and signed in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms.`;
   if (decision) {
     return el("div", { class: "notice good outcome" },
-      el("p", { class: "large" }, "Allowed"), el("p", {}, `The permit was released once its record stood in the log. ${took}`));
+      el("p", { class: "big good" }, "Allowed"), el("p", {}, `The permit was released once its record stood in the log. ${took}`));
   }
   const why = reasons.map(words).join("; ");
   return el("div", { class: "notice bad outcome" },
-    el("p", { class: "large" }, "Denied"), el("p", {}, `${why.slice(0, 1).toUpperCase()}${why.slice(1)}. The denial stands in the log too. ${took}`));
+    el("p", { class: "big bad" }, "Denied"), el("p", {}, `${why.slice(0, 1).toUpperCase()}${why.slice(1)}. The denial stands in the log too. ${took}`));
 }
 
 // The text of one policy, from its id to the next one's; null where there is none of that id.

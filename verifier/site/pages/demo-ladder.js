@@ -11,7 +11,8 @@ import { rootOfInclusion } from "../proof.js";
 import { parseReceipt } from "../receipt.js";
 import { decodeRecord } from "../record.js";
 import { leafHash, sha256 } from "../sha2.js";
-import { b64, concat, equal, rfc3339, toUtf8 } from "../text.js";
+import { flipped, receiptText, withRoot } from "../tamper.js";
+import { b64, concat, equal, rfc3339, toUtf8, unhex } from "../text.js";
 import { judge } from "../verify.js";
 
 // Name, title, and what it proves when it holds.
@@ -25,13 +26,13 @@ export const RUNGS = [
 ];
 
 // Evidence: {receipt (text), request (bytes), salt (16 bytes), vkey (text), now (ms)}. Answers {rungs: [{name, title, proves, state, code, reason,
-// facts}], verified, notChecked}; state is "holds", "fails" or "skipped" (not reached).
+// facts}], verified, notChecked}; state is "held", "failed" or "below" (not reached).
 export async function climb(evidence) {
   const { verdict, notChecked } = await verified(evidence);
   const held = verdict.verified ? ["decoded", "included", "signed"] : RUNGS.slice(0, rungOf(verdict.rung)).map(([name]) => name);
-  const rungs = RUNGS.map(([name, title, proves]) => ({ name, title, proves, state: held.includes(name) ? "holds" : "skipped", facts: [] }));
+  const rungs = RUNGS.map(([name, title, proves]) => ({ name, title, proves, state: held.includes(name) ? "held" : "below", facts: [] }));
   const rung = (name) => rungs.find((rung) => rung.name === name);
-  const fail = (name, code, reason) => Object.assign(rung(name), { state: "fails", code, reason });
+  const fail = (name, code, reason) => Object.assign(rung(name), { state: "failed", code, reason });
   await explain(evidence, rungs);
   if (!verdict.verified) {
     fail(RUNGS[rungOf(verdict.rung)][0], verdict.code, verdict.reason);
@@ -49,7 +50,7 @@ export async function climb(evidence) {
       fail(name, ...found);
       break;
     }
-    rung(name).state = "holds";
+    rung(name).state = "held";
   }
   return { rungs, verified: true, notChecked };
 }
@@ -73,7 +74,9 @@ async function explain(evidence, rungs) {
     const leaf = await leafHash(receipt.extra);
     facts.included.push(["leaf hash", b64(leaf)]);
     const head = parseCheckpoint(parseNote(receipt.checkpoint).text);
-    const root = await rootOfInclusion(leaf, receipt.index, head.size, receipt.path);
+    const steps = [];
+    const root = await rootOfInclusion(leaf, receipt.index, head.size, receipt.path, (step) => steps.push(step));
+    rungs.find((rung) => rung.name === "included").way = { steps, index: receipt.index, size: head.size, root, leaf, good: equal(root, head.root) };
     facts.included.push([`path of ${receipt.path.length}, leads to`, b64(root)], [`root of ${head.size}, says the head`, b64(head.root)]);
     facts.signed.push(["key", evidence.vkey]);
     const record = decodeRecord(receipt.extra);
@@ -98,25 +101,21 @@ export const BREAKS = [
   ["expired", "Wait until it has run out", wait, true],
 ];
 
-// One bit of the permit's name, inside the record.
+// One bit of the permit's name, inside the record: it stays well formed, so what notices is the tree.
 function flip(evidence) {
   const { extra, ...rest } = parseReceipt(evidence.receipt);
-  const bytes = extra.slice();
-  const at = find(bytes, Uint8Array.from(decodeRecord(bytes).permit.match(/../g), (pair) => Number.parseInt(pair, 16)));
-  bytes[at] ^= 1;
-  return [{ ...evidence, receipt: written({ ...rest, extra: bytes }) }, `One bit of ${bytes.length * 8} was flipped in the record, at byte ${at}: its hash is another one, and leads elsewhere.`];
+  const at = find(extra, unhex(decodeRecord(extra).permit));
+  const receipt = receiptText({ ...rest, extra: flipped(extra, 8 * at) });
+  return [{ ...evidence, receipt }, `One bit of the record's ${extra.length * 8} is another, in byte ${at}. So its hash is another, and the path leads elsewhere.`];
 }
 
 // The same bit, and then a head with the root that the forged record leads to.
 async function swapRoot(evidence) {
-  const [flipped] = flip(evidence);
-  const receipt = parseReceipt(flipped.receipt);
+  const receipt = parseReceipt(flip(evidence)[0].receipt);
   const { size } = parseCheckpoint(parseNote(receipt.checkpoint).text);
   const root = await rootOfInclusion(await leafHash(receipt.extra), receipt.index, size, receipt.path);
-  const lines = receipt.checkpoint.split("\n");
-  lines[2] = b64(root);
-  const forged = written({ ...receipt, checkpoint: lines.join("\n") });
-  return [{ ...evidence, receipt: forged }, "The record was changed, and the head's root was swapped for the one that the forgery leads to. The tree is right again, but nobody signed that root."];
+  const forged = receiptText({ ...receipt, checkpoint: withRoot(receipt.checkpoint, root) });
+  return [{ ...evidence, receipt: forged }, "The record was changed, and the head's root swapped for the one that follows from it: the arithmetic holds again. Only nobody signed that root."];
 }
 
 // The real log's key: what the sandbox signs is no evidence there.
@@ -143,9 +142,4 @@ function find(bytes, part) {
     if (equal(bytes.subarray(at, at + part.length), part)) return at;
   }
   throw new Error("the record does not hold its own permit");
-}
-
-// A receipt as text again.
-function written({ extra, index, path, checkpoint }) {
-  return `c2sp.org/tlog-proof@v1\nextra ${b64(extra)}\nindex ${index}\n${path.map((hash) => `${b64(hash)}\n`).join("")}\n${checkpoint}`;
 }

@@ -9,11 +9,12 @@ import { getBytes, getJson, Problem } from "../shell/api.js";
 import { say, saveLink } from "../shell/copy.js";
 import { byId, el, put, tag } from "../shell/dom.js";
 import { start, trouble } from "../shell/page.js";
+import { drawing } from "../shell/tree-view.js";
 import { board, facts, outcome } from "./demo-board.js";
 import { BREAKS, climb, RUNGS } from "./demo-ladder.js";
 
 const TEXTS = ["policies", "schema", "trust", "entities", "request"];
-const STATES = { holds: ["holds", "good"], fails: ["fails", "bad"], skipped: ["not reached", ""] };
+const STATES = { held: ["holds", "good"], failed: ["fails", "bad"], below: ["not reached", ""] };
 
 // What the page knows: the samples, the sandbox's key, what was answered last, and how it is broken now.
 const known = { sets: [], vkey: null, otherKey: null, evidence: null, broken: null };
@@ -173,14 +174,14 @@ async function check(name) {
 function verdict(climbed, done, ms) {
   const [colour, title, words] = worded(climbed, done !== null);
   say(`${title}. ${words}`);
-  const failed = climbed.rungs.find(({ state }) => state === "fails");
+  const failed = climbed.rungs.find(({ state }) => state === "failed");
   return el("div", { class: `notice ${colour}`, data: { verdict: failed?.code ?? "verified" } }, el("strong", {}, title), el("p", {}, `${words} Checked in ${ms.toFixed(1)} ms.`),
     el("details", {}, el("summary", {}, "What was not checked"), el("ul", {}, climbed.notChecked.map((what) => el("li", {}, what)))));
 }
 
 // [colour, title, words] of a climb; a denial that is genuine is no failure.
 function worded({ rungs, verified }, broken) {
-  const failed = rungs.find(({ state }) => state === "fails");
+  const failed = rungs.find(({ state }) => state === "failed");
   if (failed === undefined) return ["good", "Verified, and an executor may act", "Every step holds."];
   const step = `It breaks at step ${rungs.indexOf(failed) + 1}: ${failed.code}.`;
   if (!verified) return ["bad", "Not verified", step];
@@ -190,11 +191,15 @@ function worded({ rungs, verified }, broken) {
   return ["bad", "An executor refuses", step];
 }
 
-function rung({ name, title, proves, state, code, reason, facts }) {
+function rung({ name, title, proves, state, code, reason, facts, way }) {
   const [word, colour] = STATES[state] ?? ["not asked yet", ""];
-  const shown = state === "holds" || state === "fails";
+  const reached = state === "held" || state === "failed";
   return el("li", { class: `rung ${state ?? ""}`.trim(), data: { rung: name, state: state ?? "" } },
-    el("div", { class: "rung-head" }, el("b", {}, title), tag(word, colour), code !== undefined && el("code", {}, code)),
-    el("p", {}, state === "fails" ? `${reason.slice(0, 1).toUpperCase()}${reason.slice(1)}` : proves),
-    shown && facts.length > 0 && el("dl", { class: "compare" }, facts.map(([what, value]) => el("div", {}, el("dt", {}, what), el("dd", {}, el("code", {}, value))))));
+    el("div", { class: "rung-head" }, el("h3", {}, title), tag(word, colour), code !== undefined && el("code", {}, code)),
+    el("p", { class: state === "failed" ? "reason" : "quiet" }, state === "failed" ? sentence(reason) : proves),
+    reached && facts.length > 0 && el("dl", { class: "compare" }, facts.map(([what, value]) => el("div", {}, el("dt", {}, what), el("dd", {}, el("code", {}, value))))),
+    reached && way !== undefined && el("details", { open: !way.good && way.steps.length <= 6 }, el("summary", {}, "The way to the root, drawn"),
+      drawing(way, way.leaf, way.good)));
 }
+
+const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
