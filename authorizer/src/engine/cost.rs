@@ -21,8 +21,9 @@ use super::types::Types;
 pub const MAX_EXPANDED: usize = 16_384;
 /// Names that a schema declares: the hierarchies of types and of actions are closed over all pairs.
 pub const MAX_NAMES: usize = 128;
-/// Bytes of policies times the triples of principal type, action and resource type that they are validated for: some 100 ms.
-pub const MAX_VALIDATION: usize = 512 * 1024;
+/// Bytes of policies times the triples of principal type, action and resource type that they are validated for: less than a second in a debug
+/// build for the shapes that cost Cedar most (long chains of `has`).
+pub const MAX_VALIDATION: usize = 256 * 1024;
 
 /// Refuses what would cost too much to validate.
 pub(super) fn measured(content: &EpochContent) -> Result<(), Vec<Finding>> {
