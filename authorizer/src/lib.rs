@@ -22,6 +22,7 @@ pub mod proposal;
 pub mod queue;
 pub mod quota;
 pub mod replay;
+pub mod sandbox;
 pub mod saver;
 pub mod sequencer;
 pub mod service;

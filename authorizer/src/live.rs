@@ -23,6 +23,7 @@ use crate::notices::Notices;
 use crate::proposal::Work;
 use crate::queue::Queue;
 use crate::quota::Quotas;
+use crate::sandbox::Sandbox;
 use crate::spare::Spare;
 use crate::traces::Tracer;
 
@@ -103,6 +104,8 @@ pub struct Shared {
     pub metadata: OnceLock<Metadata>,
     /// Who traces requests, if anybody does.
     pub tracer: OnceLock<Arc<Tracer>>,
+    /// Where strangers try their own policies, if they may: its door alone, nothing of this is within its reach.
+    pub sandbox: OnceLock<Arc<Sandbox>>,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -143,6 +146,7 @@ impl Shared {
             metadata: OnceLock::new(),
             notices: Arc::default(),
             tracer: OnceLock::new(),
+            sandbox: OnceLock::new(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),

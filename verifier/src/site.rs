@@ -76,6 +76,7 @@ macro_rules! files {
 pub const PAGES: &[Page] = pages! {
     "/" "Log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
     "/proof" "Proof" "proof" "One decision, the proof that it stands in the log, and every step of the arithmetic, checked in the browser.";
+    "/demo" "Demo" "demo" "Ask as an agent: your own rules, nine conditions, a receipt verified in the page, and ways to break it.";
 };
 
 /// The page that can also be had as one file, and where.
@@ -89,6 +90,7 @@ pub const FILES: &[File] = files! {
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
     "shell/words.js"
     "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
+    "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

@@ -17,6 +17,7 @@ mod permits;
 mod private;
 mod problem;
 mod routes;
+mod sandbox;
 mod search;
 mod server;
 mod signature;
@@ -25,6 +26,7 @@ mod statements;
 
 pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
 pub use descriptors::{Room, TooFew};
+pub(crate) use governance::shown;
 pub use metadata::{BaseUrl, Metadata};
 pub use problem::Code;
 pub use routes::configure;

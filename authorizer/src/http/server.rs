@@ -17,7 +17,7 @@ use tokio::net::TcpSocket;
 use super::descriptors::Room;
 use super::lineage::Teller;
 use super::problem::Code;
-use super::{lineage, listener};
+use super::{lineage, listener, sandbox};
 use crate::canary;
 use crate::clock::Source;
 use crate::live::Shared;
@@ -79,7 +79,11 @@ impl Servers {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
             let teller = Teller::Archive(public.reader.clone(), clock);
-            let more = move |config: &mut ServiceConfig| lineage::configure(config, teller.clone());
+            let more = move |config: &mut ServiceConfig| {
+                lineage::configure(config, teller.clone());
+                // Nothing is decided beside an archive.
+                sandbox::configure(config, None);
+            };
             let (server, address) = read_api(socket(listen).map_err(at)?, room, public, more, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
@@ -192,7 +196,10 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         now_ms: Box::new(move || clocked.now().at_ms),
     });
     let looked = shared.clone();
-    let more = move |config: &mut ServiceConfig| lineage::configure(config, Teller::Service(looked.clone()));
+    let more = move |config: &mut ServiceConfig| {
+        lineage::configure(config, Teller::Service(looked.clone()));
+        sandbox::configure(config, looked.sandbox.get().cloned());
+    };
     read_api(socket, room, public, more, counted(&shared))
 }
 

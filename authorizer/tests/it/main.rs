@@ -29,6 +29,7 @@ mod queue;
 mod quotas;
 mod replay;
 mod revocations;
+mod sandbox;
 mod scopes;
 mod search;
 mod shadow;

@@ -15,6 +15,7 @@ mod kills;
 mod load;
 mod printing;
 mod rules;
+mod sandbox;
 mod snapshots;
 mod strace;
 mod tracing;

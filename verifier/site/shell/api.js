@@ -9,11 +9,13 @@ const MAX_BYTES = 64 << 20;
 const PATIENCE_MS = 20_000;
 
 export class Problem extends Error {
-  constructor(code, detail, status = 0) {
+  // `body`: the whole document, where the server sent one.
+  constructor(code, detail, status = 0, body = null) {
     super(detail);
     this.name = "Problem";
     this.code = code;
     this.status = status;
+    this.body = body;
   }
 }
 
@@ -73,8 +75,9 @@ async function limited(answer, most, path) {
 // What the server said, if it speaks RFC 9457; else its status.
 async function problemOf(answer, path) {
   try {
-    const { code, detail, title } = JSON.parse(new TextDecoder().decode(await limited(answer, 1 << 16, path)));
-    if (typeof code === "string") return new Problem(code, String(detail ?? title ?? code), answer.status);
+    const body = JSON.parse(new TextDecoder().decode(await limited(answer, 1 << 16, path)));
+    const { code, detail, title } = body;
+    if (typeof code === "string") return new Problem(code, String(detail ?? title ?? code), answer.status, body);
   } catch {
     // It does not.
   }
