@@ -39,10 +39,18 @@ pub(crate) enum Teller {
 }
 
 impl Teller {
-    fn reader(&self) -> &Reader {
+    pub(super) fn reader(&self) -> &Reader {
         match self {
             Teller::Service(shared) => &shared.reader,
             Teller::Archive(reader, _) => reader,
+        }
+    }
+
+    /// The time, Unix milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        match self {
+            Teller::Service(shared) => shared.now().at_ms,
+            Teller::Archive(_, clock) => clock.wall_ms(),
         }
     }
 }
