@@ -15,6 +15,7 @@ mod problem;
 mod proofs;
 mod query;
 mod records;
+mod site;
 mod tiles;
 
 use std::fmt;
@@ -67,7 +68,7 @@ impl HttpServiceFactory for Api {
         web::scope("")
             .wrap(headers())
             .service(at("/").route(read().to(page::page)))
-            .service(at("/page.css").route(read().to(page::style)))
+            .service(site::paths().map(|path| at(path).route(read().to(site::serve))).collect::<Vec<_>>())
             .service(at("/checkpoint").route(read().to(tiles::checkpoint)))
             // Prefixes: matching a pattern was 4 % of what the server does for a tile.
             .service(web::scope("/tile").guard(reading()).default_service(web::to(tiles::resource)))

@@ -23,6 +23,7 @@ pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod request;
+pub mod site;
 pub mod text;
 pub mod tile;
 #[cfg(feature = "uses-file")]

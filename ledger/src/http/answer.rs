@@ -19,6 +19,8 @@ use crate::Reader;
 
 /// JSON.
 pub const JSON: &str = "application/json";
+/// A page.
+pub const HTML: &str = "text/html; charset=utf-8";
 /// Plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Bytes.
@@ -96,6 +98,36 @@ pub async fn fresh(
             Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(bytes))
         }
     }
+}
+
+/// Answers with what stays the same while this program runs: a file of the pages. Its validator is made of its digest, which was computed
+/// once; it may be another one after an update, so it is asked about each time.
+pub(super) async fn steady(
+    request: &HttpRequest,
+    media_type: &'static str,
+    digest: &str,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let coding = choose(request.headers(), Matter::of(body.len())).ok_or_else(no_coding)?;
+    let tag = format!("\"{digest}{}\"", coding.mark());
+    let mut answer = match begin(request, tag, REVALIDATE, coding) {
+        Begun::Unchanged(answer) => return Ok(answer),
+        Begun::Open(answer) => answer,
+    };
+    let path = request.uri().path();
+    let cache = request.app_data::<Rc<Cache>>().filter(|_| coding != Coding::Identity);
+    let bytes = match cache.and_then(|cache| cache.get(path, coding)) {
+        Some(bytes) => bytes,
+        None if coding == Coding::Identity => body,
+        None => {
+            let bytes = Bytes::from(coding.apply(body.to_vec()).await.map_err(no_compression)?);
+            if let Some(cache) = cache {
+                cache.put(path, coding, &bytes);
+            }
+            bytes
+        }
+    };
+    Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(bytes))
 }
 
 /// An answer with its validator.
