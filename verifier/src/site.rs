@@ -75,6 +75,9 @@ macro_rules! files {
 /// module, and the module's line below.
 pub const PAGES: &[Page] = pages! {
     "/" "This log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/console" "Console" "console" "Decisions by everything that is disclosed of them, and who governs them: epochs, policies, switches, revocations.";
+    "/lineage" "Lineage" "lineage" "What a permit descends from and what descends from it, with the state, the scopes and the proof of each.";
+    "/health" "Health" "health" "How old the head is, how fast the log grows, how long a decision takes, and whether the service was ready.";
 };
 
 /// The page that can also be had as one file, and where.
@@ -87,6 +90,8 @@ pub const FILES: &[File] = files! {
     "text.js" "verify.js"
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/time.js"
     "pages/home.js"
+    "detail.js" "pages/chart.js" "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/health.js" "pages/lineage.js"
+    "pages/prove.js" "pages/search.js" "pages/tree.js"
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

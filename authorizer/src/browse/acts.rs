@@ -115,8 +115,9 @@ pub fn newest(reader: &Reader, size: u64) -> Result<Option<u64>, ReadError> {
     let (mut end, start) = (size, size.saturating_sub(MAX_READ));
     while end > start {
         let first = start.max(end.saturating_sub(CHUNK));
-        for (index, leaf) in (first..).zip(reader.entries(first, end - first)?).rev() {
-            let record = Record::outline(&leaf).map_err(|source| ReadError::NotARecord { index, source })?;
+        for (place, leaf) in reader.entries(first, end - first)?.iter().enumerate().rev() {
+            let index = first + place as u64;
+            let record = Record::outline(leaf).map_err(|source| ReadError::NotARecord { index, source })?;
             if let Some(version) = stated(&record) {
                 return Ok(Some(version));
             }

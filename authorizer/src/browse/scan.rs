@@ -69,7 +69,8 @@ pub fn look(
     while looked.low > start && !full(&looked, leaves, details) {
         let first = start.max(looked.low.saturating_sub(CHUNK));
         let chunk = reader.entries(first, looked.low - first)?;
-        for (index, leaf) in (first..).zip(&chunk).rev() {
+        for (place, leaf) in chunk.iter().enumerate().rev() {
+            let index = first + place as u64;
             if full(&looked, leaves, details) {
                 break;
             }

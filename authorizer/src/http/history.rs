@@ -1,4 +1,4 @@
-//! `GET /v1/health` and `GET /v1/health/history` on the public listener: how the service is, and how it was.
+//! `GET /v1/health`, `GET /v1/health/history` and the page `/health` on the public listener: how the service is, and how it was.
 //!
 //! Guarantees: what `/metrics` of this listener may tell, with its course: no reason of a denial, no realm, no key; a denial is counted by the
 //! first condition that its leaf says did not pass. What is not measured is `null`, and so is a self-audit: this version makes none.
@@ -6,13 +6,14 @@
 
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use ledger::http::habits::{Problem, Query, at, fresh_json, headers, read};
+use ledger::http::habits::{HTML, Problem, Query, at, fresh, fresh_json, headers, read, secure};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use verifier::decision::Condition;
 use verifier::hash::Hash;
 use verifier::text::rfc3339;
 
+use super::dashboard;
 use super::lineage::Teller;
 use crate::history::Sample;
 use crate::live::Shared;
@@ -23,6 +24,7 @@ pub(super) fn configure(config: &mut ServiceConfig, teller: Teller) {
     let teller = Data::new(teller);
     let path = |pattern| at(pattern).app_data(teller.clone()).wrap(headers());
     config
+        .service(path("/health").route(read().to(page)))
         .service(path("/v1/health").route(read().to(now)))
         .service(path("/v1/health/history").route(read().to(history)));
 }
@@ -164,6 +166,13 @@ impl ServiceView {
             },
         }
     }
+}
+
+/// The page, with the figures of now in it; its own query is read by its script alone.
+async fn page(request: HttpRequest, teller: Data<Teller>) -> Result<HttpResponse, Problem> {
+    let mut answer = fresh(&request, HTML, dashboard::page(&Health::of(&teller))).await?;
+    secure(answer.headers_mut());
+    Ok(answer)
 }
 
 async fn now(request: HttpRequest, teller: Data<Teller>) -> Result<HttpResponse, Problem> {

@@ -5,6 +5,7 @@ mod authzen;
 mod body;
 mod browse;
 mod connection;
+mod dashboard;
 mod decisions;
 mod descriptors;
 mod executions;

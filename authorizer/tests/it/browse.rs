@@ -174,7 +174,10 @@ fn of_a_committed_realm_decisions_show_commitments_only_and_no_filter_tells_more
     let shown = shown["index"].as_u64().unwrap();
     for format in ["json", "csv"] {
         let text = ask(&site, GET, &format!("/v1/decisions?realm=main&format={format}"), &[]).text();
-        assert!(!["annabelle", "secret", "read", "erase", "no_matching"].iter().any(|word| text.contains(word)), "{text}");
+        assert!(
+            !["annabelle", "secret", "read", "erase", "no_matching"].iter().any(|word| text.contains(word)),
+            "{text}"
+        );
         assert!(text.contains("committed") && text.contains("deny"), "{text}");
     }
     let page = get(&site, "/v1/decisions?realm=main&outcome=allow");
@@ -182,7 +185,14 @@ fn of_a_committed_realm_decisions_show_commitments_only_and_no_filter_tells_more
     assert_eq!((&one["withheld"], one.get("subject"), one.get("reasons")), (&json!("committed"), None, None));
     assert_eq!((&one["request"].is_string(), &one["conditions"]["policy"]), (&true, &json!("pass")));
     // Whatever is asked of their details, the answer is the same for all of them.
-    for query in ["subject=annabelle", "subject=nobody", "resource=secret", "reason=no_matching_permit", "q=read", "policy=reads"] {
+    for query in [
+        "subject=annabelle",
+        "subject=nobody",
+        "resource=secret",
+        "reason=no_matching_permit",
+        "q=read",
+        "policy=reads",
+    ] {
         let page = get(&site, &format!("/v1/decisions?{query}"));
         assert_eq!(page["unseen"], 2, "{query}");
         let found: BTreeSet<u64> = indexes(&page).into_iter().collect();
@@ -274,7 +284,11 @@ fn acts(page: &Value) -> Vec<(u64, &str, &str)> {
     let acts = page["acts"].as_array().unwrap();
     acts.iter()
         .map(|one| {
-            (one["governance"].as_u64().unwrap(), one["act"].as_str().unwrap(), one["about"].as_str().unwrap_or_default())
+            (
+                one["governance"].as_u64().unwrap(),
+                one["act"].as_str().unwrap(),
+                one["about"].as_str().unwrap_or_default(),
+            )
         })
         .collect()
 }
@@ -313,7 +327,10 @@ fn acts_of_governance_are_found_between_whatever_else_was_recorded_and_what_is_i
         assert_eq!(acts(&page), expected);
         assert_eq!((&page["governance"], &page["next"]), (&json!(6), &Value::Null));
         let now = &page["in_force"];
-        assert_eq!((&now["epoch"], &now["newest_epoch"], &now["halted"]), (&json!(2), &json!(2), &json!(["action erase"])));
+        assert_eq!(
+            (&now["epoch"], &now["newest_epoch"], &now["halted"]),
+            (&json!(2), &json!(2), &json!(["action erase"]))
+        );
         let thrown = &page["acts"][4];
         assert_eq!((&thrown["power"], &thrown["reason"]), (&json!("halt"), &json!("drill")));
         assert!(thrown["note"].as_str().unwrap().starts_with("interlock/switch/v1\n"));

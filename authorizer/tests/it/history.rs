@@ -32,7 +32,9 @@ fn health_tells_rates_and_percentiles_and_neither_who_asked_nor_why_it_was_denie
     assert!(service["canary_age_ms"].as_u64().unwrap() < 10_000);
     assert_eq!((&found["head"]["size"], &found["self_audit"]), (&json!(site.size()), &Value::Null));
     let minute = &service["last_minute"];
-    for curve in [&minute["decision_ms"], &minute["commit_ms"], &minute["fsync_ms"]["journal"], &minute["fsync_ms"]["memory"]] {
+    for curve in
+        [&minute["decision_ms"], &minute["commit_ms"], &minute["fsync_ms"]["journal"], &minute["fsync_ms"]["memory"]]
+    {
         let of = |name: &str| curve[name].as_f64().unwrap_or_else(|| panic!("{minute}"));
         assert!(of("count") >= 1.0 && of("p50") > 0.0 && of("p50") <= of("p90") && of("p90") <= of("p99"), "{minute}");
     }
