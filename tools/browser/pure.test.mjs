@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { line, nice, stack } from "../../verifier/site/pages/chart.js";
 import { joined } from "../../verifier/site/pages/health.js";
 import { ask, read, understand, write } from "../../verifier/site/pages/search.js";
-import { Tree } from "../../verifier/site/pages/tree.js";
+import { Tree } from "../../verifier/site/pages/descent.js";
 
 test("a text is understood as the one thing that it can be", () => {
   const hash = "ab".repeat(32);

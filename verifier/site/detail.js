@@ -1,56 +1,96 @@
-// The private detail of a decision, as `detail.cddl` lays it out: who, what and why, where its realm discloses it.
+// The private detail of a decision, as `detail.cddl` lays it out: who asked for what, why it was denied, which policies said so.
 //
-// Guarantees: what is read stands in the bytes under its key; the bytes as a whole are what the leaf commits to, which the caller checks.
-// Does not read what comes behind the delegates: signatures and evidence are not for pages.
+// Guarantees: what it answers stands in these bytes, in their only encoding. Whether the bytes are those that the leaf commits to is for
+// the caller to check first.
 
-import { Decoder, outOfRange } from "./cbor.js";
-import { sha256 } from "./sha2.js";
-import { concat, equal, hex } from "./text.js";
+import { Decoder } from "./cbor.js";
+import { Fault, worded } from "./fault.js";
+import { hex } from "./text.js";
+import { CONDITIONS } from "./record.js";
 
-// Whether salt and bytes are what a leaf commits to: SHA-256(salt ‖ bytes).
-export async function commitsTo(commitment, salt, bytes) {
-  return salt.length === 16 && equal(await sha256(concat(salt, bytes)), commitment);
-}
+// A detail is a part of a record's frame; the server refuses what is larger.
+const MAX_DETAIL = 65_535;
 
-// {subject: {type, id}, action, resource: {type, id}, parent (hex or null), codes: [[condition, code]], scopes, delegates}
+// {subject: [type, id], action, resource: [type, id], parent?, key, codes: {condition: code}, policies?, policy_errors?, …}; names of
+// policies come as {count, names}, of which at most 32 are there.
 export function decodeDetail(bytes) {
-  const d = new Decoder(bytes);
-  const map = d.map();
-  map.required(d, 0);
-  if (d.uint() !== 1n) throw outOfRange(0);
-  map.required(d, 1);
-  const subject = pair(d);
-  map.required(d, 2);
-  const action = d.text().text;
-  map.required(d, 3);
-  const resource = pair(d);
-  const parent = map.optional(d, 4) ? hex(d.bytesOf(16)) : null;
-  map.required(d, 5);
-  d.text();
-  map.required(d, 6);
-  const codes = list(d, () => (d.arrayOf(2), [Number(d.uint()), d.text().text]));
-  const policies = map.optional(d, 7) ? named(d) : [];
-  if (map.optional(d, 8)) named(d);
-  if (map.optional(d, 9)) d.bytesOf(32);
-  if (map.optional(d, 10)) d.bytesOf(16);
-  if (map.optional(d, 11)) d.uint();
-  if (map.optional(d, 12)) list(d, () => (d.arrayOf(3), d.uint(), d.text(), d.uint()));
-  const scopes = map.optional(d, 13) ? texts(d) : [];
-  const delegates = map.optional(d, 14) ? texts(d) : [];
-  return { subject, action, resource, parent, codes, policies, scopes, delegates };
+  if (bytes.length > MAX_DETAIL) throw new Fault("too_long", `detail has ${bytes.length} bytes, more than 65,535`);
+  return worded(() => read(new Decoder(bytes)), (fault) => new Fault("malformed", `detail is malformed: ${fault.message}`));
 }
 
-function pair(d) {
+function read(d) {
+  const map = d.map();
+  const detail = {};
+  map.required(d, 0);
+  if (d.uint() !== 1n) throw new Fault("unknown_version", "its version is not known");
+  for (const [key, name, field] of FIELDS) {
+    if (!name.endsWith("?")) {
+      map.required(d, key);
+      detail[name] = field(d);
+    } else if (map.optional(d, key)) {
+      detail[name.slice(0, -1)] = field(d);
+    }
+  }
+  map.finish(d);
+  d.finish();
+  return detail;
+}
+
+const text = (d) => d.text().text;
+const permit = (d) => hex(d.bytesOf(16));
+const bytes = (length) => (d) => d.bytesOf(length);
+const list = (item) => (d) => Array.from({ length: d.array() }, () => item(d));
+
+function entity(d) {
   d.arrayOf(2);
-  return { type: d.text().text, id: d.text().text };
+  return [text(d), text(d)];
+}
+
+function codes(d) {
+  const found = {};
+  for (let left = d.array(); left > 0; left -= 1) {
+    d.arrayOf(2);
+    const condition = d.uint();
+    if (condition >= BigInt(CONDITIONS.length)) throw new Fault("out_of_range", "a condition is not known");
+    found[CONDITIONS[Number(condition)]] = text(d);
+  }
+  return found;
 }
 
 function named(d) {
   d.arrayOf(3);
-  d.uint();
+  const count = d.uint();
   d.bytesOf(32);
-  return texts(d);
+  return { count, names: list(text)(d) };
 }
 
-const list = (d, one) => Array.from({ length: d.array() }, one);
-const texts = (d) => list(d, () => d.text().text);
+const one = (d) => {
+  if (d.uint() !== 1n) throw new Fault("out_of_range", "a mark is not 1");
+  return true;
+};
+
+function counted(d) {
+  d.arrayOf(3);
+  const kind = d.uint();
+  if (kind > 2n) throw new Fault("out_of_range", "a counter is not known");
+  return { kind: ["rate", "budget", "concurrency"][Number(kind)], limit: text(d), amount: d.uint() };
+}
+
+function signed(d) {
+  d.arrayOf(6);
+  return { path: text(d), parameters: text(d), body: d.bytesOf(32), signature: d.bytesOf(64), random: d.bytesOf(16), place: d.uint() };
+}
+
+function evidence(d) {
+  const length = d.array();
+  if (length !== 1 && length !== 3) throw new Fault("out_of_range", "evidence has one or three parts");
+  const issuers = list(text)(d);
+  return length === 1 ? { issuers } : { issuers, nonce: d.bytesOf(32), until: d.uint() };
+}
+
+const FIELDS = [
+  [1, "subject", entity], [2, "action", text], [3, "resource", entity], [4, "parent?", permit], [5, "key", text], [6, "codes", codes],
+  [7, "policies?", named], [8, "policy_errors?", named], [9, "idempotency?", bytes(32)], [10, "retry_of?", permit], [11, "authzen?", one],
+  [12, "counted?", list(counted)], [13, "scopes?", list(text)], [14, "delegates?", list(text)], [15, "signed?", signed],
+  [16, "retry_salt?", bytes(16)], [17, "evidence?", evidence],
+];

@@ -91,7 +91,7 @@ export async function rootOfRange(first, leaves, size, proof, seen = nothing) {
 }
 
 // Largest power of two below n, which is at least 2.
-function split(n) {
+export function split(n) {
   return 1n << BigInt((n - 1n).toString(2).length - 1);
 }
 

@@ -74,7 +74,8 @@ macro_rules! files {
 /// The pages, in the order of the navigation. To add one: a line here (path, name, file in `site/pages/`, what it shows), its HTML and its
 /// module, and the module's line below.
 pub const PAGES: &[Page] = pages! {
-    "/" "This log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/" "Log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
+    "/proof" "Proof" "proof" "One decision, the proof that it stands in the log, and every step of the arithmetic, checked in the browser.";
     "/console" "Console" "console" "Decisions by everything that is disclosed of them, and who governs them: epochs, policies, switches, revocations.";
     "/lineage" "Lineage" "lineage" "What a permit descends from and what descends from it, with the state, the scopes and the proof of each.";
     "/health" "Health" "health" "How old the head is, how fast the log grows, how long a decision takes, and whether the service was ready.";
@@ -86,12 +87,13 @@ pub const SAVED: (&str, &str) = ("/proof", "/proof.html");
 /// The files of all pages. A module that is missing here fails a test.
 pub const FILES: &[File] = files! {
     "shell/site.css"
-    "cbor.js" "checkpoint.js" "cose.js" "ed25519.js" "engines.js" "fault.js" "json.js" "note.js" "proof.js" "receipt.js" "record.js" "sha2.js"
-    "text.js" "verify.js"
-    "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/time.js"
-    "pages/home.js"
-    "detail.js" "pages/chart.js" "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/health.js" "pages/lineage.js"
-    "pages/prove.js" "pages/search.js" "pages/tree.js"
+    "cbor.js" "checkpoint.js" "cose.js" "detail.js" "ed25519.js" "engines.js" "evidence.js" "fault.js" "json.js" "ladder.js" "note.js"
+    "proof.js" "receipt.js" "record.js" "sha2.js" "tamper.js" "text.js" "tree.js" "verify.js"
+    "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
+    "shell/words.js"
+    "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
+    "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/search.js"
+    "pages/chart.js" "pages/health.js" "pages/descent.js" "pages/lineage.js" "pages/prove.js"
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

@@ -52,7 +52,7 @@ export function strip(label, cells) {
   const rects = cells.map(({ colour, title }, place) =>
     svg("rect", { class: `cell ${colour}`, x: place * width, y: 0, width: Math.max(1, width - 1), height: 34, rx: 1.5 }, svg("title", {}, title)),
   );
-  return svg("svg", { class: "strip", viewBox: `0 0 ${WIDTH} 34`, preserveAspectRatio: "none", role: "img", "aria-label": label }, rects);
+  return svg("svg", { class: "uptime", viewBox: `0 0 ${WIDTH} 34`, preserveAspectRatio: "none", role: "img", "aria-label": label }, rects);
 }
 
 const plain = (value) => (value >= 100 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2))));

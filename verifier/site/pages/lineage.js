@@ -12,7 +12,7 @@ import { relative, span, time } from "../shell/time.js";
 import { entity } from "./decision.js";
 import { patient } from "./export.js";
 import { Prover, withheld } from "./prove.js";
-import { Tree } from "./tree.js";
+import { Tree } from "./descent.js";
 
 // Looks that follow one another by themselves: each reads a thousand records.
 const LOOKS = 32;

@@ -4,12 +4,13 @@
 // is disclosed, it is the one that the leaf commits to and says what is shown of it. Never throws; each decision is asked for once.
 // Does not vouch for the key: it came from this server, unless the caller has a better one.
 
-import { decodeDetail, commitsTo } from "../detail.js";
+import { decodeDetail } from "../detail.js";
 import { Fault } from "../fault.js";
 import { readForm } from "../receipt.js";
 import { decodeRecord } from "../record.js";
+import { sha256 } from "../sha2.js";
 import { getBytes, getJson, Problem } from "../shell/api.js";
-import { unb64 } from "../text.js";
+import { concat, equal, unb64 } from "../text.js";
 import { judge } from "../verify.js";
 
 // Receipts that are fetched at once.
@@ -64,9 +65,9 @@ async function proved(node, key) {
     if (withheld(node)) return { verified: true, why: "leaf proved; its detail is withheld", held };
     const { detail } = await getJson(`/v1/requests/${node.index}`);
     const [salt, part] = [unb64(detail.salt), unb64(detail.bytes)];
-    if (!(await commitsTo(record.detail, salt, part))) return refused("the detail is not the one that the leaf commits to", held);
+    if (!equal(await sha256(concat(salt, part)), record.detail)) return refused("the detail is not the one that the leaf commits to", held);
     const said = decodeDetail(part);
-    const differs = ["subject", "action", "resource", "parent", "scopes", "delegates"].find((name) => !same(said[name], node[name]));
+    const differs = Object.keys(SHOWN).find((name) => SHOWN[name](said) !== SHOWN[name](shownAs(node)));
     if (differs !== undefined) return refused(`the committed detail has another ${differs} than is shown`, held);
     return { verified: true, why: "leaf proved, and its detail is the committed one", held };
   } catch (error) {
@@ -89,8 +90,17 @@ function otherLeaf(node, verdict, record) {
   return record.expires_at === expires ? null : "end";
 }
 
-function same(left, right) {
-  if (Array.isArray(left)) return left.length === (right ?? []).length && left.every((one, at) => one === right[at]);
-  if (left === null || typeof left !== "object") return left === (right ?? null);
-  return left.type === right?.type && left.id === right?.id;
+// What is shown of a detail, each in a form that can be compared.
+const SHOWN = {
+  subject: ({ subject }) => JSON.stringify(subject),
+  action: ({ action }) => action,
+  resource: ({ resource }) => JSON.stringify(resource),
+  parent: ({ parent }) => parent ?? "none",
+  scopes: ({ scopes }) => JSON.stringify(scopes ?? []),
+  delegates: ({ delegates }) => JSON.stringify(delegates ?? []),
+};
+
+// A node as the detail writes it.
+function shownAs({ subject, action, resource, parent, scopes, delegates }) {
+  return { subject: [subject.type, subject.id], action, resource: [resource.type, resource.id], parent: parent ?? undefined, scopes, delegates };
 }

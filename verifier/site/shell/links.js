@@ -31,10 +31,11 @@ export const epochLink = (epoch) => link(`${has("/console") ? "/console?epoch=" 
 export const lineageLink = (id, words = "lineage") =>
   has("/lineage") && !SAVED ? el("a", { href: `/lineage?permit=${id}` }, words) : null;
 
-// A hash that is no leaf: cut, whole in its title.
-export function hash(bytes, { whole = false } = {}) {
+// A hash that is no leaf: cut ("brief" for equations), whole in its title.
+export function hash(bytes, { whole = false, brief = false } = {}) {
   const digits = hex(bytes);
-  return el("code", { title: `${digits} · base64 ${b64(bytes)}` }, whole ? digits : short(digits));
+  const cut = brief ? `${digits.slice(0, 6)}…${digits.slice(-4)}` : short(digits);
+  return el("code", { title: `${digits} · base64 ${b64(bytes)}` }, whole ? digits : cut);
 }
 
 // Whether this server has the page.
