@@ -32,7 +32,8 @@ test("decisions stand newest first, each opens, and every value in it leads on",
   await shot("console-decision");
 });
 
-test("one box understands permits, indexes, hashes, commitments and words, and the address keeps it", async ({ page, visit }) => {
+// A hash that is no leaf is asked for as one first, and found as a commitment then.
+test("one box understands permits, indexes, hashes, commitments and words, and the address keeps it", { errors: [/404/] }, async ({ page, visit }) => {
   await visit("/console");
   const { index, permit, leaf } = made.denied;
   const one = await (await fetch(`${site}/v1/decisions/${index}`)).json();

@@ -5,7 +5,7 @@
 
 import { getJson } from "../shell/api.js";
 import { byId, el, put, tag } from "../shell/dom.js";
-import { every, start } from "../shell/page.js";
+import { every, start, trouble } from "../shell/page.js";
 import { span, time } from "../shell/time.js";
 import { chart, strip } from "./chart.js";
 
@@ -132,7 +132,7 @@ function uptime({ service }) {
     at.forEach((time, place) => add(time, ready[place], looks[place]));
     // The minute that is under way stands in the seconds only.
     const last = at.at(-1) ?? 0;
-    seconds?.at.forEach((time, place) => time > last + 59_000 && add(time, seconds.ready[place], 1));
+    seconds?.at.forEach((time, place) => time > last && add(time, seconds.ready[place], 1));
     [good, all] = [good + fine, all + seen];
     const words = `${new Date(cell - CELL_MS).toISOString().slice(11, 16)}–${new Date(cell).toISOString().slice(11, 16)} UTC: `;
     const share = seen === 0 ? "not measured" : `ready ${percent(fine, seen)}`;
@@ -196,7 +196,7 @@ if (typeof document !== "undefined") {
         event.preventDefault();
         history.replaceState(null, "", link.getAttribute("href"));
         rounds = 0;
-        refresh();
+        refresh().catch(trouble);
       });
     }
     await every(EVERY_MS, refresh);
