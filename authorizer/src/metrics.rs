@@ -1,7 +1,7 @@
 //! Why: whoever runs the service must see from outside what it decides, what it turns away, and how long the log takes.
 //!
 //! OpenMetrics text at `/metrics`, without a key. Decisions and their reasons are told on the decision API's listener only; the public one
-//! tells what everybody can see in the log anyway, and how it is asked.
+//! tells what everybody can see in the log anyway, and how it is asked. What its dashboard shows is added up in `tally.rs`.
 //!
 //! Guarantees: every label has a closed set of values, so the size of an answer does not depend on who asks or for what; no realm, subject,
 //! key or address is a label. Does not: remember anything over a restart; the log does.

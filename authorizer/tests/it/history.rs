@@ -98,3 +98,33 @@ fn health_has_the_habits_of_the_listener_and_an_archive_measures_nothing() {
     assert_eq!((&course["since"], &course["samples"]["at"]), (&Value::Null, &json!([])));
     assert!(archive.stop());
 }
+
+#[test]
+fn the_page_says_the_figures_without_any_script_and_is_as_secured_as_every_page() {
+    let mut site = site();
+    site.post("/v1/decisions", &json!([read("secret-name"), erase("r")]));
+    until(|| ask(&site, GET, "/v1/health", &[]).json()["service"]["ready"] == true);
+    let page = ask(&site, GET, "/health?range=day", &[]);
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let html = page.text();
+    for shown in [
+        "<span class=\"tag good\">ready</span>",
+        "<th scope=\"row\">Allowed</th><td class=\"number\">1</td><td class=\"number\">1</td>",
+        "<th scope=\"row\">– by policy</th><td class=\"number\">1</td>",
+        "none: this version does not audit itself",
+        "<span class=\"tag good\">denied</span>",
+    ] {
+        assert!(html.contains(shown), "{shown}: {html}");
+    }
+    for slot in ["{state}", "{age}", "{size}", "{rate}", "{p99}", "{counts}", "{times}", "{facts}"] {
+        assert!(!html.contains(slot), "{slot}");
+    }
+    assert!(!["secret-name", "no_matching_permit"].iter().any(|secret| html.contains(secret)));
+    assert!(site.service.take().unwrap().stop());
+    let (_ledger, reader) = site.open_log();
+    let archive = Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms()))).unwrap();
+    let html = call(archive.address(), GET, "/health", &[], b"").text();
+    assert!(html.contains("archive: read only") && !html.contains("{facts}"), "{html}");
+    assert!(archive.stop());
+}
