@@ -148,6 +148,8 @@ impl Kept {
         if self.started_ms.is_none() {
             self.started_ms = Some(seen.at_ms);
             self.minute.number = number;
+            // Everything that was counted before the first look is of the time since the start.
+            push(&mut self.readings, READINGS, Sums::default());
         }
         // A clock that was put back goes on with the minute that is under way.
         if number > self.minute.number {
@@ -262,6 +264,6 @@ mod tests {
         history.take(seen(1_001, 2));
         assert_eq!(history.seconds(0).len(), 1);
         assert_eq!((history.seconds(999).len(), history.seconds(1_000).len()), (1, 0));
-        assert_eq!(history.lately(&seen(2_000, 5).sums).allowed, 4);
+        assert_eq!(history.lately(&seen(2_000, 5).sums).allowed, 5);
     }
 }
