@@ -309,7 +309,7 @@ fn acts_of_governance_are_found_between_whatever_else_was_recorded_and_what_is_i
     assert_eq!(site.switch(1, "action erase", Power::Halt).status, 200);
     // Records that state no version, with an act behind them.
     assert_eq!(site.event(&leased, verifier::event::Step::Started).status, 200);
-    assert_eq!(site.send("/v1/statements", "text/plain", b"evidence").status, 200);
+    assert_eq!(site.send("/v1/statements", "text/plain", b"evidence").status, 201);
     assert_eq!(site.revoke(2, &permit).status, 200);
     some(20);
     assert_eq!(site.switch(3, "realm other", Power::Halt).status, 200);
