@@ -70,7 +70,7 @@ function words() {
   const told = [];
   if (next !== null) told.push(`Read up to entry ${count(next)} of ${count(looked.size)}; there may be more descendants.`);
   else told.push("All that may descend from it was looked at.");
-  if (looked.hidden > 0) told.push(`${count(looked.hidden)} decisions of its realm may descend from it too: what would tell is withheld.`);
+  if (looked.hidden > 0) told.push(`${count(looked.hidden)} decision${looked.hidden === 1 ? "" : "s"} of its realm may descend from it too: what would tell is withheld.`);
   if (looked.unknown > 0) told.push(`Of ${count(looked.unknown)} the present state is not known here.`);
   return told.join(" ");
 }
