@@ -171,6 +171,19 @@ test("files are told by their content: receipts in every form, a key, a head, a 
   await page.getByText(`You pinned a head of size ${size}`).waitFor();
 });
 
+test("a head alone is checked, and held against the pinned one", async ({ page, visit }) => {
+  const [older, newer] = await Promise.all([5, 9].map(async (size) => JSON.parse(await get(`/v1/checkpoints?size=${size}`)).checkpoint));
+  await visit("/proof");
+  await page.locator("#files").setInputFiles([file("older", older)]);
+  await verified(page);
+  assert.deepEqual(await states(page), { signed: "held", consistent: "open", witnessed: "open" });
+  await page.getByRole("button", { name: "Pin this head of 5 entries" }).click();
+  await visit("/proof");
+  await page.locator("#files").setInputFiles([file("newer", newer)]);
+  await rung(page, "consistent").getByText("You pinned a head of size 5.").waitFor();
+  await verified(page);
+});
+
 test("a file that is dropped on the page is taken; one that is nothing is refused", async ({ page, visit }) => {
   await visit("/proof");
   const drop = (name, text) => page.evaluate(([name, text]) => {

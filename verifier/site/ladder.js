@@ -124,9 +124,14 @@ async function receiptRungs(climb, { leaves = [], kept, growth, parts }, keys, r
   await rung("recomputable", () => recomputable(climb.record, parts));
 }
 
-// Every other form: what held is what `judge` says.
-async function otherRungs(climb) {
+// Every other form: what held is what `judge` says. A COSE receipt does not carry its record, which is shown once it is verified.
+// A head is held against the one that was pinned, as a receipt's is.
+async function otherRungs(climb, { leaves = [], kept, growth }, keys, rung) {
   const { held, verdict } = climb.verdict;
+  if (verdict.verified && climb.form.form === "inclusion") {
+    [climb.bytes] = leaves;
+    climb.record = decodeRecord(climb.bytes);
+  }
   for (const id of ["decoded", "included", "signed", "consistent"]) {
     if (held.some((said) => said.startsWith(id))) climb.rungs.push({ id, state: HELD });
     else if (!verdict.verified && verdict.rung.includes(id)) {
@@ -135,6 +140,11 @@ async function otherRungs(climb) {
     }
   }
   if (!verdict.verified) climb.failed ??= verdict.rung;
+  if (climb.form.form === "head" && climb.failed === null) {
+    climb.head = claimed(climb.form.checkpoint);
+    await rung("consistent", () => consistency(climb.head, kept, growth, keys));
+    await rung("witnessed", () => ({ state: OPEN, others: cosignatures(climb.form.checkpoint, climb.head.origin) }));
+  }
 }
 
 // The head that a note states, read and not believed.

@@ -18,7 +18,7 @@ use super::query::Query;
 
 /// What no page of ours needs of a browser.
 const PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), \
-    midi=(), payment=(), publickey-credentials-get=(), usb=(), browsing-topics=()";
+    midi=(), payment=(), publickey-credentials-get=(), usb=()";
 
 /// What is served at one path.
 struct Served {

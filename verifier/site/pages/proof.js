@@ -275,6 +275,7 @@ async function examples() {
   if (SAVED) {
     for (const node of document.querySelectorAll(".only-served, #ask")) node.hidden = true;
     byId("key-details").open = true;
+    byId("examples").textContent = "Drop a receipt and the log's key, and beside them the request or a head that you kept.";
     return;
   }
   state.log = await getJson("/v1/log");

@@ -2,6 +2,7 @@
 // the caller gives them only then.
 
 import { decodeDetail } from "../detail.js";
+import { Fault } from "../fault.js";
 import { b64, hex, rfc3339, utf8 } from "../text.js";
 import { el, pairs, tag } from "./dom.js";
 import { epochLink, hash, lineageLink, permitLink } from "./links.js";
@@ -30,10 +31,22 @@ const KINDS = {
 // One sentence, behind the outcome's tag; `parts` as in `ladder.js`, or null.
 export function sentence(record, parts = null) {
   if (record.kind !== "decision") return KINDS[record.kind];
-  if (parts === null) return `a request in the realm ${record.realm}, whose content is not shown here.`;
-  const { subject, action, resource } = decodeDetail(parts.detail.bytes);
+  const detail = detailOf(parts);
+  if (detail === null) return `a request in the realm ${record.realm}, whose content is not shown here.`;
+  const { subject, action, resource } = detail;
   const [who, what] = [subject, resource].map(([type, id]) => `${type} ${quoted(id)}`);
   return `${who} asked for ${quoted(action)} on ${what}.`;
+}
+
+// A detail of a later version is none that this page can tell; the record is what it is.
+function detailOf(parts) {
+  if (parts === null) return null;
+  try {
+    return decodeDetail(parts.detail.bytes);
+  } catch (error) {
+    if (error instanceof Fault) return null;
+    throw error;
+  }
 }
 
 const quoted = (id) => `“${id}”`;
@@ -49,7 +62,7 @@ export function conditions(classes, codes = {}) {
 // Everything that the record says, by name. `index` may be null.
 export function facts(record, index, parts = null) {
   if (record.kind !== "decision") return pairs([["Kind", record.kind], ...others(record, index)]);
-  const detail = parts === null ? null : decodeDetail(parts.detail.bytes);
+  const detail = detailOf(parts);
   const policies = detail?.policies;
   return [
     pairs([

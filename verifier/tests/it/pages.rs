@@ -6,11 +6,14 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use verifier::cose::CoseReceipt;
+use verifier::decision::Detail;
+use verifier::text::b64;
 
 use crate::corpus::{Case, Kind, Log, cases, resign};
 use crate::mutate::{as_it_is, mutate};
+use crate::records::details;
 
 /// So many mutants of a sort are compared: node looks at some hundreds a second.
 const MOST: usize = 400;
@@ -89,6 +92,52 @@ fn the_pages_verifier_says_the_same_about_mutants() {
     println!("{} mutants", mutants.len());
     assert!(mutants.len() > 3_000);
     compare("mutants", &mutants, &[]);
+}
+
+#[test]
+fn the_pages_read_details_as_they_were_written_and_refuse_what_is_cut_or_longer() {
+    let details = details();
+    let mut inputs: Vec<Vec<u8>> = details.iter().map(Detail::encode).collect();
+    let full = inputs[1].clone();
+    inputs.extend((0..full.len()).map(|length| full[..length].to_vec()));
+    inputs.push([full, vec![0]].concat());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/detail.mjs");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for input in &inputs {
+        writeln!(file, "{}", b64(input)).unwrap();
+    }
+    let input = std::fs::File::open(file.path()).unwrap();
+    let output = match Command::new("node").arg(script).stdin(input).output() {
+        Ok(output) => output,
+        Err(error) => return println!("NOT RUN: the pages' decoder needs `node` (Debian's package nodejs): {error}"),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(said.len(), inputs.len());
+    for (detail, said) in details.iter().zip(&said) {
+        assert_eq!(said["subject"], json!([detail.subject.0, detail.subject.1]));
+        assert_eq!(said["resource"], json!([detail.resource.0, detail.resource.1]));
+        assert_eq!((&said["action"], &said["key"]), (&json!(detail.action), &json!(detail.key_id)));
+        let codes: serde_json::Map<String, Value> =
+            detail.codes.iter().map(|(condition, code)| (condition.name().to_owned(), json!(code))).collect();
+        assert_eq!(said["codes"], Value::Object(codes));
+        assert_eq!(said.get("parent"), detail.parent.map(|parent| json!(parent.to_string())).as_ref());
+        assert_eq!(said.get("retry_of"), detail.retry_of.map(|permit| json!(permit.to_string())).as_ref());
+        for (named, said) in [(&detail.policies, said.get("policies")), (&detail.errors, said.get("policy_errors"))] {
+            let named = named.as_ref().map(|named| json!({"count": named.count.to_string(), "names": named.shown}));
+            assert_eq!(said, named.as_ref());
+        }
+        assert_eq!(said["counted"].as_array().map_or(0, Vec::len), detail.counted.len());
+        assert_eq!(said["scopes"].as_array().map_or(0, Vec::len), detail.scopes.len());
+        assert_eq!(said.get("authzen").is_some(), detail.authzen);
+        assert_eq!(said.get("signed").is_some(), detail.signed.is_some());
+        assert_eq!(
+            said["evidence"]["issuers"].as_array().map_or(0, Vec::len),
+            detail.evidence.as_ref().map_or(0, |it| it.issuers.len())
+        );
+    }
+    assert!(said[details.len()..].iter().all(Value::is_null), "what is cut or longer was read");
 }
 
 /// Mutants of the inputs of these cases: the accepted ones, those that were read and then refused, and some that were not read.
