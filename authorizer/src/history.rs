@@ -155,7 +155,7 @@ impl Kept {
         if number > self.minute.number {
             self.end_minute(number);
         }
-        if self.looks % READ_EVERY == 0 {
+        if self.looks.is_multiple_of(READ_EVERY) {
             push(&mut self.readings, READINGS, seen.sums.clone());
         }
         self.looks = self.looks.wrapping_add(1);
