@@ -46,14 +46,14 @@ export async function descent() {
 // A permit with `width` children, each with as many below it, up to `most` in all.
 export async function crowd(width, most) {
   const [root] = await decide([request("conductor", 1_000, { scopes: ["a"], delegates: agents(["worker"]), ttl_ms: TTL_MS })]);
-  const open = [root];
+  const open = [{ ...root, depth: 0 }];
   let made = 0;
   while (made < most) {
     const parent = open.shift();
-    const bodies = Array.from({ length: Math.min(width, most - made) }, (_, at) => request("worker", 2_000 + made + at, { parent: parent.permit, scopes: ["a"], delegates: agents(["worker"]), ttl_ms: TTL_MS - 60_000 }));
+    const bodies = Array.from({ length: Math.min(width, most - made) }, (_, at) => request("worker", 2_000 + made + at, { parent: parent.permit, scopes: ["a"], delegates: agents(["worker"]), ttl_ms: TTL_MS - 60_000 * (parent.depth + 1) }));
     const answers = await decide(bodies);
     assert.ok(answers.every(({ decision }) => decision), JSON.stringify(answers[0]));
-    open.push(...answers);
+    open.push(...answers.map((answer) => ({ ...answer, depth: parent.depth + 1 })));
     made += answers.length;
   }
   return root;
