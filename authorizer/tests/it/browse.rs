@@ -145,7 +145,7 @@ fn what_is_asked_has_one_spelling_and_limits_and_answers_are_like_those_of_the_w
         assert_eq!(ask(&site, GET, path, &[]).status, 400, "{path}");
     }
     assert_eq!(ask(&site, GET, "/v1/decisions", &[("Accept", "text/html")]).code(), "not_acceptable");
-    for path in ["/v1/decisions", "/v1/decisions?format=csv", "/v1/decisions/1", "/v1/governance"] {
+    for path in ["/v1/decisions", "/v1/decisions?format=csv", "/v1/decisions/2", "/v1/governance"] {
         let (full, head) = (ask(&site, GET, path, &[]), ask(&site, "HEAD", path, &[]));
         assert_eq!((full.status, head.status, head.body.len()), (200, 200, 0), "{path}");
         for name in ["content-length", "content-type", "etag", "cache-control", "vary", "x-content-type-options"] {
