@@ -26,7 +26,7 @@ const ARGUMENTS = [
   "--disable-component-update", "--disable-sync",
 ];
 // A page is there in a tenth of this; a busy machine may need it.
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = Number(process.env.INTERLOCK_PATIENCE_MS ?? 30_000);
 
 export const SIZES = { desktop: { width: 1200, height: 900 }, phone: { width: 360, height: 740 } };
 
