@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod approval;
 pub mod archive;
+pub mod browse;
 pub mod canary;
 pub mod clock;
 pub mod double;
@@ -11,6 +12,7 @@ pub mod engines;
 pub mod execution;
 pub mod fold;
 pub mod governance;
+pub mod history;
 pub mod http;
 pub mod keys;
 pub mod lineage;
@@ -32,6 +34,7 @@ pub mod stages;
 pub mod state;
 pub mod statement;
 mod sync;
+pub mod tally;
 pub mod traces;
 pub mod worker;
 

@@ -16,6 +16,7 @@ use crate::clock::{Clock, Reading};
 use crate::double::{Doubles, Room};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Candidate, Engines, Governors, Proposed};
+use crate::history::{History, Seen};
 use crate::http::{Budget, Metadata};
 use crate::keys::ApiKeys;
 use crate::metrics::{self, Metrics};
@@ -94,6 +95,8 @@ pub struct Shared {
     pub doubles: Doubles,
     /// What is counted.
     pub metrics: Metrics,
+    /// How it was.
+    pub history: History,
     /// Who is told of what changes.
     pub notices: Arc<Notices>,
     /// What keys have taken of their quotas.
@@ -141,6 +144,7 @@ impl Shared {
             canaries: Canaries::default(),
             doubles: Doubles::new(room),
             metrics: Metrics::default(),
+            history: History::default(),
             quotas: Quotas::default(),
             spare: OnceLock::new(),
             metadata: OnceLock::new(),
@@ -225,6 +229,19 @@ impl Shared {
             compiled: self.live.load().engines.as_ref().is_some_and(|engines| engines.is_compiled()),
             alerts: self.alerts().len(),
             rechecks_waiting: self.doubles.waiting(),
+        }
+    }
+
+    /// What a sample is taken of.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen {
+            at_ms: self.now().at_ms,
+            size: self.reader.size(),
+            waiting: self.queue.decisions(),
+            ready: self.ready().is_ok(),
+            canary: self.canaries.age(self.live.load().epoch),
+            sums: self.metrics.tally.read(),
         }
     }
 

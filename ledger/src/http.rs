@@ -9,6 +9,7 @@ mod coding;
 mod dictionary;
 mod documents;
 mod epochs;
+pub mod habits;
 mod page;
 mod problem;
 mod proofs;
@@ -64,13 +65,8 @@ struct Api;
 
 impl HttpServiceFactory for Api {
     fn register(self, config: &mut AppService) {
-        let headers = DefaultHeaders::new()
-            .add(("Access-Control-Allow-Origin", "*"))
-            .add(("Access-Control-Expose-Headers", "ETag, Link, Use-As-Dictionary"))
-            .add(("Cross-Origin-Resource-Policy", "cross-origin"))
-            .add(("X-Content-Type-Options", "nosniff"));
         web::scope("")
-            .wrap(headers)
+            .wrap(headers())
             .service(at("/").route(read().to(page::page)))
             .service(site::paths().map(|path| at(path).route(read().to(site::serve))).collect::<Vec<_>>())
             .service(at("/checkpoint").route(read().to(tiles::checkpoint)))
@@ -95,12 +91,25 @@ impl HttpServiceFactory for Api {
     }
 }
 
+/// What every answer of the public listener says.
+#[must_use]
+pub fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Access-Control-Allow-Origin", "*"))
+        .add(("Access-Control-Expose-Headers", "ETag, Link, Use-As-Dictionary"))
+        .add(("Cross-Origin-Resource-Policy", "cross-origin"))
+        .add(("X-Content-Type-Options", "nosniff"))
+}
+
 /// A path that knows GET and HEAD only.
-fn at(path: &str) -> Resource {
+#[must_use]
+pub fn at(path: &str) -> Resource {
     web::resource(path).default_service(web::to(problem::method_not_allowed))
 }
 
-fn read() -> Route {
+/// The route of GET and HEAD.
+#[must_use]
+pub fn read() -> Route {
     web::route().guard(reading())
 }
 

@@ -52,9 +52,10 @@ export function test(name, options, run) {
     context.on("page", (page) => watch(page, wrong, asked, errors));
     const page = await context.newPage();
     try {
-      await run(tools(page, context));
+      const own = new Set([site]);
+      await run(tools(page, context, own));
       assert.deepEqual(wrong, [], "what the console said");
-      const foreign = [...asked].filter((url) => !url.startsWith(`${site}/`) && !/^(data|blob|file|about):/.test(url));
+      const foreign = [...asked].filter((url) => !own.has(new URL(url).origin) && !/^(data|blob|file|about):/.test(url));
       assert.deepEqual(foreign, [], "what was asked of others");
     } finally {
       await context.close();
@@ -72,12 +73,16 @@ function watch(page, wrong, asked, errors) {
   page.on("request", (request) => asked.add(request.url()));
 }
 
-function tools(page, context) {
+function tools(page, context, own) {
   return {
     page,
     context,
-    // Goes to a path of the site, or to a whole address.
-    visit: (path) => page.goto(path.startsWith("/") ? site + path : path, { waitUntil: "load" }),
+    // Goes to a path of the site, or to a whole address; what is visited may be asked.
+    visit: (path) => {
+      const url = path.startsWith("/") ? site + path : path;
+      if (url.startsWith("http")) own.add(new URL(url).origin);
+      return page.goto(url, { waitUntil: "load" });
+    },
     // Keeps a picture of the whole page.
     shot: async (name) => {
       if (!screenshots) return;

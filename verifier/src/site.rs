@@ -75,8 +75,11 @@ macro_rules! files {
 /// module, and the module's line below.
 pub const PAGES: &[Page] = pages! {
     "/" "Log" "home" "What this log promises and what not, its key, its head, and how to check it without trusting us.";
-    "/proof" "Proof" "proof" "One decision, the proof that it stands in the log, and every step of the arithmetic, checked in the browser.";
     "/demo" "Demo" "demo" "Ask as an agent: your own rules, nine conditions, a receipt verified in the page, and ways to break it.";
+    "/proof" "Proof" "proof" "One decision, the proof that it stands in the log, and every step of the arithmetic, checked in the browser.";
+    "/console" "Console" "console" "Decisions by everything that is disclosed of them, and who governs them: epochs, policies, switches, revocations.";
+    "/lineage" "Lineage" "lineage" "What a permit descends from and what descends from it, with the state, the scopes and the proof of each.";
+    "/health" "Health" "health" "How old the head is, how fast the log grows, how long a decision takes, and whether the service was ready.";
 };
 
 /// The page that can also be had as one file, and where.
@@ -90,7 +93,12 @@ pub const FILES: &[File] = files! {
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
     "shell/words.js"
     "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
+<<<<<<< HEAD
     "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
+=======
+    "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/search.js"
+    "pages/chart.js" "pages/health.js" "pages/descent.js" "pages/lineage.js" "pages/prove.js"
+>>>>>>> h-console
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

@@ -3,12 +3,15 @@
 mod approvals;
 mod authzen;
 mod body;
+mod browse;
 mod connection;
+mod dashboard;
 mod decisions;
 mod descriptors;
 mod executions;
 mod governance;
 mod health;
+mod history;
 mod keys;
 mod lineage;
 mod listener;

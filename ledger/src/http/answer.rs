@@ -18,9 +18,9 @@ use super::problem::{Code, Problem};
 use crate::Reader;
 
 /// JSON.
-pub(super) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// A page.
-pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub const HTML: &str = "text/html; charset=utf-8";
 /// Plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Bytes.
@@ -78,7 +78,10 @@ impl Immutable {
 }
 
 /// Answers with something that may be another thing tomorrow.
-pub(super) async fn fresh(
+///
+/// # Errors
+/// [`Code::NotAcceptable`], [`Code::Unavailable`].
+pub async fn fresh(
     request: &HttpRequest,
     media_type: &'static str,
     body: impl Into<Vec<u8>>,
@@ -152,7 +155,8 @@ fn begin(request: &HttpRequest, tag: String, keep: &'static str, coding: Coding)
 }
 
 /// Tells caches that `Accept` chose the form, beside the coding.
-pub(super) fn chosen_by_accept(mut answer: HttpResponse) -> HttpResponse {
+#[must_use]
+pub fn chosen_by_accept(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     answer
 }
@@ -166,7 +170,10 @@ fn no_compression(_: std::io::Error) -> Problem {
 }
 
 /// As [`fresh`], with a value as JSON.
-pub(super) async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
+///
+/// # Errors
+/// As [`fresh`].
+pub async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
     fresh(request, JSON, json(value)).await
 }
 
@@ -187,7 +194,10 @@ pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// The offered media type that the client likes best (RFC 9110 §12.5.1); the first one if it does not say.
-pub(super) fn negotiate(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Problem> {
+///
+/// # Errors
+/// [`Code::NotAcceptable`].
+pub fn negotiate(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Problem> {
     let accepts: Vec<&str> =
         request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
     let mut best: Option<(u16, &'static str)> = None;

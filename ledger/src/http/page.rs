@@ -126,7 +126,8 @@ fn plain(text: &'static str) -> HttpResponse {
 }
 
 /// A span of time in its largest unit.
-fn age(ms: u64) -> String {
+#[must_use]
+pub fn age(ms: u64) -> String {
     let seconds = ms / 1000;
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
@@ -139,7 +140,8 @@ fn age(ms: u64) -> String {
 }
 
 /// Text inside HTML, also inside attributes.
-fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

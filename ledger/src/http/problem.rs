@@ -51,6 +51,8 @@ pub enum Code {
     Unavailable,
     /// The service is not ready; the detail says why.
     NotReady,
+    /// As many such looks are under way as are taken at once.
+    Overloaded,
 }
 
 impl Code {
@@ -76,26 +78,28 @@ impl Code {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Erased => StatusCode::GONE,
             Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotReady | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
 /// One error on its way out.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     code: Code,
     detail: String,
 }
 
 impl Problem {
     /// A problem with one sentence about this case.
-    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
     /// A path or query parameter that is not spelled as it must be.
-    pub(super) fn malformed(name: &str, wanted: &str) -> Self {
+    #[must_use]
+    pub fn malformed(name: &str, wanted: &str) -> Self {
         Self::new(Code::MalformedParameter, format!("`{name}` must be {wanted}"))
     }
 }
@@ -126,6 +130,9 @@ impl ResponseError for Problem {
         let mut answer = HttpResponse::build(status);
         if self.code == Code::MethodNotAllowed {
             answer.insert_header((header::ALLOW, "GET, HEAD"));
+        }
+        if self.code == Code::Overloaded {
+            answer.insert_header((header::RETRY_AFTER, "1"));
         }
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         let title = status.canonical_reason().unwrap_or_default();
@@ -174,6 +181,9 @@ pub(super) async fn unknown_path() -> Result<HttpResponse, Problem> {
 }
 
 /// The answer to every method but GET and HEAD.
-pub(super) async fn method_not_allowed() -> Result<HttpResponse, Problem> {
+///
+/// # Errors
+/// [`Code::MethodNotAllowed`], always.
+pub async fn method_not_allowed() -> Result<HttpResponse, Problem> {
     Err(Problem::new(Code::MethodNotAllowed, "only GET and HEAD are answered here"))
 }

@@ -61,7 +61,10 @@ fn encoded(receipt: &CoseReceipt) -> Result<Vec<u8>, Problem> {
 
 /// The index that an index, a permit id (32 hex digits) or a leaf hash (64 hex digits or URL-safe base64) names. No two of these have the
 /// same length: an index has at most 19 digits.
-fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
+///
+/// # Errors
+/// [`Code::UnknownId`], [`Code::MalformedParameter`], or why the log cannot be read.
+pub fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
     let unknown = || Problem::new(Code::UnknownId, "no published entry has this id");
     let malformed = || {
         Problem::malformed(

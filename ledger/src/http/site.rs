@@ -72,7 +72,7 @@ pub(super) async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem>
 }
 
 /// The headers of every page and of its files.
-pub(super) fn secure(headers: &mut HeaderMap) {
+pub fn secure(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, site::POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
