@@ -41,10 +41,14 @@ impl<'a> Query<'a> {
         Ok(Self { given })
     }
 
+    /// A value as it was sent; nothing is decoded.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| *value)
+    }
+
     /// A number that may be left out.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
-        let value = self.given.iter().find(|(given, _)| *given == name);
-        value.map(|(_, value)| number(name, value)).transpose()
+        self.text(name).map(|value| number(name, value)).transpose()
     }
 
     /// A number that must be there.
