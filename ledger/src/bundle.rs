@@ -111,6 +111,26 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// The indexes of the closing records of all epochs among the first `size` entries. Every record is read, so who serves keeps them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn closings(&self, size: u64) -> Result<Vec<u64>, ReadError> {
+        let (mut next, mut found) = (0, Vec::new());
+        while next < size {
+            for leaf in self.entries(next, MAX_RUN.min(size - next))? {
+                let record = Record::outline(&leaf).map_err(|source| ReadError::NotARecord { index: next, source })?;
+                if matches!(record, Record::Epoch { .. }) {
+                    found.push(next);
+                }
+                next += 1;
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// One entry with its private parts, request first.
 struct One {
     leaf: Vec<u8>,

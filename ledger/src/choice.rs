@@ -163,7 +163,7 @@ impl Choice {
 }
 
 /// As it is asked for.
-pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
+fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Allow => "allow",
         Outcome::Deny => "deny",

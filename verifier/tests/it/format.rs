@@ -106,7 +106,13 @@ fn the_format_chapter_has_the_bytes_that_the_code_writes() {
     let chapter = goldens(CHAPTER);
     let code: BTreeMap<String, Vec<u8>> = vectors().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
     for (name, bytes) in &code {
-        let shown = || if name.starts_with("COSE") || name == "bundle" { hex(bytes) } else { String::from_utf8_lossy(bytes).into_owned() };
+        let shown = || {
+            if name.starts_with("COSE") || name == "bundle" {
+                hex(bytes)
+            } else {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+        };
         assert!(
             chapter.get(name) == Some(bytes),
             "`{name}` is not what FORMAT.md has. If another format is meant, put it there:\n{}",
