@@ -25,9 +25,7 @@ pub enum BundleError {
     #[error("no record is chosen")]
     Nothing,
     /// More than a bundle may have.
-    #[error(
-        "a bundle has at most {MAX_CHOSEN} chosen records, {MAX_ENTRIES} with those that they rest on, and {MAX_BUNDLE} bytes"
-    )]
+    #[error("a bundle has at most 10,000 chosen records, 16,384 with those that they rest on, and 64 MiB")]
     TooLarge,
     /// A decision names an epoch that nobody closed below it.
     #[error("epoch {epoch} is not closed in this log")]
@@ -85,7 +83,7 @@ impl Reader {
         let levels = &self.shared.levels;
         let mut read = |height, first, count| -> Result<Vec<Hash>, ReadError> {
             let bytes = levels.nodes(height, first, count)?;
-            Ok(bytes.as_chunks().0.iter().map(|node| Hash(*node)).collect())
+            Ok(bytes.as_chunks::<{ Hash::LEN }>().0.iter().map(|node| Hash(*node)).collect())
         };
         let proof = many::prove_many(&indexes, size, &mut read)?;
         let vkey = self.verifier_key().to_string();
@@ -101,12 +99,13 @@ impl Reader {
             parts: one.parts.as_ref().map(|[request, detail]| Parts { request: request.part(), detail: detail.part() }),
         });
         let bundle = Bundle { manifest, checkpoint: &head.note, entries: entries.collect(), proof }.encode();
-        let climb = climb_bundle(&bundle, &[LogKey::unlimited(self.verifier_key().clone())]);
-        match climb.verdict {
-            Ok(_) => Ok(bundle),
+        let keys = [LogKey::unlimited(self.verifier_key().clone())];
+        let refused = climb_bundle(&bundle, &keys).verdict.err().map(|refusal| refusal.code());
+        match refused {
+            None => Ok(bundle),
             // The one way to be refused that is no damage: it grew beyond the limit by proof and heads of items.
-            Err(_) if bundle.len() > MAX_BUNDLE => Err(BundleError::TooLarge),
-            Err(refusal) => Err(BundleError::DoesNotHold { code: refusal.code() }),
+            Some(_) if bundle.len() > MAX_BUNDLE => Err(BundleError::TooLarge),
+            Some(code) => Err(BundleError::DoesNotHold { code }),
         }
     }
 }

@@ -61,7 +61,8 @@ impl Choice {
             if first > last {
                 return Err(ChoiceError::List);
             }
-            if (last - first) as usize >= MAX_CHOSEN || indexes.len() + (last - first) as usize >= 2 * MAX_CHOSEN {
+            let more = last - first;
+            if more >= MAX_CHOSEN as u64 || indexes.len() as u64 + more >= 2 * MAX_CHOSEN as u64 {
                 return Err(ChoiceError::TooMany);
             }
             indexes.extend(first..=last);

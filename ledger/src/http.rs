@@ -1,7 +1,8 @@
 //! The public read API (DESIGN §7.2): what strangers need to follow the log and to check it, without a key.
 //!
-//! Guarantees: only GET and HEAD, and POST of a list that is too long for a query; nothing above the published size, which each answer takes once; every parameter has one spelling and
-//! a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457 problems with a [`Code`] from a closed list.
+//! Guarantees: only GET and HEAD, and POST of a list that is too long for a query; nothing above the published size, which each answer takes
+//! once; every parameter has one spelling and a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457
+//! problems with a [`Code`] from a closed list.
 //! Does not: vouch for anything. What it serves is checked by the reader with a key that came from elsewhere.
 
 mod answer;

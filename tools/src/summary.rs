@@ -140,8 +140,8 @@ fn told(out: &mut String, index: u64, decision: &Decision, parts: &Parts<'_>) {
 /// The conditions that speak against it, or that none does.
 fn conditions(out: &mut String, decision: &Decision, detail: Option<&Detail>) {
     let code = |condition: Condition| {
-        let codes = detail.into_iter().flat_map(|detail| &detail.codes);
-        codes.filter(|(of, _)| *of == condition).map(|(_, code)| code.as_str()).next()
+        let mut codes = detail.into_iter().flat_map(|detail| &detail.codes);
+        codes.find(|(of, _)| *of == condition).map(|(_, code)| code.as_str())
     };
     let against = decision.classes.iter().filter(|(_, class)| matches!(class, Class::Fail | Class::Unknown));
     let lines: Vec<String> = against

@@ -33,7 +33,7 @@ pub(super) async fn get(request: HttpRequest, public: web::Data<Public>) -> Resu
     let choice = choice(&query)?;
     let bytes = make(public, choice, query.number("size")?).await?;
     let mut answer = fresh(&request, BUNDLE, bytes).await?;
-    answer.headers_mut().insert(header::CONTENT_DISPOSITION, ATTACHED);
+    answer.headers_mut().insert(header::CONTENT_DISPOSITION, header::HeaderValue::from_static(ATTACHED));
     Ok(answer)
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn other_method() -> Result<HttpResponse, Problem> {
 }
 
 /// A browser saves it under this name.
-const ATTACHED: header::HeaderValue = header::HeaderValue::from_static("attachment; filename=\"evidence.bundle\"");
+const ATTACHED: &str = "attachment; filename=\"evidence.bundle\"";
 
 fn choice(query: &Query<'_>) -> Result<Choice, Problem> {
     let search = ["from", "to", "outcome", "realm", "epoch"].iter().any(|name| query.text(name).is_some());

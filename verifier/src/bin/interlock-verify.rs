@@ -1,5 +1,5 @@
-//! `interlock-verify`: receipts, heads and evidence bundles of an Interlock log, checked offline by whoever holds the log's key. One file, no server, no
-//! configuration.
+//! `interlock-verify`: receipts, heads and evidence bundles of an Interlock log, checked offline by whoever holds the log's key. One file, no
+//! server, no configuration.
 //!
 //! All that it decides is decided by `verifier::verify`; here are arguments, files and exit codes, the only I/O of this crate's programs.
 //! It opens the files that are named and nothing else: no network, no clock, no environment.
