@@ -1,10 +1,12 @@
 //! The public read API (DESIGN §7.2): what strangers need to follow the log and to check it, without a key.
 //!
-//! Guarantees: only GET and HEAD; nothing above the published size, which each answer takes once; every parameter has one spelling and
-//! a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457 problems with a [`Code`] from a closed list.
+//! Guarantees: only GET and HEAD, and POST of a list that is too long for a query; nothing above the published size, which each answer takes
+//! once; every parameter has one spelling and a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457
+//! problems with a [`Code`] from a closed list.
 //! Does not: vouch for anything. What it serves is checked by the reader with a key that came from elsewhere.
 
 mod answer;
+mod bundles;
 mod coding;
 mod dictionary;
 mod documents;
@@ -80,6 +82,12 @@ impl HttpServiceFactory for Api {
             .service(at("/v1/proofs/inclusion").route(read().to(proofs::inclusion)))
             .service(at("/v1/proofs/consistency").route(read().to(proofs::consistency)))
             .service(at("/v1/checkpoints").route(read().to(proofs::checkpoints)))
+            .service(
+                web::resource("/v1/bundles")
+                    .route(read().to(bundles::get))
+                    .route(web::post().to(bundles::post))
+                    .default_service(web::to(bundles::other_method)),
+            )
             .service(at("/v1/dictionaries/{digest}").route(read().to(dictionary::dictionary)))
             .service(at("/v1/epochs").route(read().to(epochs::list)))
             .service(at("/v1/epochs/{epoch}").route(read().to(epochs::content)))

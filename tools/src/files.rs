@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
 
-/// A receipt: a leaf of 65,535 bytes in base64, 63 hashes and a note of 16 KiB fit.
+/// A head: signed notes are far shorter.
 pub const MAX_RECEIPT: usize = 256 * 1024;
+/// Evidence of any form; bundles are the longest.
+pub const MAX_EVIDENCE: usize = verifier::bundle::MAX_BUNDLE;
 /// A leaf.
 pub const MAX_LEAF: usize = verifier::tile::MAX_ENTRY;
 /// A key file.

@@ -12,6 +12,7 @@ mod exit;
 mod files;
 mod house;
 mod output;
+mod summary;
 mod trace;
 
 use commands::{

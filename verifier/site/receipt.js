@@ -2,6 +2,7 @@
 //
 // Guarantees: what is read is exactly one receipt within the limits of `receipt.rs`. Verifies nothing.
 
+import { isBundle } from "./bundle.js";
 import { parseCheckpoint } from "./checkpoint.js";
 import { decodeCose } from "./cose.js";
 import { Fault, worded } from "./fault.js";
@@ -26,8 +27,9 @@ const REASONS = {
 const fault = (kind) => new Fault(kind, REASONS[kind]);
 const spelled = (read) => worded(read, (error) => new Fault("text", `malformed receipt: ${error.message}`));
 
-// {form: "leaf" | "range" | "inclusion" | "consistency" | "head", …}: the forms begin differently.
+// {form: "leaf" | "range" | "inclusion" | "consistency" | "head" | "bundle", …}: the forms begin differently. A bundle is not read yet.
 export async function readForm(bytes) {
+  if (isBundle(bytes)) return { form: "bundle", bytes };
   const first = bytes.find((byte) => ![0x20, 0x09, 0x0a, 0x0c, 0x0d].includes(byte));
   if (first === COSE) return decodeCose(bytes);
   if (first === 0x7b) {

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod approval;
+pub mod bundle;
 pub mod cbor;
 pub mod checkpoint;
 pub mod cose;

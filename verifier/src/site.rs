@@ -93,12 +93,9 @@ pub const FILES: &[File] = files! {
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
     "shell/words.js"
     "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
-<<<<<<< HEAD
     "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
-=======
     "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/search.js"
     "pages/chart.js" "pages/health.js" "pages/descent.js" "pages/lineage.js" "pages/prove.js"
->>>>>>> h-console
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

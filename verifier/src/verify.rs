@@ -4,6 +4,7 @@
 //! the head, and a key that the reader trusts signed that head. What no rung shows is named in [`NOT_CHECKED`]: a verdict never ends
 //! without it.
 
+mod bundle;
 mod compare;
 mod explain;
 mod forms;
@@ -21,6 +22,7 @@ use crate::proof::{ProofError, verify_inclusion};
 use crate::receipt::Receipt;
 use crate::record::{Record, RecordError};
 
+pub use bundle::{BUNDLE_NOT_CHECKED, BundleRefusal, VerifiedBundle, climb_bundle};
 pub use compare::{Compared, KeptRefusal, compare};
 pub use explain::explain;
 pub use forms::{
@@ -69,6 +71,10 @@ pub enum Rung {
     Included,
     /// A key that the reader trusts signed the head.
     Signed,
+    /// Of a bundle: the private parts that are here are those that the records commit to, and erased ones have their records.
+    Disclosed,
+    /// Of a bundle: the epochs that the decisions name are here, as their acts state them.
+    Governed,
     /// The tree of a head that the reader kept is the beginning of this one.
     Consistent,
 }
@@ -79,6 +85,8 @@ impl fmt::Display for Rung {
             Self::Decoded => "decoded: the leaf is one record in its only encoding",
             Self::Included => "included: the path leads from the leaf's hash to the root of the head",
             Self::Signed => "signed: the trusted key signed that head",
+            Self::Disclosed => "disclosed: each private part that is here is what its record commits to; each erased one has its record",
+            Self::Governed => "governed: each epoch that a decision names is here whole, by the digest in its act",
             Self::Consistent => "consistent: the tree of the head that you kept is the beginning of this one",
         })
     }

@@ -31,6 +31,9 @@ pub(super) const CBOR: &str = "application/cbor";
 /// A COSE receipt (RFC 9942).
 pub(super) const COSE: &str = verifier::cose::MEDIA_TYPE;
 
+/// An evidence bundle.
+pub(super) const BUNDLE: &str = verifier::bundle::MEDIA_TYPE;
+
 /// Never changes, and is wanted for as long as the log is read: a year, as long as caches keep anything.
 pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Never changes, but something fuller will stand beside it soon: a partial tile. A day spares caches what nobody asks for again.
@@ -87,7 +90,8 @@ pub async fn fresh(
     body: impl Into<Vec<u8>>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.into();
-    let matter = if media_type == COSE { Matter::Dense } else { Matter::of(body.len()) };
+    // Half of a bundle is hashes, and of what is large each second of compressing is somebody else's.
+    let matter = if [COSE, BUNDLE].contains(&media_type) { Matter::Dense } else { Matter::of(body.len()) };
     let coding = choose(request.headers(), matter).ok_or_else(no_coding)?;
     let digest = sha256(&body);
     let tag = format!("\"{}{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)), coding.mark());

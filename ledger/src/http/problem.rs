@@ -17,7 +17,7 @@ use crate::ReadError;
 pub enum Code {
     /// No such path.
     UnknownPath,
-    /// Only GET and HEAD are known here.
+    /// Another method than the path knows: GET and HEAD, and POST of bundles.
     MethodNotAllowed,
     /// A parameter in the path or the query that is not spelled as it must be.
     MalformedParameter,
@@ -41,6 +41,10 @@ pub enum Code {
     UnknownEpoch,
     /// An archive has no key: it answers with the signature of its last head only.
     Unsigned,
+    /// No record is chosen for a bundle.
+    NothingChosen,
+    /// More than a bundle may have.
+    TooLarge,
     /// Private parts were erased, and a record says so.
     Erased,
     /// The private parts should be there and are not.
@@ -51,7 +55,7 @@ pub enum Code {
     Unavailable,
     /// The service is not ready; the detail says why.
     NotReady,
-    /// As many such looks are under way as are taken at once.
+    /// As many such looks are under way, or bundles being made, as are taken at once.
     Overloaded,
 }
 
@@ -71,7 +75,9 @@ impl Code {
             | Self::UnknownId
             | Self::NoRequest
             | Self::Committed
-            | Self::UnknownEpoch => StatusCode::NOT_FOUND,
+            | Self::UnknownEpoch
+            | Self::NothingChosen => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
             Self::NoCoseForm | Self::Unsigned => StatusCode::CONFLICT,
@@ -88,13 +94,19 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
+    allowed: &'static str,
 }
 
 impl Problem {
     /// A problem with one sentence about this case.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), allowed: "GET, HEAD" }
+    }
+
+    /// Of a path that knows these methods.
+    pub(super) fn allowing(self, allowed: &'static str) -> Self {
+        Self { allowed, ..self }
     }
 
     /// A path or query parameter that is not spelled as it must be.
@@ -129,7 +141,7 @@ impl ResponseError for Problem {
         let status = self.status_code();
         let mut answer = HttpResponse::build(status);
         if self.code == Code::MethodNotAllowed {
-            answer.insert_header((header::ALLOW, "GET, HEAD"));
+            answer.insert_header((header::ALLOW, self.allowed));
         }
         if self.code == Code::Overloaded {
             answer.insert_header((header::RETRY_AFTER, "1"));

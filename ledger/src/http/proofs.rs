@@ -177,7 +177,8 @@ fn unlinkable() -> Problem {
     Problem::new(Code::Unavailable, "the next page has no name")
 }
 
-fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {
+/// The head of a size that was published.
+pub(super) fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {
     reader
         .head_at(size)?
         .ok_or_else(|| Problem::new(Code::NotPublished, format!("no head of size {size} was ever published")))

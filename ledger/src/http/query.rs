@@ -72,7 +72,8 @@ impl<'a> Query<'a> {
         given.map(|value| decoded(value).ok_or_else(|| Problem::malformed(name, TEXT_FORM))).transpose()
     }
 
-    fn given(&self, name: &str) -> Option<&'a str> {
+    /// A value as it was sent; nothing is decoded.
+    pub(super) fn given(&self, name: &str) -> Option<&'a str> {
         self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| *value)
     }
 

@@ -80,6 +80,11 @@ impl House {
         self.publish_with(set, &["--trust", &trust])
     }
 
+    /// As [`House::publish`], with this trust file.
+    pub fn publish_trusting(&self, set: &str, trust: &str) -> String {
+        self.publish_with(set, &["--trust", trust])
+    }
+
     pub fn publish(&self, set: &str) -> String {
         self.publish_with(set, &[])
     }

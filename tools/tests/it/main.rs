@@ -4,6 +4,7 @@
 mod agentdojo;
 mod airline;
 mod approving;
+mod bundling;
 mod damage;
 mod descriptors;
 mod erasing;

@@ -1,5 +1,5 @@
-//! `interlock-verify`: receipts and heads of an Interlock log, checked offline by whoever holds the log's key. One file, no server, no
-//! configuration.
+//! `interlock-verify`: receipts, heads and evidence bundles of an Interlock log, checked offline by whoever holds the log's key. One file, no
+//! server, no configuration.
 //!
 //! All that it decides is decided by `verifier::verify`; here are arguments, files and exit codes, the only I/O of this crate's programs.
 //! It opens the files that are named and nothing else: no network, no clock, no environment.
@@ -13,12 +13,13 @@ use verifier::note::VerifierKey;
 use verifier::verify::{Beside, LogKey, explain, judge, worst};
 
 const USAGE: &str = "\
-Checks receipts and heads of an Interlock log, offline.
+Checks receipts, heads and evidence bundles of an Interlock log, offline.
 
 usage: interlock-verify --vkey KEY [--leaf FILE]… [--pin FILE] [--json] FILE…
        interlock-verify explain [--leaf FILE]… [--pin FILE] FILE…
 
-FILE         a receipt (tlog-proof text, JSON, a range, COSE) or a checkpoint, told by its content; `-` is standard input
+FILE         a receipt (tlog-proof text, JSON, a range, COSE), a checkpoint or an evidence bundle, told by its content;
+             `-` is standard input
 --vkey KEY   the log's verification key, or a file with one a line; once for each key that you trust
 --leaf FILE  a leaf's bytes, for evidence that does not carry them; of a range once for each, in order
 --pin FILE   a checkpoint that you kept: compared as far as the evidence goes; what a COSE receipt of consistency continues
@@ -29,8 +30,8 @@ exit code    0 verified, 1 invalid, 2 usage, 3 undecidable (malformed, unsupport
              5 not anchored in a key that you trust, 7 fork: one key signed two histories
 ";
 
-/// Bytes of one file: the longest receipt in JSON has some 6 MB.
-const MAX_FILE: u64 = 8 << 20;
+/// Bytes of one file: bundles are the longest evidence.
+const MAX_FILE: u64 = verifier::bundle::MAX_BUNDLE as u64;
 
 const EXIT_USAGE: u8 = 2;
 const EXIT_UNAVAILABLE: u8 = 4;

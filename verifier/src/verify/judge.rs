@@ -3,9 +3,10 @@
 //! Guarantees: bytes that are evidence of no form are refused with a code, as everything else is; nothing is taken for another form.
 
 use super::{
-    Compared, FormRefusal, KeptRefusal, LogKey, PLACE_NOT_CHECKED, Refusal, Said, climb, climb_cose, climb_range,
-    compare, verify_consistency_receipt, verify_head,
+    BUNDLE_NOT_CHECKED, Compared, FormRefusal, KeptRefusal, LogKey, PLACE_NOT_CHECKED, Refusal, Said, climb,
+    climb_bundle, climb_cose, climb_range, compare, verify_consistency_receipt, verify_head,
 };
+use crate::bundle::MAGIC;
 use crate::cose::{Consistency, CoseReceipt, Inclusion};
 use crate::proof::root_of_prefix;
 use crate::receipt::{COSE, Form, HEADER, RangeReceipt, Receipt};
@@ -19,9 +20,12 @@ pub struct Beside<'a> {
     pub kept: Option<&'a str>,
 }
 
-/// Judges a receipt (tlog-proof text, JSON or COSE), a range receipt or a checkpoint under the keys that the reader trusts.
+/// Judges a receipt (tlog-proof text, JSON or COSE), a range receipt, a checkpoint or an evidence bundle under the keys that the reader trusts.
 #[must_use]
 pub fn judge(evidence: &[u8], beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    if evidence.starts_with(&MAGIC) {
+        return bundle(evidence, beside, keys);
+    }
     if let Some(note) = as_head(evidence) {
         return head(note, beside, keys);
     }
@@ -82,6 +86,17 @@ fn head(note: &str, beside: Beside<'_>, keys: &[LogKey]) -> Said {
     let compared =
         verdict.as_ref().ok().zip(beside.kept).map(|(verified, kept)| compare(verified.checkpoint(), None, kept, keys));
     held_against(Said::head(&verdict), compared)
+}
+
+fn bundle(evidence: &[u8], beside: Beside<'_>, keys: &[LogKey]) -> Said {
+    if !beside.leaves.is_empty() {
+        let given = beside.leaves.len() as u64;
+        return Said::refused(&FormRefusal::Leaves { covers: 0, given }, &BUNDLE_NOT_CHECKED);
+    }
+    let climb = climb_bundle(evidence, keys);
+    let compared =
+        climb.verdict.as_ref().ok().zip(beside.kept).map(|(verified, kept)| compare(verified.head(), None, kept, keys));
+    held_against(Said::bundle(&climb), compared)
 }
 
 fn held_against(said: Said, compared: Option<Result<Compared, KeptRefusal>>) -> Said {

@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Climb, Compared, FormRefusal, KeptRefusal, NOBODY_ASKED, NOT_CHECKED, NOTHING_COMPARED, PLACE_NOT_CHECKED, Refusal,
-    Rung, Verified, VerifiedCose, VerifiedGrowth, VerifiedRange,
+    BUNDLE_NOT_CHECKED, Climb, Compared, FormRefusal, KeptRefusal, NOBODY_ASKED, NOT_CHECKED, NOTHING_COMPARED,
+    PLACE_NOT_CHECKED, Refusal, Rung, Verified, VerifiedBundle, VerifiedCose, VerifiedGrowth, VerifiedRange,
 };
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cose::Inclusion;
@@ -73,6 +73,13 @@ impl Said {
     pub fn growth(verdict: &Result<VerifiedGrowth, FormRefusal>) -> Self {
         let held: &[Rung] = if verdict.is_ok() { &[Rung::Signed, Rung::Consistent] } else { &[] };
         Self::new(held, verdict.as_ref().map(Good::growth).map_err(Bad::form), &[PLACE_NOT_CHECKED, NO_RECORDS])
+    }
+
+    /// About an evidence bundle.
+    #[must_use]
+    pub fn bundle(climb: &Climb<VerifiedBundle<'_>, FormRefusal>) -> Self {
+        let verdict = climb.verdict.as_ref().map(Good::bundle).map_err(Bad::form);
+        Self::new(&climb.held, verdict, &BUNDLE_NOT_CHECKED)
     }
 
     /// About a head by itself.
@@ -211,6 +218,31 @@ impl Good {
         }
     }
 
+    fn bundle(verified: &VerifiedBundle<'_>) -> Self {
+        let (head, entries) = (verified.head(), verified.bundle().entries.len());
+        let outcomes = |wanted| verified.decisions().filter(|(_, decision, _)| decision.outcome == wanted).count();
+        let (allowed, denied) = (outcomes(Outcome::Allow), outcomes(Outcome::Deny));
+        let [first, last] =
+            [verified.records().next(), verified.records().last()].map(|entry| entry.map_or(0, |(index, _, _)| index));
+        Self {
+            what: format!(
+                "a bundle of {entries} records: {allowed} decisions that allow, {denied} that deny, {} epochs",
+                verified.epochs().len()
+            ),
+            place: format!("entries between {first} and {last} of {} in {}", head.size, head.origin),
+            json: json!({
+                "verified": true, "entries": entries, "allowed": allowed, "denied": denied, "size": head.size,
+                "origin": head.origin, "choice": verified.bundle().manifest.choice,
+                "epochs": verified.epochs().keys().collect::<Vec<_>>(),
+                "records": verified.records().map(|(index, record, parts)| json!({
+                    "index": index, "kind": record.kind_name(), "recorded_at": rfc3339(record.recorded_at()),
+                    "decision": decision_json(record), "request": parts.map(|parts| parts.request.state()),
+                    "detail": parts.map(|parts| parts.detail.state()),
+                })).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
     fn growth(verified: &VerifiedGrowth) -> Self {
         let (from, to, root) = (verified.from(), verified.to(), verified.root());
         Self {
@@ -249,6 +281,7 @@ impl Bad {
             FormRefusal::Unread(_) => "read",
             FormRefusal::Leaves { .. } => "decoded",
             FormRefusal::Cose(_) => "included and signed",
+            FormRefusal::Bundle(refusal) => refusal.rung(),
             FormRefusal::OtherSize { .. } | FormRefusal::NoHead | FormRefusal::Kept(_) => "consistent",
         };
         Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }

@@ -1,10 +1,11 @@
 //! One corpus of good and evil evidence, `testdata/verdicts.jsonl`: what every verifier of ours must judge alike, code for code.
 //!
 //! Each line is `{name, kind, input | input_b64, leaves, kept, keys, expected: {verified, code, reason}}`. `kind` says what the input is:
-//! `evidence` (a receipt of any form or a checkpoint, judged with the leaves, the kept head and the keys beside it), `record` (a leaf's bytes)
+//! `evidence` (a receipt of any form, a checkpoint or a bundle, judged with the leaves, the kept head and the keys beside it), `record` (a leaf's bytes)
 //! or `key` (the text of a verification key); of the last two `verified` means that they were read. The file is made here and compared with
 //! what stands there; changing it is approving other verdicts: `INTERLOCK_APPROVE=verdicts cargo test … corpus`.
 
+mod desk;
 mod evil;
 mod log;
 
@@ -17,6 +18,8 @@ use verifier::record::Record;
 use verifier::text::b64;
 use verifier::verify::{Beside, LogKey, judge};
 
+pub use desk::{Desk, good as good_bundles};
+pub use evil::bundles::beyond_limits;
 pub use log::{Log, OTHER, resign};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/verdicts.jsonl");
@@ -101,9 +104,14 @@ impl Case {
     }
 }
 
+/// What must verify.
+fn good() -> Vec<Case> {
+    [log::good(), desk::good()].concat()
+}
+
 /// Every case, good ones first.
 pub fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = [log::good(), evil::cases()].concat();
+    let cases: Vec<Case> = [good(), evil::cases()].concat();
     let mut names = BTreeSet::new();
     for case in &cases {
         assert!(names.insert(case.name.as_str()), "two cases have the name `{}`", case.name);
@@ -136,7 +144,7 @@ fn good_cases_are_verified_and_evil_ones_are_not() {
             .map(|(case, said)| format!("{}: {}", case.name, said["verdict"]))
             .collect()
     };
-    assert_eq!(wrong(log::good(), true), Vec::<String>::new());
+    assert_eq!(wrong(good(), true), Vec::<String>::new());
     assert_eq!(wrong(evil::cases(), false), Vec::<String>::new());
 }
 
@@ -145,14 +153,20 @@ fn every_refusal_code_stands_in_the_corpus() {
     let said: BTreeSet<String> =
         evil::cases().iter().map(|case| case.said()["verdict"]["code"].as_str().unwrap().to_owned()).collect();
     let codes = [
+        "bad_commitment",
+        "bad_epoch",
+        "bad_erasure",
         "bad_head",
         "bad_kept_head",
         "bad_key",
+        "bad_manifest",
         "bad_proof",
         "bad_signature",
         "fork",
+        "malformed_bundle",
         "malformed_receipt",
         "malformed_record",
+        "missing_epoch",
         "no_head",
         "no_leaf",
         "other_head",

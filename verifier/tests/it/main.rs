@@ -2,12 +2,14 @@
 //! attacks.
 #![cfg(test)]
 
+mod bundles;
 mod corpus;
 mod cose;
 mod format;
 mod forms;
 mod freeze;
 mod guard;
+mod many;
 #[path = "../../../testdata/mutate.rs"]
 mod mutate;
 mod mutations;

@@ -11,7 +11,7 @@ use verifier::cose::CoseReceipt;
 use verifier::decision::Detail;
 use verifier::text::b64;
 
-use crate::corpus::{Case, Kind, Log, cases, resign};
+use crate::corpus::{Case, Kind, Log, beyond_limits, cases, resign};
 use crate::mutate::{as_it_is, mutate};
 use crate::records::details;
 
@@ -62,6 +62,7 @@ fn the_pages_verifier_says_the_same_about_what_is_beyond_a_limit() {
     cases.push(Case::new("a key of 17 KiB", Kind::Key, "k".repeat(17 << 10)));
     let cose = CoseReceipt::Inclusion(log.inclusion(4, 9)).encode().unwrap();
     cases.push(log.evidence("a long COSE receipt", [cose, vec![0; 4_608]].concat()));
+    cases.extend(beyond_limits());
     compare("limits", &cases, &[]);
 }
 
@@ -85,6 +86,8 @@ fn the_pages_verifier_says_the_same_about_mutants() {
         ("a range", one("range of 4 from 2 in 9")),
         ("a COSE inclusion", one("COSE inclusion of 4 in 9")),
         ("a COSE consistency", one("COSE consistency from 4 to 9")),
+        ("bundles", group(&|case| alone(case) && case.name.starts_with("bundle"))),
+        ("a bundle beside a kept head", one("bundle beside its own head")),
         ("a receipt beside a kept head", one("receipt of 4, which was the last leaf of the kept head")),
     ] {
         mutants.extend(mutants_of(name, &members));
