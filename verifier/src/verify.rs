@@ -6,6 +6,7 @@
 
 mod compare;
 mod explain;
+mod fork;
 mod forms;
 mod judge;
 mod said;
@@ -23,11 +24,12 @@ use crate::record::{Record, RecordError};
 
 pub use compare::{Compared, KeptRefusal, compare};
 pub use explain::explain;
+pub use fork::{FORK, Fork, ForkEvidence, ForkRefusal, MAX_FORK};
 pub use forms::{
     FormRefusal, PLACE_NOT_CHECKED, VerifiedCose, VerifiedGrowth, VerifiedRange, climb_cose, climb_range,
     verify_consistency_receipt, verify_head,
 };
-pub use judge::{Beside, judge};
+pub use judge::{Beside, judge, judge_under};
 pub use said::{SCHEMA, Said, worst};
 
 /// A log's key, and how long it is believed. Without limits it is believed for ever.
@@ -71,6 +73,8 @@ pub enum Rung {
     Signed,
     /// The tree of a head that the reader kept is the beginning of this one.
     Consistent,
+    /// As many witnesses as the reader's policy asks for cosigned the head.
+    Witnessed,
 }
 
 impl fmt::Display for Rung {
@@ -80,6 +84,7 @@ impl fmt::Display for Rung {
             Self::Included => "included: the path leads from the leaf's hash to the root of the head",
             Self::Signed => "signed: the trusted key signed that head",
             Self::Consistent => "consistent: the tree of the head that you kept is the beginning of this one",
+            Self::Witnessed => "witnessed: the quorum of your policy cosigned that head",
         })
     }
 }
@@ -94,6 +99,8 @@ pub const NOT_CHECKED: [&str; 3] = [
 pub const NOTHING_COMPARED: &str = "split view: no earlier head of yours was compared, nor any witness or anchor";
 /// Said where one was.
 pub const NOBODY_ASKED: &str = "split view: no witness or anchor was asked";
+/// Said where the witnesses of the reader's policy cosigned.
+pub const OTHERS_NOT_ASKED: &str = "split view: no anchor was asked, nor any witness beyond your policy";
 
 /// A record that was verified. Made by [`verify_receipt`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]

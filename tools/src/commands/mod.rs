@@ -17,3 +17,4 @@ pub mod switch;
 pub mod trace;
 pub mod transfer;
 pub mod verify;
+pub mod watch;
