@@ -70,7 +70,7 @@ impl Client {
         let redirect = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(timeout).redirect(redirect).tcp_nodelay(true).no_proxy().build();
         let http = http.map_err(|error| Failure::unavailable(format!("HTTP client: {error}")))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), bearer })
+        Ok(Self { http, base: base.to_owned(), bearer })
     }
 
     /// `GET path`, with an answer of at most so many bytes.
@@ -113,7 +113,7 @@ impl Client {
         body: Option<(&'static str, Vec<u8>)>,
         limit: usize,
     ) -> Result<Answer, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.base.trim_end_matches('/'));
         let mut request = self.http.request(method, &url);
         if let Some(bearer) = &self.bearer {
             request = request.bearer_auth(bearer);

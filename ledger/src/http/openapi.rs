@@ -89,7 +89,8 @@ impl Operation {
         for (status, _) in &problems {
             let codes: Vec<&str> =
                 problems.iter().filter(|(other, _)| other == status).map(|(_, code)| *code).collect();
-            let schema = json!({"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"code": {"enum": codes}}}]});
+            let schema =
+                json!({"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"code": {"enum": codes}}}]});
             let problem = json!({
                 "description": format!("`{}`", codes.join("`, `")),
                 "content": {"application/problem+json": {"schema": schema}},
@@ -101,23 +102,28 @@ impl Operation {
         for answer in head.values_mut().filter_map(Value::as_object_mut) {
             answer.remove("content");
         }
-        let operation = |responses: Map<String, Value>| {
-            json!({"summary": self.summary, "parameters": self.parameters, "responses": responses})
-        };
+        let operation = |responses: Map<String, Value>| json!({"summary": self.summary, "parameters": self.parameters, "responses": responses});
         json!({"get": operation(responses), "head": operation(head)})
     }
 }
 
-fn operation(path: &'static str, summary: &'static str, parameters: &[Value], answers: &[(&'static str, Value)], codes: &[Code]) -> Operation {
-    let every = [Code::UnknownParameter, Code::MalformedParameter, Code::NotAcceptable, Code::Damaged, Code::Unavailable];
+fn operation(
+    path: &'static str,
+    summary: &'static str,
+    parameters: &[Value],
+    answers: &[(&'static str, Value)],
+    codes: &[Code],
+) -> Operation {
+    let every =
+        [Code::UnknownParameter, Code::MalformedParameter, Code::NotAcceptable, Code::Damaged, Code::Unavailable];
     let problems = every.iter().chain(codes).map(|code| (code.status().as_u16(), code.name())).collect();
     Operation { path, summary, parameters: parameters.into(), answers: answers.into(), conditional: true, problems }
 }
 
 fn operations() -> Vec<Operation> {
     use Code::{
-        Committed, Erased, Lost, MissingParameter, NoCoseForm, NoRequest, NotPublished, NotReady, Unsigned, UnknownEpoch, UnknownId,
-        UnknownPath,
+        Committed, Erased, Lost, MissingParameter, NoCoseForm, NoRequest, NotPublished, NotReady, UnknownEpoch,
+        UnknownId, UnknownPath, Unsigned,
     };
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let (octets, text) = (json!({"type": "string", "format": "binary"}), json!({"type": "string"}));
@@ -132,40 +138,102 @@ fn operations() -> Vec<Operation> {
     let (place, width) = (path("index", place), path("width", width));
     let plain = |mut operation: Operation| {
         operation.conditional = false;
-        operation.problems.retain(|(_, code)| [Code::UnknownParameter.name(), Code::MalformedParameter.name(), NotReady.name()].contains(code));
+        operation.problems.retain(|(_, code)| {
+            [Code::UnknownParameter.name(), Code::MalformedParameter.name(), NotReady.name()].contains(code)
+        });
         operation
     };
     let tile = |path, summary, parameters: &[Value]| {
         operation(path, summary, parameters, &[(OCTETS, octets.clone())], &[NotPublished, UnknownPath])
     };
     vec![
-        operation("/checkpoint", "The newest head, a signed note (C2SP tlog-checkpoint)", &[], &[(TEXT, text.clone())], &[]),
-        tile("/tile/{level}/{index}", "A full tile: 256 hashes (C2SP tlog-tiles)", &[path("level", level.clone()), place.clone()]),
-        tile("/tile/{level}/{index}.p/{width}", "A partial tile", &[path("level", level), place.clone(), width.clone()]),
-        tile("/tile/entries/{index}", "A full bundle: 256 entries, each behind its length", std::slice::from_ref(&place)),
+        operation(
+            "/checkpoint",
+            "The newest head, a signed note (C2SP tlog-checkpoint)",
+            &[],
+            &[(TEXT, text.clone())],
+            &[],
+        ),
+        tile(
+            "/tile/{level}/{index}",
+            "A full tile: 256 hashes (C2SP tlog-tiles)",
+            &[path("level", level.clone()), place.clone()],
+        ),
+        tile(
+            "/tile/{level}/{index}.p/{width}",
+            "A partial tile",
+            &[path("level", level), place.clone(), width.clone()],
+        ),
+        tile(
+            "/tile/entries/{index}",
+            "A full bundle: 256 entries, each behind its length",
+            std::slice::from_ref(&place),
+        ),
         tile("/tile/entries/{index}.p/{width}", "A partial bundle", &[place, width]),
         operation("/v1/log", "What this log is, and its newest head", &[], &one("Log"), &[]),
-        operation("/v1/entries/{index}", "One record, in words or in its bytes", std::slice::from_ref(&index),
-            &[(JSON, reference("Entry")), (CBOR, octets.clone())], &[NotPublished]),
-        operation("/v1/requests/{index}", "Request and detail of a decision, where its realm is public", &[index],
-            &one("Private"), &[NotPublished, NoRequest, Committed, Erased, Lost]),
-        operation("/v1/receipts/{id}", "The receipt of a record, by index, permit or leaf hash", &[path("id", id), size()],
+        operation(
+            "/v1/entries/{index}",
+            "One record, in words or in its bytes",
+            std::slice::from_ref(&index),
+            &[(JSON, reference("Entry")), (CBOR, octets.clone())],
+            &[NotPublished],
+        ),
+        operation(
+            "/v1/requests/{index}",
+            "Request and detail of a decision, where its realm is public",
+            &[index],
+            &one("Private"),
+            &[NotPublished, NoRequest, Committed, Erased, Lost],
+        ),
+        operation(
+            "/v1/receipts/{id}",
+            "The receipt of a record, by index, permit or leaf hash",
+            &[path("id", id), size()],
             &[(TEXT, text.clone()), (JSON, reference("Receipt")), (COSE, octets.clone())],
-            &[NotPublished, UnknownId, NoCoseForm, Unsigned]),
-        operation("/v1/proofs/inclusion", "The path of one leaf in the tree of a size",
+            &[NotPublished, UnknownId, NoCoseForm, Unsigned],
+        ),
+        operation(
+            "/v1/proofs/inclusion",
+            "The path of one leaf in the tree of a size",
             &[query("index", reference("Number"), true), query("size", reference("Number"), true)],
-            &one("Inclusion"), &[MissingParameter, NotPublished]),
-        operation("/v1/proofs/consistency", "That the tree of one size begins the tree of another",
+            &one("Inclusion"),
+            &[MissingParameter, NotPublished],
+        ),
+        operation(
+            "/v1/proofs/consistency",
+            "That the tree of one size begins the tree of another",
             &[query("from", reference("Number"), true), query("to", reference("Number"), true)],
             &[(JSON, reference("Consistency")), (COSE, octets.clone())],
-            &[MissingParameter, NotPublished, NoCoseForm, Unsigned]),
-        operation("/v1/checkpoints", "A head as it was signed, by `size`, or a run of heads, by `from` and `to`",
+            &[MissingParameter, NotPublished, NoCoseForm, Unsigned],
+        ),
+        operation(
+            "/v1/checkpoints",
+            "A head as it was signed, by `size`, or a run of heads, by `from` and `to`",
             &[size(), query("from", reference("Number"), false), query("to", reference("Number"), false)],
-            &[(TEXT, text.clone()), (JSON, reference("Heads"))], &[MissingParameter, NotPublished, Unsigned]),
-        operation("/v1/dictionaries/{digest}", "The dictionary that bundles are compressed with (RFC 9842)", &[path("digest", digest)],
-            &[(OCTETS, octets)], &[UnknownId]),
-        operation("/v1/epochs", "What the log was governed by", &[query("from", reference("Number"), false)], &one("Epochs"), &[]),
-        operation("/v1/epochs/{epoch}", "One epoch with its policies", &[path("epoch", number)], &one("Content"), &[UnknownEpoch]),
+            &[(TEXT, text.clone()), (JSON, reference("Heads"))],
+            &[MissingParameter, NotPublished, Unsigned],
+        ),
+        operation(
+            "/v1/dictionaries/{digest}",
+            "The dictionary that bundles are compressed with (RFC 9842)",
+            &[path("digest", digest)],
+            &[(OCTETS, octets)],
+            &[UnknownId],
+        ),
+        operation(
+            "/v1/epochs",
+            "What the log was governed by",
+            &[query("from", reference("Number"), false)],
+            &one("Epochs"),
+            &[],
+        ),
+        operation(
+            "/v1/epochs/{epoch}",
+            "One epoch with its policies",
+            &[path("epoch", number)],
+            &one("Content"),
+            &[UnknownEpoch],
+        ),
         operation("/openapi.json", "This document", &[], &[(JSON, json!({"type": "object"}))], &[]),
         plain(operation("/livez", "The process answers", &[], &[(TEXT, text.clone())], &[])),
         plain(operation("/readyz", "The service is ready", &[], &[(TEXT, text.clone())], &[NotReady])),
@@ -205,30 +273,55 @@ fn schemas() -> Value {
     let list = |item: Value| json!({"type": "array", "items": item});
     let limited = |item: Value, most: u64| json!({"type": "array", "items": item, "maxItems": most});
     let number = || of("Number");
-    let condition = json!({"enum": [Class::Pass, Class::NotRequired, Class::Fail, Class::Unknown].map(Class::name)});
+    let classes = [Class::Pass, Class::NotRequired, Class::Fail, Class::Unknown].map(Class::name);
+    let condition = json!({"enum": classes});
     let conditions: Vec<(&str, Value)> =
         Condition::ALL.into_iter().map(|one| (one.name(), condition.clone())).collect();
     let head = [("size", number()), ("root", of("Hash")), ("time", of("Time")), ("checkpoint", text())];
     let epoch = [
-        ("epoch", number()), ("mode", json!({"enum": [LIVE, SHADOW]})), ("index", number()),
-        ("governance", number()), ("recorded_at", of("Time")), ("content", of("Hash")), ("first_part", number()),
-        ("parts", number()), ("note", text()), ("predecessor?", text()),
+        ("epoch", number()),
+        ("mode", json!({"enum": [LIVE, SHADOW]})),
+        ("index", number()),
+        ("governance", number()),
+        ("recorded_at", of("Time")),
+        ("content", of("Hash")),
+        ("first_part", number()),
+        ("parts", number()),
+        ("note", text()),
+        ("predecessor?", text()),
     ];
     let content = [
-        ("policies", list(object(&[("id", text()), ("text", text())]))), ("schema?", text()), ("entities?", text()),
+        ("policies", list(object(&[("id", text()), ("text", text())]))),
+        ("schema?", text()),
+        ("entities?", text()),
         ("trust?", text()),
     ];
-    let log = [("origin", text()), ("vkey", text()), ("created_at", of("Time")), ("frozen", json!({"type": "boolean"}))];
+    let log =
+        [("origin", text()), ("vkey", text()), ("created_at", of("Time")), ("frozen", json!({"type": "boolean"}))];
     let decision = [
-        ("permit", of("Permit")), ("decision", json!({"type": "boolean"})), ("realm", text()),
-        ("evaluated_at", of("Time")), ("epoch", number()), ("governance", number()),
-        ("conditions", object(&conditions)), ("request", of("Hash")), ("detail", of("Hash")),
-        ("expires_at?", of("Time")), ("uses?", number()), ("lease_ends_at?", of("Time")), ("audience?", text()),
+        ("permit", of("Permit")),
+        ("decision", json!({"type": "boolean"})),
+        ("realm", text()),
+        ("evaluated_at", of("Time")),
+        ("epoch", number()),
+        ("governance", number()),
+        ("conditions", object(&conditions)),
+        ("request", of("Hash")),
+        ("detail", of("Hash")),
+        ("expires_at?", of("Time")),
+        ("uses?", number()),
+        ("lease_ends_at?", of("Time")),
+        ("audience?", text()),
     ];
     let part = object(&[("salt", of("Base64")), ("bytes", of("Base64"))]);
     let entry = [
-        ("index", number()), ("leaf", of("Hash")), ("record", of("Base64")), ("kind", text()),
-        ("recorded_at", of("Time")), ("decision?", object(&decision)), ("note?", text()),
+        ("index", number()),
+        ("leaf", of("Hash")),
+        ("record", of("Base64")),
+        ("kind", text()),
+        ("recorded_at", of("Time")),
+        ("decision?", object(&decision)),
+        ("note?", text()),
     ];
     json!({
         "Number": {"type": "integer", "minimum": 0, "maximum": DECIMAL_LIMIT - 1},

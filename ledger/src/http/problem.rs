@@ -172,8 +172,13 @@ impl ResponseError for Problem {
         }
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         let title = status.canonical_reason().unwrap_or_default();
-        let body =
-            Body { r#type: self.code.urn(), title, status: status.as_u16(), detail: &self.detail, code: self.code.name() };
+        let body = Body {
+            r#type: self.code.urn(),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.name(),
+        };
         // Strings and numbers always serialise.
         answer.body(serde_json::to_vec(&body).unwrap_or_default())
     }

@@ -75,7 +75,8 @@ impl Watch {
         let state = State::open(&self.state, &key, now_ms())?;
         let remote = Remote::new(&self.url, key, Duration::from_secs(self.timeout))?;
         block_on(async {
-            let mut told = Told { webhook: self.webhook.as_deref().map(Webhook::new).transpose()?, last: None, json: self.json };
+            let mut told =
+                Told { webhook: self.webhook.as_deref().map(Webhook::new).transpose()?, last: None, json: self.json };
             let mut watcher = Watcher { remote, state, place };
             let exit = self.follow(&mut watcher, &mut told).await;
             if let Some(webhook) = told.webhook {

@@ -61,7 +61,10 @@ impl Place {
         let words = if older.size == newer.size {
             format!("fork: the key signed two trees of size {}", older.size)
         } else {
-            format!("fork: the tree of size {} does not begin with the tree of size {} that was signed", newer.size, older.size)
+            format!(
+                "fork: the tree of size {} does not begin with the tree of size {} that was signed",
+                newer.size, older.size
+            )
         };
         Trouble::Fork { words, file: self.path.display().to_string() }
     }

@@ -83,7 +83,11 @@ impl Watcher {
             self.state.save()?;
         }
         // What was derived is worth keeping also where more was shown before.
-        if size < largest { Err(Trouble::OlderHead { kept: largest, shown: size }.into()) } else { Ok(Seen { head, new: size - derived }) }
+        if size < largest {
+            Err(Trouble::OlderHead { kept: largest, shown: size }.into())
+        } else {
+            Ok(Seen { head, new: size - derived })
+        }
     }
 
     /// Derives everything between what is known and a larger head.
@@ -136,7 +140,9 @@ impl Watcher {
     /// The entries do not lead to a head: whether its own tiles show that it does not continue what was signed before.
     async fn why_not_derived(&self, shown: &SignedCheckpoint) -> Result<Ended, Failure> {
         let (older, newer) = (self.state.folded.edge.size(), shown.checkpoint());
-        let said = |what: &str| Trouble::NotDerived(format!("the head of size {} is signed, but {what}", newer.size)).into();
+        let said = |what: &str| -> Ended {
+            Trouble::NotDerived(format!("the head of size {} is signed, but {what}", newer.size)).into()
+        };
         let Some(head) = self.state.head.as_ref().filter(|_| older > 0) else {
             return Ok(said("the entries that are served do not lead to its root"));
         };
@@ -157,8 +163,10 @@ impl Watcher {
     /// On the way to a head that holds, the tree was another one than a signed head of that size says.
     async fn contradicted(&self, shown: &SignedCheckpoint, size: u64, root: Hash) -> Result<Ended, Failure> {
         let (key, newer) = (self.remote.key(), shown.checkpoint());
-        let unproved = Trouble::NotDerived(format!("another head of size {size} was signed before, and no tiles prove that"));
-        let other = self.state.ahead.iter().find(|head| head.checkpoint().size == size && head.checkpoint().root != root);
+        let unproved =
+            Trouble::NotDerived(format!("another head of size {size} was signed before, and no tiles prove that"));
+        let other =
+            self.state.ahead.iter().find(|head| head.checkpoint().size == size && head.checkpoint().root != root);
         let Some(other) = other else { return Ok(unproved.into()) };
         let evidence = if size == newer.size {
             ForkEvidence::of_one_size(other.raw(), shown.raw(), key)
@@ -183,7 +191,7 @@ impl Watcher {
     /// A smaller head than was followed: an old one of this history, one of another, or one of which nothing is known.
     async fn smaller(&self, shown: &SignedCheckpoint) -> Result<Ended, Failure> {
         let (kept, size, key) = (self.state.folded.edge.size(), shown.checkpoint().size, self.remote.key());
-        let older = || Trouble::OlderHead { kept, shown: size }.into();
+        let older = || -> Ended { Trouble::OlderHead { kept, shown: size }.into() };
         let seen = self.state.seen.iter().find(|seen| seen.checkpoint().size == size);
         if size == 0 || seen.is_some_and(|seen| seen.checkpoint() == shown.checkpoint()) {
             return Ok(older());

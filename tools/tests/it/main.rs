@@ -22,3 +22,4 @@ mod tracing;
 mod transfer;
 mod walk;
 mod watching;
+mod witnesses;

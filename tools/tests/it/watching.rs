@@ -200,7 +200,11 @@ fn convinces(house: &House, file: &str) {
     assert_eq!(judged(&House::new().vkey).status.code(), Some(5));
     let text = std::fs::read_to_string(file).unwrap();
     let spoiled = house.path("spoiled.json");
-    std::fs::write(&spoiled, text.replacen("\"newer\":\"ledger.example/test\\n", "\"newer\":\"ledger.example/test\\n1", 1)).unwrap();
+    std::fs::write(
+        &spoiled,
+        text.replacen("\"newer\":\"ledger.example/test\\n", "\"newer\":\"ledger.example/test\\n1", 1),
+    )
+    .unwrap();
     assert_ne!(interlock(["verify", &spoiled, "--vkey", &house.vkey]).status.code(), Some(7));
 }
 
@@ -320,8 +324,18 @@ fn lies_garbage_and_silence_have_their_codes_and_change_nothing_that_is_known() 
             head(move || Answer::Body(200, Http::new().get(&format!("{foreign}/checkpoint")).1)),
         ),
         ("an error", 4, "unavailable", head(|| Answer::Body(500, vec![]))),
-        ("a redirect", 4, "unavailable", head(|| Answer::Raw(b"HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n".to_vec()))),
-        ("half an answer", 4, "unavailable", head(|| Answer::Raw(b"HTTP/1.1 200 x\r\nContent-Length: 90\r\n\r\nhalf".to_vec()))),
+        (
+            "a redirect",
+            4,
+            "unavailable",
+            head(|| Answer::Raw(b"HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n".to_vec())),
+        ),
+        (
+            "half an answer",
+            4,
+            "unavailable",
+            head(|| Answer::Raw(b"HTTP/1.1 200 x\r\nContent-Length: 90\r\n\r\nhalf".to_vec())),
+        ),
         ("no HTTP", 4, "unavailable", head(|| Answer::Raw(b"SSH-2.0-x\r\n".to_vec()))),
         ("silence", 4, "unavailable", head(|| Answer::Hang)),
         ("an entry with a bit flipped", 1, "not_derived", entries(move || Answer::Changed(flip))),
@@ -412,7 +426,11 @@ fn a_log_is_audited_at_its_address_and_what_its_server_makes_up_is_found() {
     let batch = format!("[{}]", vec![refund(1); 300].join(","));
     assert_eq!(Http::new().decide(&server.decisions, &house.api_key, &batch).unwrap().0, 200);
     let said = ok(["audit", &server.public, "--vkey", &house.vkey]);
-    assert!(said.contains("304 decisions, 304 with their private parts, 0 withheld, 0 erased") && said.ends_with("audit: clean\n"), "{said}");
+    assert!(
+        said.contains("304 decisions, 304 with their private parts, 0 withheld, 0 erased")
+            && said.ends_with("audit: clean\n"),
+        "{said}"
+    );
     assert_eq!(interlock(["audit", &server.public]).status.code(), Some(5), "held against its own claim only");
     let audited = |answer: Lie| {
         let fake = Fake::before(&server.public, answer);

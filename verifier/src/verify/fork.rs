@@ -59,7 +59,9 @@ impl Fork {
         if older == newer {
             format!("fork: the key signed two trees of size {older}")
         } else {
-            format!("fork: the key signed a tree of size {newer} that does not begin with the tree of size {older} that it signed")
+            format!(
+                "fork: the key signed a tree of size {newer} that does not begin with the tree of size {older} that it signed"
+            )
         }
     }
 }

@@ -127,7 +127,8 @@ impl Said {
             if witnessing.met {
                 self.held.push(Rung::Witnessed);
             } else {
-                let reason = format!("the witnesses that cosigned the head are not the quorum `{quorum}` of your policy");
+                let reason =
+                    format!("the witnesses that cosigned the head are not the quorum `{quorum}` of your policy");
                 self.verdict = Err(Bad { rung: "witnessed", code: "no_quorum", reason, exit: 6 });
             }
         }

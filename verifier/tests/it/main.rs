@@ -4,6 +4,7 @@
 
 mod corpus;
 mod cose;
+mod cosignatures;
 mod format;
 mod forms;
 mod freeze;

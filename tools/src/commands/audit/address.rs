@@ -64,7 +64,11 @@ pub(super) fn audit(url: &str, vkey: Option<&str>, as_json: bool) -> Result<Exit
         found.walk(&remote, &head).await?;
         Ok((head, found))
     })?;
-    if as_json { say!("{}", found.as_json(&head))? } else { output::print(found.as_text(&head))? }
+    if as_json {
+        say!("{}", found.as_json(&head))?
+    } else {
+        output::print(found.as_text(&head))?
+    }
     Ok(if found.problem_count == 0 { Exit::Ok } else { Exit::Invalid })
 }
 
@@ -106,7 +110,10 @@ impl Found {
             if self.erasures.contains_key(&index) {
                 self.erased += 1;
             } else {
-                self.problem(Some(index), "its private parts are gone, and no record says that they were erased".into());
+                self.problem(
+                    Some(index),
+                    "its private parts are gone, and no record says that they were erased".into(),
+                );
             }
         }
         Ok(())
@@ -130,8 +137,12 @@ impl Found {
             match answer.status {
                 StatusCode::OK => match parts(&said) {
                     Some(parts) if parts.matches(&decision.request, &decision.detail) => self.kept += 1,
-                    Some(_) => self.problem(Some(index), "its private parts are not those that its leaf commits to".into()),
-                    None => self.problem(Some(index), "what is served as its private parts is not two salted parts".into()),
+                    Some(_) => {
+                        self.problem(Some(index), "its private parts are not those that its leaf commits to".into())
+                    }
+                    None => {
+                        self.problem(Some(index), "what is served as its private parts is not two salted parts".into())
+                    }
                 },
                 StatusCode::NOT_FOUND if code == Some("committed") => self.withheld += 1,
                 StatusCode::GONE => self.gone.push(index),
@@ -153,7 +164,9 @@ impl Found {
     fn as_text(&self, head: &Checkpoint) -> String {
         let Self { entries, decisions, kept, withheld, erased, tiles, problem_count, problems, .. } = self;
         let mut out = format!("{} at size {}, root {}\n", head.origin, head.size, head.root);
-        out.push_str(&format!("{entries} entries, {tiles} tiles\n{decisions} decisions, {kept} with their private parts, "));
+        out.push_str(&format!(
+            "{entries} entries, {tiles} tiles\n{decisions} decisions, {kept} with their private parts, "
+        ));
         out.push_str(&format!("{withheld} withheld, {erased} erased\n"));
         for (index, what) in problems {
             let place = index.map_or_else(String::new, |index| format!("entry {index}: "));

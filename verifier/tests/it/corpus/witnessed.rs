@@ -63,7 +63,10 @@ fn witness_lines() -> String {
 /// Two of three, and the fourth.
 fn policy(log: &Log) -> String {
     let witnesses = witness_lines();
-    format!("# ours\nlog {} https://{ORIGIN}\n\n{witnesses}group three 2 W1 W2 W3\n\tgroup both all three W4\nquorum both\n", log.vkey())
+    format!(
+        "# ours\nlog {} https://{ORIGIN}\n\n{witnesses}group three 2 W1 W2 W3\n\tgroup both all three W4\nquorum both\n",
+        log.vkey()
+    )
 }
 
 fn under(policy: &str, case: Case) -> Case {
@@ -113,7 +116,7 @@ pub fn good() -> Vec<Case> {
         ("two groups", ours.clone()),
         ("nothing but a quorum", "quorum none".to_owned()),
         ("tabs, spaces and comments", "\t # a comment \u{7801}\n \t\n  quorum \t none \t\n# quorum none\n".to_owned()),
-        ("a name beyond ASCII", witness_lines().replace("W1", "K\u{212a}") + "quorum K\u{212a}\n"),
+        ("a name beyond ASCII", witness_lines().replace(" W1 ", " K\u{212a} ") + "quorum K\u{212a}\n"),
         ("an address", format!("witness a {} https://w.example/\nquorum a\n", Witness::new(1).key())),
         ("a threshold of all", witness_lines() + "group g 4 W1 W2 W3 W4\nquorum g\n"),
     ] {
@@ -179,9 +182,8 @@ fn policies(log: &Log) -> Vec<Case> {
     let key = Witness::new(1).key();
     let names = |count: u8| (1..=count).map(|number| format!("witness w{number} {}\n", Witness::new(number).key()));
     let renamed = WitnessKey::new("another.example", &key.key_bytes()).unwrap();
-    let logs = (0..65_u8).map(|number| {
-        Log { signing: SigningKey::from_bytes(&[100 + number; 32]), ..log.clone() }.vkey()
-    });
+    let logs =
+        (0..65_u8).map(|number| Log { signing: SigningKey::from_bytes(&[100 + number; 32]), ..log.clone() }.vkey());
     let of_the_log = WitnessKey::new("w.example", &log.vkey().key_bytes()).unwrap();
     let texts: Vec<(&str, String)> = vec![
         ("nothing in it", String::new()),
@@ -211,7 +213,7 @@ fn policies(log: &Log) -> Vec<Case> {
         ("one witness under two names", format!("witness a {key}\nwitness b {renamed}\nquorum none\n")),
         ("a witness called none", format!("witness none {key}\nquorum none\n")),
         ("a name of 256 bytes", format!("witness {} {key}\nquorum none\n", "n".repeat(256))),
-        ("two witnesses of one name", witnesses.replace("W2", "W1") + "quorum none\n"),
+        ("two witnesses of one name", witnesses.replace(" W2 ", " W1 ") + "quorum none\n"),
         ("a group without members", format!("{witnesses}group g any\nquorum g\n")),
         ("a group of nobody", format!("{witnesses}group g any W5\nquorum g\n")),
         ("a group of itself", format!("{witnesses}group g any g\nquorum g\n")),
@@ -231,9 +233,8 @@ fn policies(log: &Log) -> Vec<Case> {
             names(65).chain((1..=65).map(|n| format!("group g{n} any w{n}\n"))).collect::<String>() + "quorum none\n",
         ),
     ];
-    let mut cases: Vec<Case> = (texts.into_iter())
-        .map(|(name, text)| Case::new(format!("policy with {name}"), Kind::Policy, text))
-        .collect();
+    let mut cases: Vec<Case> =
+        (texts.into_iter()).map(|(name, text)| Case::new(format!("policy with {name}"), Kind::Policy, text)).collect();
     cases.push(Case::new("policy that is not UTF-8", Kind::Policy, b"# \xff\nquorum none\n"));
     cases
 }
