@@ -11,7 +11,7 @@ use crate::house::{House, Http, Server, interlock, ok, refund};
 /// A watch over `url` with the state of that name in the house's folder.
 fn arguments(house: &House, url: &str, state: &str) -> Vec<String> {
     let state = house.path(state);
-    ["watch", url, "--vkey", &house.vkey, "--state", &state, "--json", "--timeout", "5"].map(str::to_owned).into()
+    ["watch", url, "--vkey", &house.vkey, "--state", &state, "--json"].map(str::to_owned).into()
 }
 
 fn look(house: &House, url: &str, state: &str, more: &[&str]) -> Output {
@@ -147,7 +147,8 @@ fn a_watch_that_is_killed_on_the_way_to_a_head_skips_nothing() {
     let server = house.serve();
     let batch = format!("[{}]", vec![refund(1); 4096].join(","));
     for _ in 0..5 {
-        let (status, answer) = Http::new().decide(&server.decisions, &house.api_key, &batch).unwrap();
+        let patient = Http::waiting(Duration::from_secs(120));
+        let (status, answer) = patient.decide(&server.decisions, &house.api_key, &batch).unwrap();
         assert_eq!(status, 200, "{answer}");
     }
     let total = size(&server.public);
@@ -171,6 +172,7 @@ struct Fork {
     house: House,
     ours: Server,
     theirs: Server,
+    _copy: House,
 }
 
 impl Fork {
@@ -183,7 +185,7 @@ impl Fork {
         assert_eq!(once(&house, &server.public).0, 0);
         server.stop();
         let copy = house.copy();
-        let fork = Self { ours: house.serve(), theirs: copy.serve(), house };
+        let fork = Self { ours: house.serve(), theirs: copy.serve(), house, _copy: copy };
         decide(&fork.house, &fork.ours, 0..ours);
         decide(&fork.house, &fork.theirs, 0..theirs);
         fork
