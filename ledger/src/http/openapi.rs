@@ -5,18 +5,17 @@
 //! (`tools/api/check`).
 //! Does not: describe pages and their parts, nor ranges of bytes, which are not served.
 
+mod schemas;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
-use verifier::decision::{Class, Condition};
-use verifier::proof::{MAX_CONSISTENCY, MAX_PATH};
-use verifier::text::DECIMAL_LIMIT;
 use verifier::tile::{FULL_WIDTH, MAX_LEVEL};
 
 use super::answer::{CBOR, COSE, JSON, OCTETS, TEXT, fresh};
-use super::epochs::{LIVE, MAX_EPOCHS, SHADOW};
 use super::problem::{Code, Problem};
-use super::proofs::MAX_HEADS;
 use super::query::Query;
+
+pub use schemas::object;
 
 /// OpenMetrics, as `page.rs` sends it.
 pub(super) const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -69,7 +68,7 @@ pub fn document(more: &[Operation]) -> String {
         },
         "security": [],
         "paths": paths,
-        "components": {"schemas": schemas()},
+        "components": {"schemas": schemas::all()},
     });
     // Strings and numbers always serialise; one line a field, so that a change can be read.
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
@@ -128,14 +127,17 @@ fn operations() -> Vec<Operation> {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let (octets, text) = (json!({"type": "string", "format": "binary"}), json!({"type": "string"}));
     let one = |name: &'static str| [(JSON, reference(name))];
-    let (index, size) = (path("index", reference("Number")), || query("size", reference("Number"), false));
-    let id = json!({"type": "string", "pattern": "^(0|[1-9][0-9]{0,17}|[0-9a-f]{32}|[0-9a-f]{64}|[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=?)$"});
+    let size = || query("size", reference("Number"), false);
+    let index = such_as(path("index", reference("Number")), &json!(2));
+    let place_of = |name: &str, example: u64| such_as(query(name, reference("Number"), true), &json!(example));
+    let id = json!({"type": "string", "pattern": "^(0|[1-9][0-9]{0,17}|[0-9a-f]{32}|[0-9a-f]{64}|[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$"});
     let place = json!({"type": "string", "pattern": "^[0-9]{3}$", "description": "Groups of three digits; more than three are written `x001/x234/067`"});
     let width = json!({"type": "integer", "minimum": 1, "maximum": FULL_WIDTH - 1});
     let level = json!({"type": "integer", "minimum": 0, "maximum": MAX_LEVEL});
-    let number = json!({"oneOf": [reference("Number"), {"const": "current"}]});
+    let number = json!({"type": "string", "pattern": "^(current|0|[1-9][0-9]{0,17})$"});
     let digest = json!({"type": "string", "pattern": "^[0-9a-f]{64}$"});
-    let (place, width) = (path("index", place), path("width", width));
+    let (place, width) = (such_as(path("index", place), &json!("000")), such_as(path("width", width), &json!(1)));
+    let level = such_as(path("level", level), &json!(0));
     let plain = |mut operation: Operation| {
         operation.conditional = false;
         operation.problems.retain(|(_, code)| {
@@ -154,16 +156,8 @@ fn operations() -> Vec<Operation> {
             &[(TEXT, text.clone())],
             &[],
         ),
-        tile(
-            "/tile/{level}/{index}",
-            "A full tile: 256 hashes (C2SP tlog-tiles)",
-            &[path("level", level.clone()), place.clone()],
-        ),
-        tile(
-            "/tile/{level}/{index}.p/{width}",
-            "A partial tile",
-            &[path("level", level), place.clone(), width.clone()],
-        ),
+        tile("/tile/{level}/{index}", "A full tile: 256 hashes (C2SP tlog-tiles)", &[level.clone(), place.clone()]),
+        tile("/tile/{level}/{index}.p/{width}", "A partial tile", &[level, place.clone(), width.clone()]),
         tile(
             "/tile/entries/{index}",
             "A full bundle: 256 entries, each behind its length",
@@ -188,28 +182,32 @@ fn operations() -> Vec<Operation> {
         operation(
             "/v1/receipts/{id}",
             "The receipt of a record, by index, permit or leaf hash",
-            &[path("id", id), size()],
+            &[such_as(path("id", id), &json!("2")), size()],
             &[(TEXT, text.clone()), (JSON, reference("Receipt")), (COSE, octets.clone())],
             &[NotPublished, UnknownId, NoCoseForm, Unsigned],
         ),
         operation(
             "/v1/proofs/inclusion",
             "The path of one leaf in the tree of a size",
-            &[query("index", reference("Number"), true), query("size", reference("Number"), true)],
+            &[place_of("index", 2), place_of("size", 3)],
             &one("Inclusion"),
             &[MissingParameter, NotPublished],
         ),
         operation(
             "/v1/proofs/consistency",
             "That the tree of one size begins the tree of another",
-            &[query("from", reference("Number"), true), query("to", reference("Number"), true)],
+            &[place_of("from", 2), place_of("to", 3)],
             &[(JSON, reference("Consistency")), (COSE, octets.clone())],
             &[MissingParameter, NotPublished, NoCoseForm, Unsigned],
         ),
         operation(
             "/v1/checkpoints",
             "A head as it was signed, by `size`, or a run of heads, by `from` and `to`",
-            &[size(), query("from", reference("Number"), false), query("to", reference("Number"), false)],
+            &[
+                size(),
+                such_as(query("from", reference("Number"), false), &json!(0)),
+                such_as(query("to", reference("Number"), false), &json!(1000)),
+            ],
             &[(TEXT, text.clone()), (JSON, reference("Heads"))],
             &[MissingParameter, NotPublished, Unsigned],
         ),
@@ -230,7 +228,7 @@ fn operations() -> Vec<Operation> {
         operation(
             "/v1/epochs/{epoch}",
             "One epoch with its policies",
-            &[path("epoch", number)],
+            &[such_as(path("epoch", number), &json!("current"))],
             &one("Content"),
             &[UnknownEpoch],
         ),
@@ -247,111 +245,18 @@ pub fn path(name: &str, schema: Value) -> Value {
     json!({"name": name, "in": "path", "required": true, "schema": schema})
 }
 
+/// The same, with a value that a log of any size has; it is what a reader tries first.
+fn such_as(mut parameter: Value, example: &Value) -> Value {
+    if let Some(fields) = parameter.as_object_mut() {
+        fields.insert("example".to_owned(), example.clone());
+    }
+    parameter
+}
+
 /// A parameter in the query.
 #[must_use]
 pub fn query(name: &str, schema: Value, required: bool) -> Value {
     json!({"name": name, "in": "query", "required": required, "schema": schema})
-}
-
-/// An object of exactly these fields; those that end with `?` may be absent.
-#[must_use]
-pub fn object(fields: &[(&str, Value)]) -> Value {
-    let properties: Map<String, Value> =
-        fields.iter().map(|(name, schema)| (name.trim_end_matches('?').to_owned(), schema.clone())).collect();
-    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-}
-
-/// A limit as JSON has it.
-fn limit(most: usize) -> u64 {
-    u64::try_from(most).unwrap_or(u64::MAX)
-}
-
-fn schemas() -> Value {
-    let text = || json!({"type": "string"});
-    let of = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let list = |item: Value| json!({"type": "array", "items": item});
-    let limited = |item: Value, most: u64| json!({"type": "array", "items": item, "maxItems": most});
-    let number = || of("Number");
-    let classes = [Class::Pass, Class::NotRequired, Class::Fail, Class::Unknown].map(Class::name);
-    let condition = json!({"enum": classes});
-    let conditions: Vec<(&str, Value)> =
-        Condition::ALL.into_iter().map(|one| (one.name(), condition.clone())).collect();
-    let head = [("size", number()), ("root", of("Hash")), ("time", of("Time")), ("checkpoint", text())];
-    let epoch = [
-        ("epoch", number()),
-        ("mode", json!({"enum": [LIVE, SHADOW]})),
-        ("index", number()),
-        ("governance", number()),
-        ("recorded_at", of("Time")),
-        ("content", of("Hash")),
-        ("first_part", number()),
-        ("parts", number()),
-        ("note", text()),
-        ("predecessor?", text()),
-    ];
-    let content = [
-        ("policies", list(object(&[("id", text()), ("text", text())]))),
-        ("schema?", text()),
-        ("entities?", text()),
-        ("trust?", text()),
-    ];
-    let log =
-        [("origin", text()), ("vkey", text()), ("created_at", of("Time")), ("frozen", json!({"type": "boolean"}))];
-    let decision = [
-        ("permit", of("Permit")),
-        ("decision", json!({"type": "boolean"})),
-        ("realm", text()),
-        ("evaluated_at", of("Time")),
-        ("epoch", number()),
-        ("governance", number()),
-        ("conditions", object(&conditions)),
-        ("request", of("Hash")),
-        ("detail", of("Hash")),
-        ("expires_at?", of("Time")),
-        ("uses?", number()),
-        ("lease_ends_at?", of("Time")),
-        ("audience?", text()),
-    ];
-    let part = object(&[("salt", of("Base64")), ("bytes", of("Base64"))]);
-    let entry = [
-        ("index", number()),
-        ("leaf", of("Hash")),
-        ("record", of("Base64")),
-        ("kind", text()),
-        ("recorded_at", of("Time")),
-        ("decision?", object(&decision)),
-        ("note?", text()),
-    ];
-    json!({
-        "Number": {"type": "integer", "minimum": 0, "maximum": DECIMAL_LIMIT - 1},
-        "Hash": {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$", "description": "SHA-256 in base64 (RFC 4648 §4)"},
-        "Base64": {"type": "string", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
-        "Permit": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-        "Time": {"type": "string", "format": "date-time"},
-        "Problem": object(&[
-            ("type", json!({"type": "string", "pattern": "^urn:interlock:problem:[a-z_]+$"})), ("title", text()),
-            ("status", json!({"type": "integer"})), ("detail?", text()), ("code", text()),
-        ]),
-        "Log": object(&[&log[..], &head].concat()),
-        "Entry": object(&entry),
-        "Private": object(&[("index", number()), ("permit", of("Permit")), ("request", part.clone()), ("detail", part)]),
-        "Receipt": object(&[
-            ("index", number()), ("size", number()), ("leaf", of("Hash")), ("path", limited(of("Hash"), limit(MAX_PATH))),
-            ("extra", of("Base64")), ("checkpoint", text()),
-        ]),
-        "Inclusion": object(&[
-            ("index", number()), ("size", number()), ("leaf", of("Hash")), ("root", of("Hash")),
-            ("path", limited(of("Hash"), limit(MAX_PATH))),
-        ]),
-        "Consistency": object(&[
-            ("from", number()), ("to", number()), ("from_root", of("Hash")), ("to_root", of("Hash")),
-            ("proof", limited(of("Hash"), limit(MAX_CONSISTENCY))),
-        ]),
-        "Heads": object(&[("checkpoints", limited(object(&head), MAX_HEADS)), ("next?", number())]),
-        "Epochs": object(&[("epochs", limited(object(&epoch), MAX_EPOCHS)), ("next?", number())]),
-        "Content": object(&[&epoch[..], &content].concat()),
-    })
 }
 
 #[cfg(test)]
