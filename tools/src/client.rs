@@ -66,6 +66,11 @@ impl Client {
     }
 
     fn build(base: &str, bearer: Option<String>, timeout: Duration) -> Result<Self, Failure> {
+        if base.starts_with("https:") {
+            return Err(Failure::usage(format!(
+                "`{base}`: no TLS is built in; name a proxy on this machine that speaks it"
+            )));
+        }
         // A server that sends its readers elsewhere is not the one that they named.
         let redirect = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(timeout).redirect(redirect).tcp_nodelay(true).no_proxy().build();

@@ -416,6 +416,8 @@ fn one_watch_has_a_state_and_a_damaged_or_foreign_one_is_refused() {
     let other = House::new();
     let arguments = ["watch", &server.public, "--vkey", &other.vkey, "--state", &house.path("watch"), "--once"];
     assert_eq!(interlock(arguments).status.code(), Some(2));
+    let hidden = look(&house, "https://127.0.0.1:1", "new", &[]);
+    assert!(hidden.status.code() == Some(2) && String::from_utf8_lossy(&hidden.stderr).contains("no TLS"));
     assert_eq!(once(&house, &server.public).0, 0);
 }
 

@@ -27,12 +27,12 @@ const SCHEMA: &str = "interlock/fork/v1";
 #[serde(deny_unknown_fields)]
 pub struct ForkEvidence {
     schema: String,
-    older: String,
-    newer: String,
+    pub(super) older: String,
+    pub(super) newer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    root: Option<Hash>,
+    pub(super) root: Option<Hash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    proof: Option<Vec<Hash>>,
+    pub(super) proof: Option<Vec<Hash>>,
 }
 
 /// Two histories under one key. Made by [`ForkEvidence::check`] only.

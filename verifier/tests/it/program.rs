@@ -137,7 +137,12 @@ fn what_was_not_judged_has_an_exit_code_of_its_own() {
 #[test]
 fn each_equation_that_explain_shows_holds_and_the_last_is_the_root() {
     let files = Files::new();
-    for case in cases().iter().filter(|case| case.kind == Kind::Evidence && case.said()["exit"] == 0) {
+    // A policy is nothing to compute. Evidence of a fork is never verified, and its equations hold.
+    let shown = |case: &Case| {
+        let exit = &case.said()["exit"];
+        case.policy.is_none() && (exit == 0 || exit == 7 && case.name.starts_with("fork shown"))
+    };
+    for case in cases().iter().filter(|case| case.kind == Kind::Evidence && shown(case)) {
         let mut arguments = vec!["explain".to_owned()];
         arguments.extend(files.arguments(case));
         let output = program(&arguments);
