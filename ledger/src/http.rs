@@ -12,6 +12,7 @@ mod dictionary;
 mod documents;
 mod epochs;
 pub mod habits;
+mod openapi;
 mod page;
 mod problem;
 mod proofs;
@@ -29,6 +30,7 @@ use actix_web::guard::Guard;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
+pub use openapi::{Document, Operation, document, object, path, query};
 pub use problem::Code;
 pub use records::PrivateView;
 
@@ -91,6 +93,7 @@ impl HttpServiceFactory for Api {
             .service(at("/v1/dictionaries/{digest}").route(read().to(dictionary::dictionary)))
             .service(at("/v1/epochs").route(read().to(epochs::list)))
             .service(at("/v1/epochs/{epoch}").route(read().to(epochs::content)))
+            .service(at("/openapi.json").route(read().to(openapi::serve)))
             .service(at("/livez").route(read().to(page::live)))
             .service(at("/readyz").route(read().to(page::ready)))
             .service(at("/metrics").route(read().to(page::metrics)))

@@ -102,7 +102,7 @@ function rangeFromJson(bytes) {
 }
 
 // Exactly these fields; an optional one may also be null.
-function object(bytes, required, optional) {
+export function object(bytes, required, optional) {
   if (bytes.length > MAX_JSON) throw fault("too_long");
   const value = parseJson(bytes);
   if (!(value instanceof Map)) throw fault("json");
@@ -121,16 +121,16 @@ function uint(value) {
   return value;
 }
 
-function string(value) {
+export function string(value) {
   if (typeof value !== "string") throw fault("json");
   return value;
 }
 
-function hash(value) {
+export function hash(value) {
   return worded(() => unb64Hash(string(value)), () => fault("json"));
 }
 
-function hashes(value) {
+export function hashes(value) {
   if (!Array.isArray(value)) throw fault("json");
   return value.map(hash);
 }

@@ -7,7 +7,9 @@ import { checkEpochs, checkParts, decodeBundle, namedEpochs } from "./bundle.js"
 import { openCheckpoint, parseCheckpoint } from "./checkpoint.js";
 import { verifyConsistencyReceipt, verifyInclusionReceipt } from "./cose.js";
 import { Fault } from "./fault.js";
+import { contradicts, isFork, readFork } from "./fork.js";
 import { parseKey, parseNote } from "./note.js";
+import { witnessing } from "./policy.js";
 import { rootMismatch, rootOfInclusion, rootOfMany, rootOfPrefix, rootOfRange } from "./proof.js";
 import { decodeRecord } from "./record.js";
 import { readForm } from "./receipt.js";
@@ -23,6 +25,7 @@ const RUNGS = {
   disclosed: "disclosed: each private part that is here is what its record commits to; each erased one has its record",
   governed: "governed: each epoch that a decision names is here whole, by the digest in its act",
   consistent: "consistent: the tree of the head that you kept is the beginning of this one",
+  witnessed: "witnessed: the quorum of your policy cosigned that head",
 };
 
 const NOT_CHECKED = [
@@ -32,6 +35,7 @@ const NOT_CHECKED = [
 ];
 const NOTHING_COMPARED = "split view: no earlier head of yours was compared, nor any witness or anchor";
 const NOBODY_ASKED = "split view: no witness or anchor was asked";
+const OTHERS_NOT_ASKED = "split view: no anchor was asked, nor any witness beyond your policy";
 const PLACE = "place: index and size of a COSE receipt are not under its signature; other places with the same path exist";
 const NO_SIZE = "consistency: a COSE receipt signs no size at which your head could be compared";
 const NO_RECORDS = "records: none was looked at";
@@ -41,7 +45,7 @@ const OF_BUNDLES = [
 ];
 
 // What was refused: the rung that broke, the stable code, the reason, and the exit code of verifying commands (1 invalid, 3 undecidable,
-// 5 not anchored in a trusted key, 7 fork).
+// 5 not anchored in a trusted key, 6 quorum of witnesses not met, 7 fork).
 class Refusal extends Error {
   constructor(rung, code, reason, exit) {
     super(reason);
@@ -82,6 +86,20 @@ const refusals = {
     error.kind === "epoch"
       ? new Refusal("governed", "bad_epoch", error.message, 1)
       : new Refusal("governed", "missing_epoch", error.message, 3),
+  forkProof: (error) => new Refusal("consistent", "bad_proof", `fork: ${error.message}`, 1),
+  noFork: () => new Refusal("consistent", "no_fork", "the two heads do not contradict each other", 1),
+  forked: (older, newer) =>
+    new Refusal(
+      "consistent",
+      "fork",
+      older === newer
+        ? `fork: the key signed two trees of size ${older}`
+        : `fork: the key signed a tree of size ${newer} that does not begin with the tree of size ${older} that it signed`,
+      7,
+    ),
+  cosignature: (error) => new Refusal("witnessed", "bad_head", `head: ${error.message}`, 1),
+  noQuorum: (quorum) =>
+    new Refusal("witnessed", "no_quorum", `the witnesses that cosigned the head are not the quorum \`${quorum}\` of your policy`, 6),
   fork: (size) =>
     new Refusal("consistent", "fork", `fork: the key signed another tree of size ${size} than the one that you kept`, 7),
 };
@@ -91,34 +109,40 @@ const refusals = {
 //   leaves  bytes of the leaves that it does not carry, in order
 //   kept    a head that the reader kept, a signed note as a string: what a COSE receipt of consistency continues, else compared as far as
 //           the evidence goes
+//   policy  what the reader asks for (from parsePolicy): its logs are believed beside `keys`, its quorum must have cosigned the head
 //   keys    [{key (from parseKey), notBefore, notAfter, maxSize}]: keys that are believed, limits as BigInts or undefined
-export async function judge(bytes, { leaves = [], kept = null } = {}, keys = []) {
+export async function judge(bytes, { leaves = [], kept = null, policy = null } = {}, keys = []) {
   const held = [];
   const beside = [];
+  const witnesses = [];
+  const more = () => (witnesses.length > 0 ? { witnesses: witnesses[0] } : {});
   try {
-    const form = await reading(() => readForm(bytes), refusals.unread);
-    const verdict = await LADDERS[form.form](form, { leaves, kept, keys, held, beside });
-    return said(held, { verified: true, ...verdict }, beside, 0);
+    const form = isFork(bytes) ? { form: "fork", bytes } : await reading(() => readForm(bytes), refusals.unread);
+    const trusted = policy === null ? keys : [...keys, ...policy.logs];
+    const verdict = await LADDERS[form.form](form, { leaves, kept, keys: trusted, held, beside });
+    if (policy !== null) await witnessed(policy, form.checkpoint ?? null, held, witnesses);
+    return { ...said(held, { verified: true, ...verdict }, beside, 0), ...more() };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { code, rung, exit, message } = error;
-    return said(held, { verified: false, code, rung, reason: message }, beside, exit);
+    return { ...said(held, { verified: false, code, rung, reason: message }, beside, exit), ...more() };
   }
 }
 
 const LADDERS = {
   leaf: leafLadder, range: rangeLadder, inclusion: coseLadder, consistency: growthLadder, head: headLadder,
-  bundle: bundleLadder,
+  bundle: bundleLadder, fork: forkLadder,
 };
 
 function said(held, verdict, beside, exit) {
-  const compared = held.some((rung) => rung.startsWith("consistent"));
+  const compared = held.includes(RUNGS.consistent) ? NOBODY_ASKED : NOTHING_COMPARED;
+  const splitView = held.includes(RUNGS.witnessed) ? OTHERS_NOT_ASKED : compared;
   return {
     schema: SCHEMA,
     held,
     verdict,
     exit,
-    not_checked: [...beside, compared ? NOBODY_ASKED : NOTHING_COMPARED, ...NOT_CHECKED],
+    not_checked: [...beside, splitView, ...NOT_CHECKED],
   };
 }
 
@@ -211,11 +235,12 @@ async function headLadder({ checkpoint }, { kept, keys, held, beside }) {
 }
 
 // A bundle: all its records at once, their private parts, and the epochs that they were decided under.
-async function bundleLadder({ bytes }, { leaves, kept, keys, held, beside }) {
+async function bundleLadder(form, { leaves, kept, keys, held, beside }) {
   beside.push(...OF_BUNDLES);
   if (leaves.length > 0) throw refusals.leaves(0, leaves.length);
-  const bundle = await reading(() => decodeBundle(bytes), refusals.bundle);
+  const bundle = await reading(() => decodeBundle(form.bytes), refusals.bundle);
   const { manifest, checkpoint, entries } = bundle;
+  form.checkpoint = checkpoint;
   const records = await reading(() => entries.map(({ record }) => decodeRecord(record)), refusals.record);
   const decisions = records.filter((record) => record.kind === "decision");
   const odd = entries.find(({ request }, i) => (request !== undefined) !== (records[i].kind === "decision"));
@@ -248,6 +273,28 @@ async function bundleLadder({ bytes }, { leaves, kept, keys, held, beside }) {
       request: request?.state ?? null, detail: detail?.state ?? null,
     })),
   };
+}
+
+// Two heads that one key signed: never good news.
+async function forkLadder({ bytes }, { keys, held, beside }) {
+  beside.push(NO_RECORDS);
+  const evidence = await reading(() => readFork(bytes), refusals.unread);
+  const heads = [evidence.older, evidence.newer];
+  const [from, to] = await reading(() => heads.map(claimed), refusals.head);
+  const key = await signedByAny(evidence.older, keys);
+  await signedByAny(evidence.newer, [key]);
+  held.push(RUNGS.signed);
+  if (!(await reading(() => contradicts(from, to, evidence), refusals.forkProof))) throw refusals.noFork();
+  throw refusals.forked(from.size, to.size);
+}
+
+// Who of the policy's witnesses cosigned the head; where their quorum did not, nothing is verified.
+async function witnessed(policy, checkpoint, held, witnesses) {
+  const { each, met } = await reading(() => witnessing(policy, checkpoint), refusals.cosignature);
+  witnesses.push(each.map(({ name, time }) => ({ name, cosigned_at: time === null ? null : rfc3339(time * 1000n) })));
+  if (policy.quorum.name === null) return;
+  if (!met) throw refusals.noQuorum(policy.quorum.name);
+  held.push(RUNGS.witnessed);
 }
 
 // Holds a verified head against one that the reader kept, as far as the evidence goes: the same size, or the size at which the proved leaf

@@ -237,6 +237,7 @@ fn read_api(
         room.public,
         move |config| {
             more(config);
+            super::openapi::configure(config);
             ledger::http::configure(config, public.clone());
         },
         seen,

@@ -12,8 +12,7 @@ use serde::Serialize;
 use crate::ReadError;
 
 /// What went wrong, in a word for programs. The list only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// No such path.
     UnknownPath,
@@ -60,11 +59,55 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 18] = [
+        Self::UnknownPath,
+        Self::MethodNotAllowed,
+        Self::MalformedParameter,
+        Self::MissingParameter,
+        Self::UnknownParameter,
+        Self::NotAcceptable,
+        Self::NotPublished,
+        Self::UnknownId,
+        Self::NoCoseForm,
+        Self::NoRequest,
+        Self::Committed,
+        Self::UnknownEpoch,
+        Self::Unsigned,
+        Self::Erased,
+        Self::Lost,
+        Self::Damaged,
+        Self::Unavailable,
+        Self::NotReady,
+    ];
+
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownPath => "unknown_path",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MalformedParameter => "malformed_parameter",
+            Self::MissingParameter => "missing_parameter",
+            Self::UnknownParameter => "unknown_parameter",
+            Self::NotAcceptable => "not_acceptable",
+            Self::NotPublished => "not_published",
+            Self::UnknownId => "unknown_id",
+            Self::NoCoseForm => "no_cose_form",
+            Self::NoRequest => "no_request",
+            Self::Committed => "committed",
+            Self::UnknownEpoch => "unknown_epoch",
+            Self::Unsigned => "unsigned",
+            Self::Erased => "erased",
+            Self::Lost => "lost",
+            Self::Damaged => "damaged",
+            Self::Unavailable => "unavailable",
+            Self::NotReady => "not_ready",
+        }
+    }
+
     /// The problem type: the same form as on the decision API.
     fn urn(self) -> String {
-        // A unit variant always serialises as its name.
-        let name = serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned));
-        format!("urn:interlock:problem:{}", name.unwrap_or_default())
+        format!("urn:interlock:problem:{}", self.name())
     }
 
     /// The status that goes with it.
@@ -129,7 +172,7 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    code: Code,
+    code: &'a str,
 }
 
 impl ResponseError for Problem {
@@ -148,8 +191,13 @@ impl ResponseError for Problem {
         }
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         let title = status.canonical_reason().unwrap_or_default();
-        let body =
-            Body { r#type: self.code.urn(), title, status: status.as_u16(), detail: &self.detail, code: self.code };
+        let body = Body {
+            r#type: self.code.urn(),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.name(),
+        };
         // Strings and numbers always serialise.
         answer.body(serde_json::to_vec(&body).unwrap_or_default())
     }

@@ -18,3 +18,4 @@ pub mod switch;
 pub mod trace;
 pub mod transfer;
 pub mod verify;
+pub mod watch;

@@ -3,13 +3,14 @@
 //! The form is told by the content: tlog-proof text, JSON, a range receipt, a COSE receipt of inclusion or consistency, a checkpoint, an
 //! evidence bundle, of which `--summary` writes a page to read and print. What a
 //! form does not carry is given beside it: `--leaf` for COSE and ranges. A head that the reader kept (`--pin`) is compared as far as the
-//! evidence goes. The words are the verifier's: `interlock-verify` says the same.
+//! evidence goes; a policy (`--policy`) names logs and the witnesses that must have cosigned. The words are the verifier's: `interlock-verify` says the same.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use verifier::note::VerifierKey;
-use verifier::verify::{Beside, LogKey, Said, climb_bundle, judge, worst};
+use verifier::policy::{MAX_POLICY, Policy};
+use verifier::verify::{Beside, LogKey, Said, climb_bundle, judge, judge_under, worst};
 
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -19,12 +20,16 @@ use crate::summary;
 /// Verify receipts and bundles offline.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Receipts (tlog-proof text or JSON with the leaf in it, ranges, COSE), checkpoints and bundles; `-` reads standard input
+    /// Receipts (tlog-proof text or JSON with the leaf in it, ranges, COSE), checkpoints, bundles and evidence of a fork; `-` reads standard
+    /// input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The log's verification key, or a file that holds it
     #[arg(long)]
     vkey: Option<String>,
+    /// A C2SP tlog-policy: its logs are trusted beside `--vkey`, and its quorum of witnesses must have cosigned the head
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// A leaf's bytes, for a receipt that does not carry them; for a range receipt once for each leaf, in order
     #[arg(long)]
     leaf: Vec<PathBuf>,
@@ -53,11 +58,15 @@ impl Verify {
         if self.summary.is_some() && self.files.len() != 1 {
             return Err(Failure::usage("--summary is of one bundle"));
         }
+        let policy = self.policy.as_deref().map(read_policy).transpose()?;
         let mut exits = Vec::with_capacity(self.files.len());
         for file in &self.files {
             let name = file.display().to_string();
             let evidence = files::read_bytes(file, files::MAX_EVIDENCE)?;
-            let said = judge(&evidence, beside, &keys);
+            let said = match &policy {
+                Some(policy) => judge_under(policy, &evidence, beside, &keys),
+                None => judge(&evidence, beside, &keys),
+            };
             if self.json {
                 say!("{}", said.json(&name))?;
             } else {
@@ -85,6 +94,11 @@ fn write_summary(page: &Path, evidence: &[u8], said: &Said, keys: &[LogKey]) -> 
         Ok(verified) => files::write(page, summary::page(&verified, &said.json(""))),
         Err(refusal) => Err(Failure::refused(refusal)),
     }
+}
+
+fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    Policy::parse(&files::read_bytes(path, MAX_POLICY)?)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 /// The key itself, or the first line of a file with that name.

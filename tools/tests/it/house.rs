@@ -180,6 +180,13 @@ impl Server {
         Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
     }
 
+    /// With its public listener at an address of before.
+    pub fn start_at(data: &str, public: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
+        command.args(["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", public]);
+        Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
+    }
+
     /// The public read API alone.
     pub fn read_only(data: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::Beside;
+use super::fork::ForkEvidence;
 use super::judge::as_head;
 use crate::bundle::{Bundle, MAGIC};
 use crate::checkpoint::Checkpoint;
@@ -26,6 +27,10 @@ pub fn explain(evidence: &[u8], beside: Beside<'_>) -> String {
     }
     if let Some(note) = as_head(evidence) {
         signed_head(&mut out, note);
+        return out;
+    }
+    if let Ok(evidence) = ForkEvidence::read(evidence) {
+        fork(&mut out, &evidence);
         return out;
     }
     match Form::read(evidence) {
@@ -65,6 +70,20 @@ fn bundle(out: &mut String, evidence: &[u8]) {
     let root = root_of_many_by(&indexes, &hashes, size, &bundle.proof, &mut showing(out));
     leads_to(out, root);
     signed_head(out, bundle.checkpoint);
+}
+
+fn fork(out: &mut String, evidence: &ForkEvidence) {
+    signed_head(out, &evidence.newer);
+    if let (Some(root), Some(proof)) = (&evidence.root, &evidence.proof) {
+        let size = |note: &str| stated_size(note).unwrap_or_default();
+        let (from, to) = (size(&evidence.older), size(&evidence.newer));
+        line(out, &format!("what the newer tree has at size {from}: {}", hex(&root.0)));
+        line(out, "the proof gives that root first, then the newer one:");
+        let newer = root_of_consistency_by(from, to, proof, root, &mut showing(out));
+        leads_to(out, newer);
+    }
+    line(out, "and the same key signed:");
+    signed_head(out, &evidence.older);
 }
 
 fn inclusion(out: &mut String, receipt: &Inclusion, beside: Beside<'_>) {

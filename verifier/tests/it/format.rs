@@ -13,6 +13,7 @@ use verifier::note::{VerifierKey, signature_line};
 use verifier::proof::{prove_consistency, prove_inclusion, prove_range, verify_inclusion, verify_many, verify_range};
 use verifier::receipt::{Form, RangeReceipt, Receipt};
 use verifier::text::{hex, unhex};
+use verifier::verify::{ForkEvidence, LogKey};
 
 use crate::support::{Tree, prove_many, sure};
 
@@ -37,11 +38,15 @@ fn root(size: usize) -> Hash {
     root_of(&tree().0[..size])
 }
 
+fn signed(size: u64, root: Hash) -> String {
+    let head = Checkpoint { origin: ORIGIN.into(), size, root };
+    let line = signature_line(ORIGIN, key().id(), &signing().sign(head.text().as_bytes()).to_bytes());
+    format!("{}\n{line}", head.text())
+}
+
 /// Everything that the chapter has, made by the code.
 fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
-    let head = Checkpoint { origin: ORIGIN.into(), size: 3, root: root(3) };
-    let line = signature_line(ORIGIN, key().id(), &signing().sign(head.text().as_bytes()).to_bytes());
-    let checkpoint = format!("{}\n{line}", head.text());
+    let checkpoint = signed(3, root(3));
     let path = sure(prove_inclusion(&tree(), 2, 3));
     let receipt =
         Receipt { index: 2, path: path.clone(), extra: Some(b"gamma".to_vec()), checkpoint: checkpoint.clone() };
@@ -51,7 +56,12 @@ fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
     let inclusion = CoseReceipt::Inclusion(Inclusion { size: 3, index: 2, path, signature });
     let path = sure(prove_consistency(&tree(), 2, 3));
     let consistency = CoseReceipt::Consistency(Consistency { from: 2, to: 3, path, signature });
+    let other = Tree([b"beta".as_slice(), b"", b"gamma"].map(leaf_hash).into());
+    let growth = sure(prove_consistency(&other, 2, 3));
+    let heads = (signed(2, root(2)), signed(3, root_of(&other.0)));
+    let fork = ForkEvidence::of_two_sizes(&heads.0, &heads.1, &key(), root_of(&other.0[..2]), growth);
     BTreeMap::from([
+        ("fork", fork.to_json().into_bytes()),
         ("tlog-proof", receipt.text().into_bytes()),
         ("receipt JSON", receipt.to_json().unwrap().into_bytes()),
         ("range receipt JSON", range.to_json().into_bytes()),
@@ -151,4 +161,6 @@ fn the_vectors_of_the_chapter_verify_with_its_key_alone() {
         panic!("COSE")
     };
     assert_eq!(receipt.verify(&root(2), &key), Ok(root(3)));
+    let fork = ForkEvidence::read(&chapter["fork"]).unwrap().check(&[LogKey::unlimited(key)]).unwrap();
+    assert_eq!((fork.older().checkpoint().root, fork.newer().checkpoint().size), (root(2), 3));
 }

@@ -5,6 +5,7 @@
 mod bundles;
 mod corpus;
 mod cose;
+mod cosignatures;
 mod format;
 mod forms;
 mod freeze;

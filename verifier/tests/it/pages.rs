@@ -73,7 +73,9 @@ fn the_pages_verifier_says_the_same_about_mutants() {
     // Members of a group are judged beside the same leaves, head and keys, since a mutant may begin as one and end as another.
     let group =
         |wanted: &dyn Fn(&Case) -> bool| -> Vec<Case> { good.iter().filter(|case| wanted(case)).cloned().collect() };
-    let alone = |case: &Case| case.leaves.is_empty() && case.kept.is_none() && case.keys == [log.key()];
+    let alone = |case: &Case| {
+        case.leaves.is_empty() && case.kept.is_none() && case.policy.is_none() && case.keys == [log.key()]
+    };
     let one = |name: &str| group(&|case| case.name == name);
     let mut mutants = Vec::new();
     for (name, members) in [
@@ -83,6 +85,9 @@ fn the_pages_verifier_says_the_same_about_mutants() {
         ("heads", group(&|case| alone(case) && case.name.starts_with("head"))),
         ("records", group(&|case| case.kind == Kind::Record)),
         ("keys", group(&|case| case.kind == Kind::Key)),
+        ("policies", group(&|case| case.kind == Kind::Policy)),
+        ("a cosigned head", one("head that the quorum cosigned")),
+        ("a cosigned receipt", one("receipt whose head the quorum cosigned")),
         ("a range", one("range of 4 from 2 in 9")),
         ("a COSE inclusion", one("COSE inclusion of 4 in 9")),
         ("a COSE consistency", one("COSE consistency from 4 to 9")),
@@ -92,6 +97,7 @@ fn the_pages_verifier_says_the_same_about_mutants() {
     ] {
         mutants.extend(mutants_of(name, &members));
     }
+    mutants.extend(forks(&log));
     println!("{} mutants", mutants.len());
     assert!(mutants.len() > 3_000);
     compare("mutants", &mutants, &[]);
@@ -170,6 +176,30 @@ fn mutants_of(name: &str, members: &[Case]) -> Vec<Case> {
         verified.then(|| bytes.to_vec())
     };
     mutate(name, &inputs, if name == "heads" { resign } else { as_it_is }, judged);
+    found.into_inner().concat()
+}
+
+/// Mutants of evidence of forks, which is never verified: those that still show one, and those that do not.
+fn forks(log: &Log) -> Vec<Case> {
+    let group: Vec<Case> = cases().into_iter().filter(|case| case.name.starts_with("fork shown")).collect();
+    let inputs: Vec<Vec<u8>> = group.iter().map(|case| case.input.clone()).collect();
+    let found: RefCell<[Vec<Case>; 3]> = RefCell::default();
+    mutate("forks", &inputs, as_it_is, |bytes: &[u8]| {
+        let case = log.evidence("", bytes);
+        let code = case.said()["verdict"]["code"].clone();
+        let sort = match code.as_str().unwrap() {
+            "fork" => 0,
+            "malformed_receipt" => 2,
+            _ => 1,
+        };
+        let mut found = found.borrow_mut();
+        let number = found.iter().map(Vec::len).sum::<usize>();
+        if found[sort].len() < MOST {
+            found[sort].push(Case { name: format!("mutant {number} of a fork"), ..case });
+        }
+        (sort == 0).then(|| bytes.to_vec())
+    });
+    assert!(found.borrow().iter().all(|sort| !sort.is_empty()), "mutants of every sort");
     found.into_inner().concat()
 }
 
