@@ -60,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::MalformedParameter,
@@ -74,11 +74,14 @@ impl Code {
         Self::Committed,
         Self::UnknownEpoch,
         Self::Unsigned,
+        Self::NothingChosen,
+        Self::TooLarge,
         Self::Erased,
         Self::Lost,
         Self::Damaged,
         Self::Unavailable,
         Self::NotReady,
+        Self::Overloaded,
     ];
 
     /// The word.
@@ -97,11 +100,14 @@ impl Code {
             Self::Committed => "committed",
             Self::UnknownEpoch => "unknown_epoch",
             Self::Unsigned => "unsigned",
+            Self::NothingChosen => "nothing_chosen",
+            Self::TooLarge => "too_large",
             Self::Erased => "erased",
             Self::Lost => "lost",
             Self::Damaged => "damaged",
             Self::Unavailable => "unavailable",
             Self::NotReady => "not_ready",
+            Self::Overloaded => "overloaded",
         }
     }
 

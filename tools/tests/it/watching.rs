@@ -341,7 +341,11 @@ fn lies_garbage_and_silence_have_their_codes_and_change_nothing_that_is_known() 
         ("no HTTP", 4, "unavailable", head(|| Answer::Raw(b"SSH-2.0-x\r\n".to_vec()))),
         ("silence", 4, "unavailable", head(|| Answer::Hang)),
         ("an entry with a bit flipped", 1, "not_derived", entries(move || Answer::Changed(flip))),
-        ("entries cut off", 1, "bad_entries", entries(|| Answer::Changed(|bytes| drop(bytes.pop())))),
+        ("entries cut off", 1, "bad_entries", entries(|| {
+            Answer::Changed(|bytes| {
+                bytes.pop();
+            })
+        })),
         ("an entry too many", 1, "bad_entries", entries(|| Answer::Changed(|bytes| bytes.extend([0, 0])))),
         ("no entries", 4, "unavailable", entries(|| Answer::Body(404, vec![]))),
     ];
