@@ -279,7 +279,7 @@ test("what can be taken away verifies by the command that the page shows", async
   execFileSync("bash", ["-c", shown], { cwd: work, env: { PATH: `${command.replace(/\/[^/]*$/, "")}:${process.env.PATH}` } });
 });
 
-test("the page that is saved works from a disk, with files dropped into it", { file: true }, async ({ page, visit, shot, accessible }) => {
+test("the page that is saved works from a disk, with files dropped into it", async ({ page, visit, shot, accessible }) => {
   const path = `${work}/interlock-proof.html`;
   writeFileSync(path, await get("/proof.html"));
   await visit(pathToFileURL(path).href);
@@ -297,7 +297,7 @@ test("the page that is saved works from a disk, with files dropped into it", { f
   await shot("proof-saved");
 });
 
-test("the page that is saved with its evidence checks it again by itself, and asks nobody", { file: true }, async ({ page, visit }) => {
+test("the page that is saved with its evidence checks it again by itself, and asks nobody", async ({ page, visit }) => {
   await visit(`/proof?index=${made.denied.index}`);
   await verified(page);
   const download = page.waitForEvent("download");
