@@ -26,7 +26,7 @@ const ARGUMENTS = [
   "--disable-component-update", "--disable-sync",
 ];
 // A page is there in a tenth of this; a busy machine may need it.
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = Number(process.env.INTERLOCK_PATIENCE_MS ?? 30_000);
 
 export const SIZES = { desktop: { width: 1200, height: 900 }, phone: { width: 360, height: 740 } };
 
@@ -36,30 +36,34 @@ before(async () => {
 });
 after(() => browser.close());
 
-// Options: size ("desktop", "phone"), dark, script (false: a reader without JavaScript), file (pages from the disk are visited too),
-// errors (patterns of console errors that the test provokes: what it asks of the server and does not get).
+// Options: size ("desktop", "phone"), dark, script (false: a reader without JavaScript), errors (patterns of console errors that the test
+// provokes: what it asks of the server and does not get).
 export function test(name, options, run) {
   if (run === undefined) return test(name, {}, options);
   return nodeTest(name, async () => {
-    const { size = "desktop", dark = false, script = true, errors = [] } = options;
-    const context = await browser.newContext({
-      viewport: SIZES[size], colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, acceptDownloads: true,
-      permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce",
-    });
-    context.setDefaultTimeout(PATIENCE_MS);
-    const wrong = [];
-    const asked = new Set();
-    context.on("page", (page) => watch(page, wrong, asked, errors));
-    const page = await context.newPage();
-    try {
-      await run(tools(page, context));
-      assert.deepEqual(wrong, [], "what the console said");
-      const foreign = [...asked].filter((url) => !url.startsWith(`${site}/`) && !/^(data|blob|file|about):/.test(url));
-      assert.deepEqual(foreign, [], "what was asked of others");
-    } finally {
-      await context.close();
-    }
+    const { wrong, foreign } = await observed(options, run);
+    assert.deepEqual(wrong, [], "what the console said");
+    assert.deepEqual(foreign, [], "what was asked of others");
   });
+}
+
+// Runs in a context of its own; answers {wrong: what the console said, foreign: what was asked of others}.
+export async function observed({ size = "desktop", dark = false, script = true, errors = [] }, run) {
+  const context = await browser.newContext({
+    viewport: SIZES[size], colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, acceptDownloads: true,
+    permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const wrong = [];
+  const asked = new Set();
+  context.on("page", (page) => watch(page, wrong, asked, errors));
+  try {
+    const page = await context.newPage();
+    await run(tools(page, context));
+  } finally {
+    await context.close();
+  }
+  return { wrong, foreign: [...asked].filter((url) => !url.startsWith(`${site}/`) && !/^(data|blob|file|about):/.test(url)) };
 }
 
 function watch(page, wrong, asked, errors) {
