@@ -51,7 +51,7 @@ fn the_demo_says_where_its_pages_are_and_they_are_there() {
     let seen: Vec<_> = pages.iter().map(|page| (page.rsplit('/').next().unwrap().to_owned(), http.get(page))).collect();
     // As Ctrl-C does, so that its log is deleted.
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(lines.count() > 0, child.wait().unwrap().success());
+    assert!(lines.count() > 0 && child.wait().unwrap().success());
     assert_eq!(seen.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["", "demo"]);
     for (name, (status, body)) in seen {
         assert_eq!(status, 200, "/{name}");
