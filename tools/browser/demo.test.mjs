@@ -121,7 +121,7 @@ test("an injected instruction is denied, and what the user asked for is not", as
   assert.match(await page.locator("#outcome").textContent(), /Denied/);
   await page.getByLabel("Pay the invoice that the user asked for").check();
   await page.getByRole("button", { name: "Decide" }).click();
-  await page.locator("#outcome .good").waitFor();
+  await page.locator("#outcome .outcome.good").waitFor();
   assert.match(page.url(), /sample=agentdojo-banking%2Fasked/);
   await shot("demo-injected");
 });
@@ -133,7 +133,7 @@ test("rules of one's own are decided, also with the keyboard alone", async ({ pa
   await page.locator("#more-schema summary").click();
   await page.locator("#schema").fill("");
   await page.locator("#request").press("Control+Enter");
-  await page.locator("#outcome .good").waitFor();
+  await page.locator("#outcome .outcome.good").waitFor();
   assert.match(await page.locator("#facts").textContent(), /mine/);
 });
 
@@ -176,7 +176,7 @@ test("a sandbox that is busy is said to be, and asked again", { errors: [/503/] 
   await page.locator("#findings code").getByText("sandbox_busy").waitFor();
   await context.unroute("**/v1/sandbox/decisions", busy);
   await page.getByRole("button", { name: "Decide" }).click();
-  await page.locator("#outcome .good").waitFor();
+  await page.locator("#outcome .outcome.good").waitFor();
 });
 
 test("a permit that has run out says so, and its evidence holds", async ({ page, visit }) => {
@@ -184,7 +184,7 @@ test("a permit that has run out says so, and its evidence holds", async ({ page,
   const request = JSON.parse(await page.locator("#request").inputValue());
   await page.locator("#request").fill(JSON.stringify({ ...request, ttl_ms: 1 }));
   await page.getByRole("button", { name: "Decide" }).click();
-  await page.locator("#outcome .good").waitFor();
+  await page.locator("#outcome .outcome.good").waitFor();
   await page.waitForTimeout(50);
   await page.getByRole("button", { name: "Verify", exact: true }).click();
   await page.locator("#verdict [data-verdict='expired']").waitFor();

@@ -92,7 +92,7 @@ async function explain(evidence, rungs) {
   }
 }
 
-// The ways to break it: [name, label, what an attacker hopes for, break(evidence, {otherKey}) → [evidence, what was done], needs an allowance].
+// The ways to break it: [name, label, break(evidence, {otherKey}) → [evidence, what was done], needs an allowance].
 export const BREAKS = [
   ["flip", "Flip a bit", flip, false],
   ["root", "Swap the root", swapRoot, false],

@@ -157,7 +157,7 @@ async function check(name) {
   const begun = performance.now();
   const untouched = { ...known.evidence, now: Date.now() };
   const broken = BREAKS.find(([known]) => known === name);
-  const [evidence, done] = broken === undefined ? [untouched, null] : await broken[3](untouched, known);
+  const [evidence, done] = broken === undefined ? [untouched, null] : await broken[2](untouched, known);
   const climbed = await climb(evidence);
   const ms = performance.now() - begun;
   put(byId("ladder"), climbed.rungs.map(rung));
@@ -167,7 +167,7 @@ async function check(name) {
   byId("broken").textContent = done ?? (known.allowed ? "Each button changes one thing and verifies again. Press it once more to put it back." : "A denial gives nothing to replay or to outlive: choose a request that is allowed for the last two.");
   for (const button of byId("breaks").children) {
     button.setAttribute("aria-pressed", String(button.dataset.break === name));
-    button.disabled = BREAKS.find(([known]) => known === button.dataset.break)[4] && !known.allowed;
+    button.disabled = BREAKS.find(([known]) => known === button.dataset.break)[3] && !known.allowed;
   }
 }
 
