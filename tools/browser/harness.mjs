@@ -36,31 +36,35 @@ before(async () => {
 });
 after(() => browser.close());
 
-// Options: size ("desktop", "phone"), dark, script (false: a reader without JavaScript), file (pages from the disk are visited too),
-// errors (patterns of console errors that the test provokes: what it asks of the server and does not get).
+// Options: size ("desktop", "phone"), dark, script (false: a reader without JavaScript), errors (patterns of console errors that the test
+// provokes: what it asks of the server and does not get).
 export function test(name, options, run) {
   if (run === undefined) return test(name, {}, options);
   return nodeTest(name, async () => {
-    const { size = "desktop", dark = false, script = true, errors = [] } = options;
-    const context = await browser.newContext({
-      viewport: SIZES[size], colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, acceptDownloads: true,
-      permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce",
-    });
-    context.setDefaultTimeout(PATIENCE_MS);
-    const wrong = [];
-    const asked = new Set();
-    context.on("page", (page) => watch(page, wrong, asked, errors));
-    const page = await context.newPage();
-    try {
-      const own = new Set([site]);
-      await run(tools(page, context, own));
-      assert.deepEqual(wrong, [], "what the console said");
-      const foreign = [...asked].filter((url) => !own.has(new URL(url).origin) && !/^(data|blob|file|about):/.test(url));
-      assert.deepEqual(foreign, [], "what was asked of others");
-    } finally {
-      await context.close();
-    }
+    const { wrong, foreign } = await observed(options, run);
+    assert.deepEqual(wrong, [], "what the console said");
+    assert.deepEqual(foreign, [], "what was asked of others");
   });
+}
+
+// Runs in a context of its own; answers {wrong: what the console said, foreign: what was asked of others}.
+export async function observed({ size = "desktop", dark = false, script = true, errors = [] }, run) {
+  const context = await browser.newContext({
+    viewport: SIZES[size], colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, acceptDownloads: true,
+    permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const wrong = [];
+  const asked = new Set();
+  const own = new Set([site]);
+  context.on("page", (page) => watch(page, wrong, asked, errors));
+  try {
+    const page = await context.newPage();
+    await run(tools(page, context, own));
+  } finally {
+    await context.close();
+  }
+  return { wrong, foreign: [...asked].filter((url) => !own.has(new URL(url).origin) && !/^(data|blob|file|about):/.test(url)) };
 }
 
 function watch(page, wrong, asked, errors) {

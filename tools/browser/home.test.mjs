@@ -47,7 +47,7 @@ test("the page is dark on a desk", { dark: true }, async ({ visit, shot, accessi
 test("the key is copied with one press", async ({ page, visit }) => {
   await visit("/");
   await page.getByRole("button", { name: "Copy verification key" }).click();
-  await page.getByText("Copied").waitFor();
+  await page.getByRole("button", { name: "Copy verification key" }).getByText("Copied").waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), vkey);
 });
 

@@ -297,42 +297,6 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_folder_is_in_the_table_and_nothing_asks_another_host() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("site");
-        let mut seen = 0;
-        for place in ["", "shell", "pages"] {
-            for entry in std::fs::read_dir(folder.join(place)).unwrap() {
-                let name = entry.unwrap().file_name().into_string().unwrap();
-                if ![".js", ".css"].iter().any(|end| name.ends_with(end)) {
-                    continue;
-                }
-                let name = if place.is_empty() { name } else { format!("{place}/{name}") };
-                let text = text_of(&name).unwrap_or_else(|| panic!("{name} is not in the table"));
-                for word in [
-                    "innerHTML",
-                    "outerHTML",
-                    "insertAdjacentHTML",
-                    "document.write",
-                    "eval(",
-                    "new Function",
-                    "url(",
-                    "@import",
-                ] {
-                    assert!(!text.contains(word), "{name} says `{word}`");
-                }
-                seen += 1;
-            }
-        }
-        assert!(seen > 20, "the search looks in the wrong place");
-        for page in PAGES {
-            let document = document(page);
-            for word in ["https://", "http://", " style=", " onclick", "javascript:", "<style"] {
-                assert!(!document.contains(word), "{} says `{word}`", page.path);
-            }
-        }
-    }
-
-    #[test]
     fn a_document_has_one_place_for_everything() {
         for page in PAGES {
             for document in [document(page), saved(page)] {

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use verifier::hash::sha256;
@@ -79,8 +79,7 @@ pub fn secure(headers: &mut HeaderMap) {
         (header::PERMISSIONS_POLICY, PERMISSIONS),
         (header::CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
-    ] as [(HeaderName, &'static str); 5]
-    {
+    ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }

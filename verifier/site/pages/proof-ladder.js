@@ -2,6 +2,7 @@
 
 import { BELOW, FAILED, HELD, OPEN, RUNGS } from "../ladder.js";
 import { b64 } from "../text.js";
+import { SAVED } from "../shell/api.js";
 import { copyButton } from "../shell/copy.js";
 import { el, tag } from "../shell/dom.js";
 import { hash, leafLink } from "../shell/links.js";
@@ -70,7 +71,9 @@ const FOUND = {
   recomputable: (rung) => rung.request && [
     el("p", { class: "equation" }, el("code", {}, "SHA-256(salt ‖ request)"), " and ", el("code", {}, "SHA-256(salt ‖ detail)"), " are what the record states."),
     el("details", {}, el("summary", {}, "The request, as it was decided"), bytes(rung.request.bytes, "The request")),
-    el("p", { class: "hint" }, "Replay computes every decision again, byte for byte: ", el("code", {}, "interlock replay URL --vkey KEY --governors FILE"), "."),
+    el("details", {}, el("summary", {}, "Computing the verdict again: replay"),
+      el("p", {}, "Replay folds the log from its first record and asks the policies of each epoch again, with plain Cedar: the same record and detail, byte for byte, or a difference with its index. It takes as given what only the operator can know: that a caller's key was valid, and the clock."),
+      el("pre", { tabindex: 0, "aria-label": "The command" }, `interlock replay ${SAVED ? "URL" : location.origin} --vkey KEY --governors FILE`)),
   ],
 };
 

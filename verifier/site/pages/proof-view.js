@@ -23,7 +23,7 @@ export function show(found, context, broken = null) {
   if (bytes !== undefined) byId("words").append(el("details", { open: broken?.bit !== undefined }, el("summary", {}, "The record, raw"), raw(bytes, broken?.bit ?? null)));
   put(byId("ladder"), rungs(found, broken === null ? { consistent: pinning(found, context) } : {}));
   put(byId("break"), breaking(found, context, broken));
-  byId("break").hidden = found.form?.form !== "leaf";
+  byId("break").hidden = broken === null && !(found.verified && found.form.form === "leaf");
   put(byId("not-checked"), notChecked(found, context));
   put(byId("take"), takeAway(found, context));
 }
@@ -116,8 +116,9 @@ function pinning(found, { state, head, again }) {
 }
 
 function breaking(found, context, broken) {
-  const { form, record } = context.whole ?? found;
-  const ways = form?.form === "leaf" && form.extra !== undefined && record !== undefined ? WAYS : [];
+  // Only what holds can be broken.
+  const { form, record, verified } = context.whole ?? found;
+  const ways = verified && form.form === "leaf" && form.extra !== undefined ? WAYS : [];
   const buttons = ways.map((way) => {
     const button = el("button", { type: "button", "aria-pressed": String(broken?.id === way.id) }, way.label);
     button.addEventListener("click", () => breakIt(way, { form, record }, { ...context, whole: context.whole ?? found }));

@@ -142,7 +142,7 @@ async function check() {
   const took = performance.now() - begun;
   byId("intro").hidden = true;
   byId("result").hidden = false;
-  const context = { state, head, keys, evidence, engine: await engines(), took, again: check, evidenceJson };
+  const context = { state, head, keys, evidence, engine: await engines(), took, again: () => attempt(check), evidenceJson };
   show(found, context);
   say(found.verified ? "Verified" : `Not verified: ${found.verdict.verdict.reason ?? found.failed}`);
 }

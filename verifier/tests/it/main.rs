@@ -18,6 +18,7 @@ mod program;
 mod receipts;
 mod records;
 mod signatures;
+mod site;
 mod spelling;
 mod support;
 mod tiles;
