@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { line, nice, stack } from "../../verifier/site/pages/chart.js";
+import { dots, line, nice, stack } from "../../verifier/site/pages/chart.js";
 import { joined } from "../../verifier/site/pages/health.js";
 import { ask, read, understand, write } from "../../verifier/site/pages/search.js";
 import { Tree } from "../../verifier/site/pages/descent.js";
@@ -58,7 +58,8 @@ test("a tree shows what hangs below what, folds, and tells what scopes were lost
 
 test("a line has gaps where nothing was measured, and layers stand upon one another", () => {
   const [x, y] = [(at) => at, (value) => value];
-  assert.equal(line([0, 1, 2, 3, 20, 21], [1, null, 2, 3, 4, 5], x, y, 1), "M0.0 1.0h0.1M2.0 2.0h0.1L3.0 3.0M20.0 4.0h0.1L21.0 5.0");
+  assert.equal(line([0, 1, 2, 3, 20, 21], [1, null, 2, 3, 4, 5], x, y, 1), "M0.0 1.0M2.0 2.0L3.0 3.0M20.0 4.0L21.0 5.0");
+  assert.equal(dots([0, 1, 2, 3, 20, 21, 40], [1, null, 2, 3, 4, 5, 6], x, y, 1), "M0.0 1.0h0.1M40.0 6.0h0.1");
   assert.deepEqual(stack([{ values: [1, 2] }, { values: [3, null] }]).map(({ top }) => top), [[1, 2], [4, 2]]);
   assert.deepEqual([0, 0.9, 1, 1.2, 2.4, 30, 99, 100].map(nice), [1, 1, 1, 2, 2.5, 50, 100, 100]);
 });

@@ -5,12 +5,13 @@
 
 import { el, put, svg } from "../shell/dom.js";
 
-const WIDTH = 640;
-const HEIGHT = 180;
-const LEFT = 46;
-const BOTTOM = 22;
+const WIDTH = 480;
+const HEIGHT = 170;
+const LEFT = 52;
+const BOTTOM = 24;
 const TOP = 8;
-const RIGHT = 6;
+const RIGHT = 8;
+const STRIP = 720;
 
 // A chart of `series` [{name, colour (a class), values (numbers or null)}] at `times` (Unix ms). `stacked` puts them on one another as areas.
 // `format` writes a value for people. Answers a <figure> with its legend; `label` names it.
@@ -40,6 +41,8 @@ export function chart(label, times, series, { stacked = false, format = plain, s
   for (const { colour, top, floor } of layers) {
     if (floor !== null) picture.append(svg("path", { class: `area ${colour}`, d: area(times, top, floor, x, y) }));
     picture.append(svg("path", { class: `line ${colour}`, d: line(times, top, x, y, step) }));
+    // A value between two gaps is no line; as a dot it is seen.
+    picture.append(svg("path", { class: `dots ${colour}`, d: dots(times, top, x, y, step) }));
   }
   const readout = el("p", { class: "readout", "aria-live": "off" });
   follow(picture, readout, { times, series, format, x, step });
@@ -48,11 +51,11 @@ export function chart(label, times, series, { stacked = false, format = plain, s
 
 // A strip of cells, one for each span: [{colour, title}].
 export function strip(label, cells) {
-  const width = WIDTH / cells.length;
+  const width = STRIP / cells.length;
   const rects = cells.map(({ colour, title }, place) =>
     svg("rect", { class: `cell ${colour}`, x: place * width, y: 0, width: Math.max(1, width - 1), height: 34, rx: 1.5 }, svg("title", {}, title)),
   );
-  return svg("svg", { class: "uptime", viewBox: `0 0 ${WIDTH} 34`, preserveAspectRatio: "none", role: "img", "aria-label": label }, rects);
+  return svg("svg", { class: "uptime", viewBox: `0 0 ${STRIP} 34`, preserveAspectRatio: "none", role: "img", "aria-label": label }, rects);
 }
 
 const plain = (value) => (value >= 100 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2))));
@@ -86,11 +89,16 @@ export function line(times, values, x, y, step) {
     }
     if (at > 0 && times[at] - times[at - 1] > 3 * step) pen = "M";
     path += `${pen}${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}`;
-    // A point of its own is a short stroke, else nobody would see it.
-    if (pen === "M") path += "h0.1";
     pen = "L";
   });
   return path;
+}
+
+// The values that have no neighbour, each a short stroke.
+export function dots(times, values, x, y, step) {
+  const is = (at, other) => (values[other] ?? null) !== null && Math.abs(times[at] - times[other]) <= 3 * step;
+  const alone = values.map((value, at) => (value ?? null) !== null && !is(at, at - 1) && !is(at, at + 1));
+  return values.map((value, at) => (alone[at] ? `M${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}h0.1` : "")).join("");
 }
 
 function area(times, top, floor, x, y) {
@@ -117,10 +125,12 @@ function follow(picture, readout, { times, series, format, x, step }) {
     mark.setAttribute("visibility", pointed ? "visible" : "hidden");
     mark.setAttribute("x1", x(times[at]));
     mark.setAttribute("x2", x(times[at]));
-    const values = series.map(({ name, colour, values }) =>
-      el("span", { class: "entry" }, el("span", { class: `swatch ${colour}`, "aria-hidden": "true" }), `${name} `, el("b", {}, values[at] === null ? "–" : format(values[at]))),
+    // What was measured last, where nothing is pointed at: a second without a decision has no latency.
+    const shown = (values) => (pointed ? values[at] : values.findLast((value) => value !== null)) ?? null;
+    const told = series.map(({ name, colour, values }) =>
+      el("span", { class: "entry" }, el("span", { class: `swatch ${colour}`, "aria-hidden": "true" }), `${name} `, el("b", {}, shown(values) === null ? "–" : format(shown(values)))),
     );
-    put(readout, el("span", { class: "quiet" }, pointed ? `${clock(times[at], 1_000)} ` : "now "), values);
+    put(readout, el("span", { class: "quiet" }, pointed ? `${clock(times[at], 1_000)} ` : "latest "), told);
   };
   const nearest = (event) => {
     const box = picture.getBoundingClientRect();

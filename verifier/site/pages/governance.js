@@ -115,7 +115,7 @@ function epochsCard({ epochs, next }) {
     { class: "card", "aria-labelledby": "epochs-name" },
     el("h2", { id: "epochs-name" }, "All epochs"),
     el("div", { class: "table", tabindex: 0, role: "region", "aria-labelledby": "epochs-name" },
-      el("table", {}, el("thead", {}, el("tr", {}, ["Epoch", "Mode", "Published", "Entry", "Content"].map((name) => el("th", { scope: "col" }, name)))),
+      el("table", {}, el("thead", {}, el("tr", {}, ["Epoch", "Mode", "Published", "Entry", "Content"].map((name) => el("th", { scope: "col", class: name === "Entry" ? "number" : null }, name)))),
         el("tbody", {}, [...epochs].reverse().map(row)))),
     next === undefined ? null : el("p", { class: "hint" }, "There are more: ", el("a", { href: `/v1/epochs?from=${next}` }, `from epoch ${next} on`)),
   );

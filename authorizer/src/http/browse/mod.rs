@@ -7,6 +7,7 @@ mod decisions;
 mod governance;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data, ServiceConfig};
@@ -23,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 struct Looking {
     teller: Teller,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// Puts the paths into an app, before the read API, which answers every other path.
 pub(super) fn configure(config: &mut ServiceConfig, teller: Teller) {
-    let looking = Data::new(Looking { teller, turns: Semaphore::new(AT_ONCE) });
+    let looking = Data::new(Looking { teller, turns: Arc::new(Semaphore::new(AT_ONCE)) });
     let path = |pattern| at(pattern).app_data(looking.clone()).wrap(headers());
     config
         .service(path("/v1/decisions").route(read().to(decisions::list)))
@@ -43,8 +44,13 @@ impl Looking {
         look: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Problem> {
         let busy = || Problem::new(Code::Overloaded, "too many look around at once");
-        let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await.map_err(|_| busy())?;
-        let _turn = turn.map_err(|_| busy())?;
+        let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned()).await.map_err(|_| busy())?;
+        let turn = turn.map_err(|_| busy())?;
+        // The turn lasts as long as the look, also where nobody waits for it any more.
+        let look = move || {
+            let _turn = turn;
+            look()
+        };
         let looked =
             web::block(look).await.map_err(|_| Problem::new(Code::Unavailable, "the log cannot be read now"))?;
         Ok(looked?)
