@@ -314,7 +314,7 @@ fn lies_garbage_and_silence_have_their_codes_and_change_nothing_that_is_known() 
     let other = House::new();
     let stranger = other.serve();
     let foreign = stranger.public.clone();
-    let lies: Vec<(&str, i32, &str, Box<dyn Fn(&str) -> Answer + Send + Sync>)> = vec![
+    let lies: Vec<(&str, i32, &str, Lie)> = vec![
         ("garbage for a head", 1, "bad_head", head(|| Answer::Body(200, b"hello".to_vec()))),
         ("a head that is not UTF-8", 1, "bad_head", head(|| Answer::Body(200, vec![0xff; 9]))),
         ("a head of megabytes", 1, "bad_head", head(|| Answer::Body(200, vec![b'x'; 3 << 20]))),
@@ -341,11 +341,7 @@ fn lies_garbage_and_silence_have_their_codes_and_change_nothing_that_is_known() 
         ("no HTTP", 4, "unavailable", head(|| Answer::Raw(b"SSH-2.0-x\r\n".to_vec()))),
         ("silence", 4, "unavailable", head(|| Answer::Hang)),
         ("an entry with a bit flipped", 1, "not_derived", entries(move || Answer::Changed(flip))),
-        ("entries cut off", 1, "bad_entries", entries(|| {
-            Answer::Changed(|bytes| {
-                bytes.pop();
-            })
-        })),
+        ("entries cut off", 1, "bad_entries", entries(|| Answer::Changed(|bytes| bytes.truncate(bytes.len() - 1)))),
         ("an entry too many", 1, "bad_entries", entries(|| Answer::Changed(|bytes| bytes.extend([0, 0])))),
         ("no entries", 4, "unavailable", entries(|| Answer::Body(404, vec![]))),
     ];
