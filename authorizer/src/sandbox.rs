@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub use admission::{Inside, MAX_AT_ONCE, MAX_OF_ONE, NotIn, OF_ALL, OF_ONE, Rate};
-pub use miniature::{MAX_BYTES, MAX_DECISIONS};
+pub use miniature::{DECISION, MAX_BYTES, MAX_DECISIONS};
 pub use texts::{Asked, MAX_BODY, MAX_ENTITIES, MAX_POLICIES, MAX_POLICIES_BYTES, MAX_REQUEST, MAX_SCHEMA, MAX_TRUST};
 
 use admission::Admission;
@@ -40,7 +40,7 @@ pub const DEADLINE: Duration = Duration::from_secs(3);
 /// The thread's niceness, the lowest there is: decisions of the service go first.
 const NICE: i32 = 19;
 /// The form of what [`Sandbox::samples`] says.
-const SCHEMA: &str = "interlock/sandbox-samples/v1";
+pub const SAMPLES: &str = "interlock/sandbox-samples/v1";
 
 /// Why the sandbox did not decide.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Sandbox {
     pub fn samples(&self) -> Value {
         let vkey = self.vkey.load();
         json!({
-            "schema": SCHEMA,
+            "schema": SAMPLES,
             "origin": self.origin,
             "vkey": vkey.as_deref(),
             "limits": {

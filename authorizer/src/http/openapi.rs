@@ -1,18 +1,21 @@
-//! `/openapi.json` of the public listener: the read API's paths, and the one that this room adds.
+//! `/openapi.json` of the public listener: the read API's paths, and those that this crate adds.
 //!
-//! Guarantees: what is served is what stands in `authorizer/openapi.json`, byte for byte (a test compares them), so a change of the API is
-//! seen in review. Does not: describe the private listener.
+//! Guarantees: what is served is what stands in `authorizer/openapi.json`, value for value (a test compares them), so a change of the API is
+//! seen in review; every path that is routed beside the read API is described (a test reads the tables). Does not: describe the private
+//! listener, nor pages.
+
+mod forms;
+mod looks;
+mod sandbox;
 
 use actix_web::web::{Data, ServiceConfig};
-use ledger::http::{Document, Operation, object, path, query};
-use serde_json::{Value, json};
-
-use super::problem::Code;
+use ledger::http::Document;
 
 /// The document that the public listener serves.
 #[must_use]
 pub fn document() -> String {
-    ledger::http::document(&[lineage()])
+    let more: Vec<_> = looks::operations().into_iter().chain(sandbox::operations()).collect();
+    ledger::http::document(&more)
 }
 
 /// Has the read API serve it.
@@ -20,64 +23,48 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config.app_data(Data::new(Document(document())));
 }
 
-fn lineage() -> Operation {
-    let of = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let problems = [Code::NotFound, Code::InvalidQuery, Code::Overloaded, Code::Unavailable];
-    let nodes = || json!({"type": "array", "items": node()});
-    let answer = object(&[
-        ("permit", of("Permit")),
-        ("size", of("Number")),
-        ("ancestors", nodes()),
-        ("node", node()),
-        ("descendants", nodes()),
-        ("next", json!({"oneOf": [of("Number"), {"type": "null"}]})),
-        ("hidden", of("Number")),
-        ("unknown", of("Number")),
-    ]);
-    Operation {
-        path: "/v1/lineage/{permit}",
-        summary: "A permit's ancestors and descendants, each with its present state",
-        parameters: vec![path("permit", of("Permit")), query("from", of("Number"), false)],
-        answers: vec![("application/json", answer)],
-        conditional: false,
-        problems: problems.into_iter().map(|code| (code.status(), code.name())).collect(),
-    }
-}
-
-/// One permit; what its realm does not disclose is not there.
-fn node() -> Value {
-    let of = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let text = || json!({"type": "string"});
-    let perhaps = |schema: Value| json!({"oneOf": [schema, {"type": "null"}]});
-    let entity = || object(&[("type", text()), ("id", text())]);
-    let texts = || json!({"type": "array", "items": {"type": "string"}});
-    let yes = || json!({"const": true});
-    object(&[
-        ("permit", of("Permit")),
-        ("index", of("Number")),
-        ("state", text()),
-        ("recorded_at", of("Time")),
-        ("expires_at", perhaps(of("Time"))),
-        ("proof", text()),
-        ("parent?", perhaps(of("Permit"))),
-        ("subject?", entity()),
-        ("action?", text()),
-        ("resource?", entity()),
-        ("scopes?", texts()),
-        ("delegates?", texts()),
-        ("committed?", yes()),
-        ("erased?", yes()),
-        ("missing?", yes()),
-        ("request?", of("Hash")),
-        ("detail?", of("Hash")),
-    ])
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
 
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+    /// Pages, which are for people.
+    const PAGES: [&str; 1] = ["/health"];
+
+    /// Every module that adds paths to the public listener, as `server.rs` calls them.
+    const TABLES: [(&str, &str); 4] = [
+        ("lineage", include_str!("lineage.rs")),
+        ("browse", include_str!("browse/mod.rs")),
+        ("history", include_str!("history.rs")),
+        ("sandbox", include_str!("sandbox.rs")),
+    ];
+
+    #[test]
+    fn every_path_beside_the_read_api_is_described_and_no_other() {
+        let server = include_str!("server.rs");
+        let called: BTreeSet<&str> = server
+            .split("::configure(config")
+            .filter_map(|before| before.rsplit(|c: char| !c.is_ascii_lowercase()).next())
+            .filter(|name| !["", "http", "super", "openapi"].contains(name))
+            .collect();
+        assert_eq!(called, TABLES.iter().map(|(name, _)| *name).collect());
+        let mut routed = BTreeSet::new();
+        for (name, source) in TABLES {
+            let body = source.split("pub(super) fn configure(").nth(1).unwrap().split("\n}").next().unwrap();
+            let paths: Vec<&str> =
+                body.split('"').filter(|text| text.starts_with('/') && !text.starts_with("//")).collect();
+            assert!(!paths.is_empty(), "{name}: the search looks in the wrong place");
+            routed.extend(paths.into_iter().filter(|path| !PAGES.contains(path)));
+        }
+        let described = looks::operations().into_iter().chain(sandbox::operations());
+        let described: BTreeSet<&str> = described.map(|operation| operation.path).collect();
+        assert_eq!(described, routed);
+    }
 
     /// Changing it is approving another API: `INTERLOCK_APPROVE=openapi cargo test -p authorizer openapi`.
     #[test]

@@ -52,7 +52,7 @@ const OVERHEAD: usize = 1_024;
 const REALM: &str = "main";
 /// Where it lives, on a disk that only it has.
 const PLACE: &str = "/sandbox";
-const SCHEMA: &str = "interlock/sandbox-decision/v1";
+pub const DECISION: &str = "interlock/sandbox-decision/v1";
 
 /// Why there is no sandbox: an origin whose name leaves no room for `/demo`, or no randomness.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +201,7 @@ impl Miniature {
         let errors = durable.items().first().map_or(&[][..], |(item, _)| item.verdict.errors.as_slice());
         let mut out = String::with_capacity(8 * 1024);
         out.push_str(r#"{"schema":"#);
-        push_string(&mut out, SCHEMA);
+        push_string(&mut out, DECISION);
         let members = [
             ("origin", json!(reader.origin())),
             ("vkey", json!(reader.verifier_key().to_string())),

@@ -20,7 +20,7 @@ use crate::{BundleError, Choice, ChoiceError, Wanted};
 /// Bundles that are made at a time, of 64 MiB each at most.
 const AT_ONCE: usize = 2;
 /// Bytes of a list: 10,000 numbers of 20 digits with what stands between.
-const MAX_LIST: usize = 256 << 10;
+pub(super) const MAX_LIST: usize = 256 << 10;
 /// What a list is.
 const LIST: &str = "at most 10,000 numbers and ranges, `3,7,100-200`";
 
@@ -93,7 +93,8 @@ fn choice(query: &Query<'_>) -> Result<Choice, Problem> {
 
 /// Makes a bundle off the threads that answer others.
 async fn make(public: web::Data<Public>, choice: Choice, size: Option<u64>) -> Result<Vec<u8>, Problem> {
-    let turn = Turn::take().ok_or_else(|| Problem::new(Code::Overloaded, "other bundles are being made: come again"))?;
+    let turn =
+        Turn::take().ok_or_else(|| Problem::new(Code::Overloaded, "other bundles are being made: come again"))?;
     let made = web::block(move || {
         let _turn = turn;
         let reader = &public.reader;

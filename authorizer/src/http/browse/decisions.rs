@@ -23,13 +23,13 @@ use crate::browse::{self, Filter, Looked, MAX_LIMIT};
 use crate::engine;
 
 /// Media type of RFC 4180.
-const CSV: &str = "text/csv; charset=utf-8; header=present";
+pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
 /// Decisions in one answer, if nobody says how many.
 const LIMIT: u64 = 50;
 /// Bytes of a query: a few names of the longest kind, percent-encoded.
 const MAX_QUERY: usize = 4_096;
 /// Bytes of one text to look for: names in records are not longer.
-const MAX_TEXT: usize = 512;
+pub(in crate::http) const MAX_TEXT: usize = 512;
 
 const KNOWN: [&str; 16] = [
     "outcome",

@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 
 use super::lineage::Teller;
 
+pub(super) use decisions::{CSV, MAX_TEXT};
+
 /// Looks that are under way at once: they share one core with whatever else strangers ask for.
 const AT_ONCE: usize = 1;
 /// So long a look waits for those before it: a page asks for two or three things at once.

@@ -13,7 +13,7 @@ use super::super::proofs::MAX_HEADS;
 /// Every form that a path refers to.
 pub(super) fn all() -> Value {
     let text = || json!({"type": "string"});
-    let of = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let of = reference;
     let list = |item: Value| json!({"type": "array", "items": item});
     let limited = |item: Value, most: u64| json!({"type": "array", "items": item, "maxItems": most});
     let number = || of("Number");
@@ -57,6 +57,10 @@ pub(super) fn all() -> Value {
         ("lease_ends_at?", of("Time")),
         ("audience?", text()),
     ];
+    // What is wrong with the policies that somebody sent.
+    let place = || json!({"type": ["integer", "null"], "minimum": 1});
+    let finding =
+        object(&[("code", text()), ("part", text()), ("line", place()), ("column", place()), ("message", text())]);
     let part = object(&[("salt", of("Base64")), ("bytes", of("Base64"))]);
     let entry = [
         ("index", number()),
@@ -75,7 +79,7 @@ pub(super) fn all() -> Value {
         "Time": {"type": "string", "format": "date-time"},
         "Problem": object(&[
             ("type", json!({"type": "string", "pattern": "^urn:interlock:problem:[a-z_]+$"})), ("title", text()),
-            ("status", json!({"type": "integer"})), ("detail?", text()), ("code", text()),
+            ("status", json!({"type": "integer"})), ("detail?", text()), ("code", text()), ("findings?", list(finding)),
         ]),
         "Log": object(&[&log[..], &head].concat()),
         "Entry": object(&entry),
@@ -96,6 +100,12 @@ pub(super) fn all() -> Value {
         "Epochs": object(&[("epochs", limited(object(&epoch), MAX_EPOCHS)), ("next?", number())]),
         "Content": object(&[&epoch[..], &content].concat()),
     })
+}
+
+/// A form of [`all`], by name.
+#[must_use]
+pub fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// An object of exactly these fields; those that end with `?` may be absent.
