@@ -44,7 +44,7 @@ export const WAYS = [
   {
     id: "verdict",
     label: "Turn the verdict around",
-    says: "Denied becomes allowed, or allowed denied, and nothing else. An allowing record must say how long and how often; a denying one must not.",
+    says: "Denied becomes allowed, or allowed denied, and nothing else. An allowing record must say for how long; a denying one must not.",
     apply(form, { record }) {
       if (record.kind !== "decision") return null;
       const at = outcomeAt(form.extra, record);
@@ -60,7 +60,7 @@ export const WAYS = [
   {
     id: "forged",
     label: "Forge record and head",
-    says: "One bit of the record is another, and the head states the root that follows from it: the arithmetic holds. Only the signature does not.",
+    says: "One bit of the record is another, and the head states the root that follows: the arithmetic holds. Only the signature does not.",
     async apply(form, state) {
       const { form: changed, bit } = WAYS[0].apply(form, state);
       const { size } = parseCheckpoint(parseNote(form.checkpoint).text);

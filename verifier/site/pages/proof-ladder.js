@@ -56,12 +56,24 @@ function found(rung, climb) {
   return [reason, why, (FOUND[rung.id] ?? (() => null))(rung, climb)];
 }
 
+const REPLAY =
+  "Replay folds the log from its first record and asks the policies of each epoch again, with plain Cedar: the same record and detail, " +
+  "byte for byte, or a difference with its index. It takes as given what only the operator can know: that a caller's key was valid, and " +
+  "the clock.";
+
+const code = (words) => el("code", {}, words);
+
 const FOUND = {
   decoded: (rung, { record, bytes }) => record && el("p", {}, `${bytes.length} bytes, one ${record.kind} record, version 1.`),
   leaf: (rung) => rung.leaf && el("p", { class: "equation" }, el("code", {}, "SHA-256(0x00 ‖ record) = "), leafLink(rung.leaf)),
   included: (rung, climb) => climb.inclusion && inclusion(climb.inclusion, climb),
   signed: (rung, { head }) => head && [
-    el("p", {}, `${rung.key === undefined ? "Claimed" : "Signed"}: a tree of ${head.size} entries of `, el("code", {}, head.origin), ", root ", hash(head.root), rung.key && [", by key ", el("code", {}, rung.key.name)]),
+    el(
+      "p",
+      {},
+      [`${rung.key === undefined ? "Claimed" : "Signed"}: a tree of ${head.size} entries of `, code(head.origin), ", root ", hash(head.root)],
+      rung.key && [", by key ", code(rung.key.name)],
+    ),
     el("details", {}, el("summary", {}, "The signed head"), el("pre", { tabindex: 0, "aria-label": "The signed head" }, noteText(head))),
   ],
   consistent: (rung) => rung.kept && rung.state === HELD && growth(rung),
@@ -69,11 +81,15 @@ const FOUND = {
     ? "The head carries the log's own signature and no other."
     : `The head carries lines of ${others.join(", ")}, whose keys this page does not know.`),
   recomputable: (rung) => rung.request && [
-    el("p", { class: "equation" }, el("code", {}, "SHA-256(salt ‖ request)"), " and ", el("code", {}, "SHA-256(salt ‖ detail)"), " are what the record states."),
+    el("p", {}, code("SHA-256(salt ‖ request)"), " and ", code("SHA-256(salt ‖ detail)"), " are what the record states."),
     el("details", {}, el("summary", {}, "The request, as it was decided"), bytes(rung.request.bytes, "The request")),
-    el("details", {}, el("summary", {}, "Computing the verdict again: replay"),
-      el("p", {}, "Replay folds the log from its first record and asks the policies of each epoch again, with plain Cedar: the same record and detail, byte for byte, or a difference with its index. It takes as given what only the operator can know: that a caller's key was valid, and the clock."),
-      el("pre", { tabindex: 0, "aria-label": "The command" }, `interlock replay ${SAVED ? "URL" : location.origin} --vkey KEY --governors FILE`)),
+    el(
+      "details",
+      {},
+      el("summary", {}, "Computing the verdict again: replay"),
+      el("p", {}, REPLAY),
+      command(`interlock replay ${SAVED ? "URL" : location.origin} --vkey KEY --governors FILE`, "The command of replay"),
+    ),
   ],
 };
 
@@ -81,7 +97,8 @@ const noteText = (head) => `${head.origin}\n${head.size}\n${b64(head.root)}\n`;
 
 function inclusion(step, { leaf, head }) {
   const good = b64(step.root) === b64(head.root);
-  const says = el("p", {}, `Entry ${step.index} of ${step.size}, ${step.steps.length} step${step.steps.length === 1 ? "" : "s"} to the root. `,
+  const count = step.steps.length;
+  const says = el("p", {}, `Entry ${step.index} of ${step.size}, ${count} step${count === 1 ? "" : "s"} to the root. `,
     good ? "The root is the head's." : ["They lead to ", hash(step.root), "; the head states ", hash(head.root), "."]);
   return [says, el("div", { class: "tree-and-sums" }, drawing(step, leaf, good), equations(step, leaf))];
 }
@@ -89,10 +106,15 @@ function inclusion(step, { leaf, head }) {
 function growth({ kept, from, to, proof, steps }) {
   const words = from === to
     ? `You pinned a head of the same size, ${from}, with the same root.`
-    : `You pinned a head of size ${kept.size}. A proof of ${proof.length} hashes and ${steps.length} steps leads from size ${from} to size ${to}.`;
+    : `You pinned a head of size ${kept.size}. A proof of ${proof.length} hashes, ${steps.length} steps, leads from size ${from} to ${to}.`;
   return [
     el("p", {}, words),
-    proof.length > 0 && el("details", {}, el("summary", {}, "The proof's hashes"), el("ol", {}, proof.map((one) => el("li", {}, hash(one, { whole: true }))))),
+    proof.length > 0 && el(
+      "details",
+      {},
+      el("summary", {}, "The proof's hashes"),
+      el("ol", {}, proof.map((one) => el("li", {}, hash(one, { whole: true })))),
+    ),
   ];
 }
 

@@ -20,7 +20,10 @@ export function show(found, context, broken = null) {
   // What the request says is told only if it is what the record commits to.
   const parts = found.rungs.some(({ id, state }) => id === "recomputable" && state === "held") ? context.evidence.parts : null;
   put(byId("words"), el("h2", { id: "words-title" }, "The record in words"), record ? words(record, found, parts) : summary(found));
-  if (bytes !== undefined) byId("words").append(el("details", { open: broken?.bit !== undefined }, el("summary", {}, "The record, raw"), raw(bytes, broken?.bit ?? null)));
+  if (bytes !== undefined) {
+    const open = broken?.bit !== undefined;
+    byId("words").append(el("details", { open }, el("summary", {}, "The record, raw"), raw(bytes, broken?.bit ?? null)));
+  }
   put(byId("ladder"), rungs(found, broken === null ? { consistent: pinning(found, context) } : {}));
   put(byId("break"), breaking(found, context, broken));
   byId("break").hidden = broken === null && !(found.verified && found.form.form === "leaf");
@@ -30,7 +33,6 @@ export function show(found, context, broken = null) {
 
 function verdict(found, { state, head, engine, took }, broken) {
   const { verdict: said } = found.verdict;
-  const failed = RUNGS[found.failed]?.title ?? found.failed;
   const last = found.rungs.find(({ state }) => state === "failed");
   const code = said.code ?? last?.code;
   const good = el("p", { class: "big good" }, "Verified");
@@ -38,7 +40,7 @@ function verdict(found, { state, head, engine, took }, broken) {
   const reason = last?.reason ?? said.reason;
   const where = found.verified
     ? el("p", {}, place(found, said, head))
-    : el("p", {}, found.failed === "read" ? "It could not be read: " : ["It fails at the rung ", el("a", { href: `#rung-${found.failed}` }, failed), ": "], reason, " · ", el("code", {}, code));
+    : el("p", {}, rungNamed(found.failed), reason, " · ", el("code", {}, code));
   return el(
     "div",
     { class: `notice ${found.verified ? "good" : "bad"}` },
@@ -47,8 +49,16 @@ function verdict(found, { state, head, engine, took }, broken) {
     where,
     otherKey(state, head),
     strip(found.rungs),
-    el("p", { class: "hint" }, `Computed here in ${Math.max(1, Math.round(took))} ms; hashes by ${engine.hashes}, signatures by ${engine.signatures}.`),
+    el("p", { class: "hint" }, computed(took, engine)),
   );
+}
+
+const computed = (took, engine) =>
+  `Computed here in ${Math.max(1, Math.round(took))} ms; hashes by ${engine.hashes}, signatures by ${engine.signatures}.`;
+
+function rungNamed(failed) {
+  if (failed === "read") return "It could not be read: ";
+  return ["It fails at the rung ", el("a", { href: `#rung-${failed}` }, RUNGS[failed]?.title ?? failed), ": "];
 }
 
 // The whole ladder at a glance; the words stand in the list below.
@@ -67,12 +77,15 @@ const SHORT = { consistent: "Consistent", signed: "Signed" };
 function otherKey({ log }, head) {
   const pin = head === null ? null : pinned(head.origin);
   if (pin === null || log?.origin !== head.origin || log.vkey === pin.vkey) return null;
-  return el("p", {}, el("strong", {}, "This server now shows another key"), " than the one that you pinned. The pinned one is believed here: ", el("code", {}, log.vkey), " is not.");
+  const strong = el("strong", {}, "This server now shows another key");
+  return el("p", {}, strong, " than the one that you pinned, which is believed here. The other: ", el("code", {}, log.vkey));
 }
 
 function place(found, said, head) {
-  if (found.form.form === "leaf") return [`This record is entry ${said.index} of `, el("code", {}, said.origin), `, under a head of ${said.size} entries that its key signed.`];
-  if (found.form.form === "head") return ["This head of ", el("code", {}, head.origin), `, ${head.size} entries, was signed by its key.`];
+  const { form } = found.form;
+  const origin = el("code", {}, said.origin);
+  if (form === "leaf") return [`This record is entry ${said.index} of `, origin, `, under a head of ${said.size} entries that its key signed.`];
+  if (form === "head") return ["This head of ", origin, `, ${head.size} entries, was signed by its key.`];
   return found.verdict.held.join("; ");
 }
 
@@ -92,7 +105,7 @@ function summary({ verdict: { verdict } }) {
 function pinning(found, { state, head, again }) {
   if (found.verdict.verdict.verified !== true || head === null || found.failed !== null) return null;
   const kept = pinned(head.origin);
-  const keep = el("button", { type: "button" }, kept === null ? `Pin this head of ${head.size} entries` : `Pin this head of ${head.size} entries instead`);
+  const keep = el("button", { type: "button" }, `Pin this head of ${head.size} entries${kept === null ? "" : " instead"}`);
   keep.addEventListener("click", async () => {
     if (!pin(head.origin, state.key.text, found.form.checkpoint)) return say("This browser keeps nothing for this page");
     Object.assign(state, { kept: null, growth: null });
@@ -162,12 +175,14 @@ function notChecked(found, { state }) {
   // `judge` compares no sizes that it has no proof for; the ladder's own rung did.
   const list = found.verdict.not_checked.filter((said) => !(compared && said.startsWith("split view")));
   if (compared) list.unshift("split view: no witness or anchor was asked");
+  const whose = SAVED ? "this page came from whoever saved it" : "this page is the operator's";
+  list.push(`code and key: ${whose}. ${state.key?.source ?? ""}`);
   return [
     el("h2", { id: "not-title" }, "What was not checked"),
     el("ul", {}, list.map((said) => {
       const [name, ...rest] = said.split(": ");
       return el("li", {}, el("strong", {}, name), `: ${rest.join(": ")}`);
-    }), el("li", {}, el("strong", {}, "code and key"), SAVED ? ": this page came from whoever saved it, and the key from where is said above" : `: this page is the operator's. ${state.key?.source ?? ""}`)),
+    })),
   ];
 }
 
@@ -185,15 +200,16 @@ function takeAway({ form, verdict: { verdict } }, context) {
     el("h2", { id: "take-title" }, "Take it with you"),
     el("p", {}, "The same check, offline, without this page:"),
     command(lines.join("\n"), "command"),
-    fetched && el("p", { class: "hint" }, "Without anything of ours: ", el("a", { href: "/#check" }, "openssl, sha256sum and a few lines of Python"), "."),
+    fetched && el("p", { class: "hint" }, "Without anything of ours: ", el("a", { href: "/#check" }, "openssl, sha256sum and Python"), "."),
     el(
       "div",
       { class: "actions" },
       saveLink("Receipt (tlog-proof)", `${name}.tlog-proof`, "text/plain", () => (form?.form === "leaf" ? receiptText(form) : state.bytes)),
-      fetched && [saving("COSE", `${name}.cose`, "application/scitt-receipt+cose", index), saving("JSON", `${name}.json`, "application/json", index)],
+      fetched && saving("COSE", `${name}.cose`, "application/scitt-receipt+cose", index),
+      fetched && saving("JSON", `${name}.json`, "application/json", index),
       !SAVED && wholePage(name, evidenceJson),
     ),
-    !SAVED && el("p", { class: "hint" }, "The saved page is one file: this page, this evidence and the key. It checks everything again whenever it is opened, and asks nobody."),
+    !SAVED && el("p", { class: "hint" }, "The saved page is one file: this page, this evidence and the key. It checks all again when it is opened."),
     index !== undefined && !SAVED && el("p", { class: "hint" }, "Link to this entry: ", indexLink(index)),
   ];
 }

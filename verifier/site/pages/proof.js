@@ -24,8 +24,8 @@ import { show } from "./proof-view.js";
 const MOST_FILES = 12;
 const PARAMETERS = { permit: /^[0-9a-f]{32}$/, index: /^(0|[1-9][0-9]{0,18})$/, leaf: /^([0-9a-f]{64}|[A-Za-z0-9_-]{43}=?)$/ };
 
-// What is at hand. `asked`: what the reader typed or followed; `key`: {text, source} that is believed; `log`: what the server says of itself.
-const NOTHING = { asked: null, bytes: null, leaves: [], kept: null, growth: null, parts: null };
+// What is at hand. `key`: {text, source} that is believed; `log`: what the server says of itself.
+const NOTHING = { bytes: null, leaves: [], kept: null, growth: null, parts: null };
 const state = { ...NOTHING, key: null, log: null };
 
 // By link
@@ -43,7 +43,7 @@ async function byLink() {
 }
 
 async function ask(id) {
-  Object.assign(state, NOTHING, { asked: id });
+  Object.assign(state, NOTHING);
   state.bytes = await getBytes(`/v1/receipts/${id}`, { accept: "text/plain" });
   await check();
 }
@@ -142,6 +142,7 @@ async function check() {
   const took = performance.now() - begun;
   byId("intro").hidden = true;
   byId("result").hidden = false;
+  byId("drop").classList.add("compact");
   const context = { state, head, keys, evidence, engine: await engines(), took, again: () => attempt(check), evidenceJson };
   show(found, context);
   say(found.verified ? "Verified" : `Not verified: ${found.verdict.verdict.reason ?? found.failed}`);
@@ -230,7 +231,8 @@ function given(error) {
 function showKey() {
   byId("vkey").value = state.key?.text ?? "";
   byId("key-name").textContent = state.key === null ? "none yet" : state.key.text.split("+").slice(0, 2).join("+");
-  byId("key-source").textContent = state.key === null ? "Without a key nothing is verified: drop it, or paste it here." : `${state.key.source} Another one may be put in its place.`;
+  const none = "Without a key nothing is verified: drop it, or paste it here.";
+  byId("key-source").textContent = state.key === null ? none : `${state.key.source} Another one may be put in its place.`;
 }
 
 // Beginning

@@ -23,7 +23,8 @@ export function trouble(error = null) {
   const place = byId("trouble");
   if (error === null) return put(place);
   const code = error instanceof Problem ? el("code", {}, error.code) : null;
-  return put(place, el("div", { class: "notice bad" }, el("strong", {}, "This did not work"), el("p", {}, error.message, code && [" · ", code])));
+  const words = el("p", {}, error.message, code && [" · ", code]);
+  return put(place, el("div", { class: "notice bad" }, el("strong", {}, "This did not work"), words));
 }
 
 // Runs `load` now and again every `ms` while somebody looks; one at a time. Trouble is shown and gone when it is over.

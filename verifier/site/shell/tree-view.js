@@ -22,7 +22,7 @@ export function drawing({ steps, index, size, root }, leaf, good) {
     const sibling = side === "left" ? left : right;
     parts.push(
       svg("path", { class: "edge way", d: `M${CENTRE.spine} ${y(level) - TALL / 2}V${y(level + 1) + TALL / 2}` }),
-      svg("path", { class: "edge", d: `M${CENTRE[side]} ${y(level) - TALL / 2}V${y(level) - 30}L${CENTRE.spine} ${y(level + 1) + TALL / 2}` }),
+      svg("path", { class: "edge", d: `M${CENTRE[side]} ${y(level) - TALL / 2}v-10L${CENTRE.spine} ${y(level + 1) + TALL / 2}` }),
       box(CENTRE[side], y(level), sibling, entries(first, end), "sibling"),
       end - first > 1n && svg("path", { class: "under", d: under(CENTRE[side], y(level)) }),
     );
@@ -37,7 +37,7 @@ export function drawing({ steps, index, size, root }, leaf, good) {
     "svg",
     { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", class: "tree", "aria-labelledby": "tree-title tree-words" },
     svg("title", { id: "tree-title" }, `The way from entry ${index} to the root`),
-    svg("desc", { id: "tree-words" }, `${steps.length} steps; at each one the hash so far and the hash beside it are hashed together. The root is ${hex(root)}.`),
+    svg("desc", { id: "tree-words" }, `${steps.length} steps; at each one the hash so far and the one beside it are hashed. Root: ${hex(root)}.`),
     parts.filter(Boolean),
   );
 }
@@ -70,12 +70,16 @@ export function equations({ steps, index, size }, leaf) {
     return el(
       "li",
       {},
-      el("div", { class: "equation" }, el("code", {}, "SHA-256(0x01 ‖ "), l, el("code", {}, " ‖ "), r, el("code", {}, ") = "), el("span", { class: "ours" }, hash(parent, { brief: true }))),
-      el("div", { class: "hint" }, `beside the way: ${entries(first, end)}, from `, tiles.map((tile, i) => [i > 0 ? " and " : "", tileLink(tile)])),
+      equation(["SHA-256(0x01 ‖ ", l, " ‖ ", r, ") = "], parent),
+      el("div", { class: "hint" }, `beside the way: ${entries(first, end)}, from `, tiles.map((tile, i) => [i > 0 && " and ", tileLink(tile)])),
     );
   });
-  const first = el("li", {}, el("div", { class: "equation" }, el("code", {}, "SHA-256(0x00 ‖ record) = "), el("span", { class: "ours" }, hash(leaf, { brief: true }))));
-  return el("ol", { class: "equations", start: 0 }, first, rows);
+  return el("ol", { class: "equations", start: 0 }, el("li", {}, equation(["SHA-256(0x00 ‖ record) = "], leaf)), rows);
+}
+
+function equation(parts, result) {
+  const shown = parts.map((part) => (typeof part === "string" ? el("code", {}, part) : part));
+  return el("div", { class: "equation" }, shown, el("span", { class: "ours" }, hash(result, { brief: true })));
 }
 
 function tileLink({ path, from, count }) {

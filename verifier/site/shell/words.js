@@ -80,12 +80,14 @@ export function facts(record, index, parts = null) {
       ["Policy errors", detail?.policy_errors === undefined ? null : list(detail.policy_errors)],
       ["Request", hash(record.request)],
       ["Detail", hash(record.detail)],
-      ["In shadow", record.shadow === undefined ? null : `${record.shadow.allow ? "allowed" : "denied"} by the candidate, epoch ${record.shadow.epoch}`],
+      ["In shadow", shadowed(record.shadow)],
     ]),
     el("h3", {}, "The nine conditions"),
     conditions(record.classes, detail?.codes),
   ];
 }
+
+const shadowed = (shadow) => (shadow === undefined ? null : `${shadow.allow ? "allowed" : "denied"} by the candidate, epoch ${shadow.epoch}`);
 
 const list = ({ count, names }) => [
   names.map((name, i) => [i > 0 ? ", " : "", el("code", {}, name)]),
