@@ -240,7 +240,8 @@ mod tests {
     }
 
     fn asked(n: usize, padding: usize) -> Asked {
-        let policies = format!("@id(\"a\") permit (principal, action, resource); // {n} {}", "x".repeat(padding));
+        let note = format!("{n} {}", "x".repeat(padding));
+        let policies = format!("@id(\"a\") @note(\"{note}\") permit (principal, action, resource);");
         let request = r#"{"subject":{"type":"A","id":"a"},"action":{"name":"x"},"resource":{"type":"R","id":"r"}}"#;
         Asked::of(&policies, None, None, None, request)
     }
