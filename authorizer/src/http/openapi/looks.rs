@@ -34,7 +34,7 @@ fn decisions() -> Operation {
         });
         query(name, text, false)
     };
-    let either = |name: &str, words: Vec<&str>| query(name, json!({"enum": [&[""], &words[..]].concat()}), false);
+    let either = |name: &str, words: Vec<&str>| query(name, json!({"enum": [vec![""], words].concat()}), false);
     let time = |name: &str| query(name, or_empty(json!({"type": "string", "format": "date-time"})), false);
     let commitment = json!({
         "type": "string", "description": "32 bytes as base64, URL-safe base64 or lower-case hex digits",
