@@ -7,11 +7,11 @@ import { getJson } from "../shell/api.js";
 import { addCopyButtons } from "../shell/copy.js";
 import { byId, el, put, tag } from "../shell/dom.js";
 import { start } from "../shell/page.js";
-import { address, operations, limits } from "./openapi.js";
+import { address, limits, operations } from "./openapi.js";
 
 start(async () => {
-  const document = await getJson("/openapi.json");
-  const parts = operations(document).map((operation) => ({ operation, node: part(operation, document.components.schemas) }));
+  const described = await getJson("/openapi.json");
+  const parts = operations(described).map((operation) => ({ operation, node: part(operation, described.components.schemas) }));
   put(byId("operations"), parts.map(({ node }) => node));
   addCopyButtons();
   const search = byId("search");
@@ -24,7 +24,7 @@ start(async () => {
   search.addEventListener("input", narrow);
   narrow();
   const unfold = () => {
-    const linked = parts.find(({ operation }) => `#${operation.id}` === decodeURIComponent(location.hash));
+    const linked = parts.find(({ operation: { id } }) => [`#${id}`, `#${encodeURIComponent(id)}`].includes(location.hash));
     if (linked === undefined) return;
     linked.node.open = true;
     linked.node.scrollIntoView();
