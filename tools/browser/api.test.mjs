@@ -27,7 +27,7 @@ test("parameters, forms and problems of an operation are there, and its link is 
   const part = page.locator('[id="get-/v1/receipts/{id}"]');
   await part.locator("a.try").waitFor();
   const text = await part.textContent();
-  for (const word of ["HEAD answers the same", "application/cose", "unknown_id", "not_published", "size"]) assert.ok(text.includes(word), word);
+  for (const word of ["HEAD answers the same", "application/scitt-receipt+cose", "unknown_id", "not_published", "size"]) assert.ok(text.includes(word), word);
   await part.getByLabel("size").fill("4");
   assert.equal(await part.locator("a.try").getAttribute("href"), "/v1/receipts/2?size=4");
   await part.getByLabel("size").fill("");
