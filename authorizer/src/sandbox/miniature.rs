@@ -52,6 +52,7 @@ const OVERHEAD: usize = 1_024;
 const REALM: &str = "main";
 /// Where it lives, on a disk that only it has.
 const PLACE: &str = "/sandbox";
+/// The form of an answer.
 pub const DECISION: &str = "interlock/sandbox-decision/v1";
 
 /// Why there is no sandbox: an origin whose name leaves no room for `/demo`, or no randomness.

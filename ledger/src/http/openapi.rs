@@ -152,7 +152,7 @@ impl Operation {
 
 /// A path that is read as everything here is: with validators and codings, and by the codes of every path beside its own.
 #[must_use]
-pub fn reading(
+pub fn read_path(
     path: &'static str,
     summary: &'static str,
     parameters: &[Value],

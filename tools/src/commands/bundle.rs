@@ -116,7 +116,10 @@ impl Chosen {
         let choice = self.choice(&mut |permit: &str| {
             let path = format!("/v1/receipts/{permit}");
             let answer = block_on(async { client.get_as(&path, "application/json").await?.success() })?.json()?;
-            answer["index"].as_u64().ok_or_else(|| Failure::undecidable("the server's receipt has no index"))
+            answer
+                .get("index")
+                .and_then(serde_json::Value::as_u64)
+                .ok_or_else(|| Failure::undecidable("the server's receipt has no index"))
         })?;
         let answer = match &choice {
             Choice::List(indexes) => {
