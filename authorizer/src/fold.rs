@@ -50,6 +50,14 @@ impl Switches {
         };
     }
 
+    /// The targets that are stopped, as acts write them, in order.
+    #[must_use]
+    pub fn halted(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.halted.iter().map(Target::text).collect();
+        lines.sort_unstable();
+        lines
+    }
+
     /// Whether anything that concerns the request is stopped. `policies` are the determining policies that are known
     /// by name; where there are more than are named, any stopped policy is taken to be among them.
     #[must_use]

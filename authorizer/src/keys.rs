@@ -122,6 +122,29 @@ impl ApiKeys {
         Ok(ApiKeys::holding(path, read_file(path)?))
     }
 
+    /// One service key that stands in no file, and who holds it: for the sandbox, where nobody else asks. Nothing about it can be changed.
+    ///
+    /// # Errors
+    /// [`KeysError::Randomness`].
+    pub(crate) fn of_one(realm: &str, created: String) -> Result<(ApiKeys, Identity), KeysError> {
+        let mut pepper = Zeroizing::new([0; 32]);
+        let (mut id, mut secret) = ([0; ID_BYTES], Zeroizing::new([0; SECRET_BYTES]));
+        for bytes in [pepper.as_mut_slice(), id.as_mut_slice(), secret.as_mut_slice()] {
+            getrandom::fill(bytes).map_err(KeysError::Randomness)?;
+        }
+        let mut snapshot = Snapshot::new(pepper, HashMap::new());
+        let (realm, quota) = (realm.to_owned(), Quota::default());
+        let info = Arc::new(KeyInfo { id: hex(&id), realm, role: Role::Service, created, revoked: None, quota });
+        let hash = snapshot.hash(&secret);
+        snapshot.entries.insert(id, Entry { hash, info });
+        let keys = ApiKeys::holding(Path::new(""), snapshot);
+        let bearer = Zeroizing::new(format!("Bearer {}", bearer_text(&id, &secret).as_str()));
+        let identity = keys.authenticate(bearer.as_bytes());
+        // Never: it was made just now.
+        let identity = identity.ok_or_else(|| KeysError::Unknown(hex(&id)))?;
+        Ok((keys, identity))
+    }
+
     fn holding(path: &Path, snapshot: Snapshot) -> ApiKeys {
         ApiKeys { path: path.into(), snapshot: ArcSwap::from_pointee(snapshot), writing: Mutex::new(()) }
     }

@@ -101,7 +101,11 @@ fn node(reader: &Reader, permit: &PermitId) -> Result<Option<Node>, ReadError> {
     Ok(Some(Node { index, decision: *decision, detail: detail(reader, index)? }))
 }
 
-fn detail(reader: &Reader, index: u64) -> Result<Result<Detail, Withheld>, ReadError> {
+/// The detail of a decision, as far as it is disclosed.
+///
+/// # Errors
+/// [`ReadError`].
+pub(crate) fn detail(reader: &Reader, index: u64) -> Result<Result<Detail, Withheld>, ReadError> {
     match reader.private(index) {
         Ok(private) if private.disclosed => Ok(Detail::decode(&private.detail).map_err(|_| Withheld::Missing)),
         Ok(_) => Ok(Err(Withheld::Committed)),

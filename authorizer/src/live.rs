@@ -16,6 +16,7 @@ use crate::clock::{Clock, Reading};
 use crate::double::{Doubles, Room};
 use crate::fold::{Fold, Switches};
 use crate::governance::{Candidate, Engines, Governors, Proposed};
+use crate::history::{History, Seen};
 use crate::http::{Budget, Metadata};
 use crate::keys::ApiKeys;
 use crate::metrics::{self, Metrics};
@@ -23,6 +24,7 @@ use crate::notices::Notices;
 use crate::proposal::Work;
 use crate::queue::Queue;
 use crate::quota::Quotas;
+use crate::sandbox::Sandbox;
 use crate::spare::Spare;
 use crate::traces::Tracer;
 
@@ -93,6 +95,8 @@ pub struct Shared {
     pub doubles: Doubles,
     /// What is counted.
     pub metrics: Metrics,
+    /// How it was.
+    pub history: History,
     /// Who is told of what changes.
     pub notices: Arc<Notices>,
     /// What keys have taken of their quotas.
@@ -103,6 +107,8 @@ pub struct Shared {
     pub metadata: OnceLock<Metadata>,
     /// Who traces requests, if anybody does.
     pub tracer: OnceLock<Arc<Tracer>>,
+    /// Where strangers try their own policies, if they may: its door alone, nothing of this is within its reach.
+    pub sandbox: OnceLock<Arc<Sandbox>>,
     /// How many workers decide, each with an engine of its own.
     pub workers: usize,
     /// Set when the service shall end; the sequencer finishes what waits and ends.
@@ -138,11 +144,13 @@ impl Shared {
             canaries: Canaries::default(),
             doubles: Doubles::new(room),
             metrics: Metrics::default(),
+            history: History::default(),
             quotas: Quotas::default(),
             spare: OnceLock::new(),
             metadata: OnceLock::new(),
             notices: Arc::default(),
             tracer: OnceLock::new(),
+            sandbox: OnceLock::new(),
             workers,
             stopping: AtomicBool::new(false),
             last_ms: AtomicU64::new(last_ms),
@@ -221,6 +229,19 @@ impl Shared {
             compiled: self.live.load().engines.as_ref().is_some_and(|engines| engines.is_compiled()),
             alerts: self.alerts().len(),
             rechecks_waiting: self.doubles.waiting(),
+        }
+    }
+
+    /// What a sample is taken of.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen {
+            at_ms: self.now().at_ms,
+            size: self.reader.size(),
+            waiting: self.queue.decisions(),
+            ready: self.ready().is_ok(),
+            canary: self.canaries.age(self.live.load().epoch),
+            sums: self.metrics.tally.read(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Why: whoever runs the service must see from outside what it decides, what it turns away, and how long the log takes.
 //!
 //! OpenMetrics text at `/metrics`, without a key. Decisions and their reasons are told on the decision API's listener only; the public one
-//! tells what everybody can see in the log anyway, and how it is asked.
+//! tells what everybody can see in the log anyway, and how it is asked. What its dashboard shows is added up in `tally.rs`.
 //!
 //! Guarantees: every label has a closed set of values, so the size of an answer does not depend on who asks or for what; no realm, subject,
 //! key or address is a label. Does not: remember anything over a restart; the log does.
@@ -21,6 +21,7 @@ use verifier::record::Record;
 
 use crate::proposal::{Item, Place};
 use crate::stages::Stages;
+use crate::tally::Tally;
 use crate::traces::Spans;
 
 /// Seconds, from a fifth of a millisecond (a decision on an idle machine takes about one) to the five after which nobody waits.
@@ -132,6 +133,8 @@ pub struct Metrics {
     pub spans: Spans,
     /// Where the time goes.
     pub stages: Stages,
+    /// What the service's own dashboard shows.
+    pub tally: Tally,
     tree_size: Gauge,
     checkpoint_timestamp: Gauge<f64, std::sync::atomic::AtomicU64>,
     pool_entries: Gauge,
@@ -164,6 +167,7 @@ impl Default for Metrics {
             fsync_seconds: Family::new_with_constructor(Buckets),
             spans: Spans::default(),
             stages: Stages::default(),
+            tally: Tally::default(),
             tree_size: Gauge::default(),
             checkpoint_timestamp: Gauge::default(),
             pool_entries: Gauge::default(),
@@ -259,17 +263,20 @@ impl Metrics {
             match item.verdict.codes().next() {
                 None => allowed += 1,
                 Some((_, code)) => {
+                    self.tally.deny(code.condition());
                     self.decisions.get_or_create(&Decided { effect: "deny", reason: code.name() }).inc();
                 }
             }
         }
         if allowed > 0 {
+            self.tally.allow(allowed);
             self.decisions.get_or_create(&Decided { effect: "allow", reason: "" }).inc_by(allowed);
         }
     }
 
     /// A body was answered by the sequencer.
     pub fn took(&self, time: Duration) {
+        self.tally.decisions.add(time);
         self.decision_seconds.observe(time.as_secs_f64());
     }
 
@@ -280,11 +287,13 @@ impl Metrics {
 
     /// A staged batch was committed.
     pub fn committed(&self, time: Duration) {
+        self.tally.commits.add(time);
         self.commit_seconds.observe(time.as_secs_f64());
     }
 
     /// A file of the log was synced.
     pub fn synced(&self, file: &'static str, time: Duration) {
+        self.tally.synced(file, time);
         self.fsync_seconds.get_or_create(&Synced { file }).observe(time.as_secs_f64());
     }
 
@@ -311,6 +320,7 @@ impl Metrics {
         let route = route.unwrap_or_else(|| "other".to_owned());
         self.requests.get_or_create(&Answered { route, code }).inc();
         if let Some(cause) = shed {
+            self.tally.shed();
             self.shed.get_or_create(&Shed { cause }).inc();
         }
     }

@@ -220,6 +220,12 @@ impl Sequencer {
         &self.fold
     }
 
+    /// Forgets what earlier decisions left behind: counters, open permits, nonces, idempotency keys. For the sandbox, where whoever asks next
+    /// is somebody else; a log whose fold begins anew in its middle is nobody's truth.
+    pub(crate) fn forget(&mut self) {
+        (self.fold.state, self.fold.idempotency) = Default::default();
+    }
+
     fn work(&mut self) -> Result<Turn, Fault> {
         self.answered = 0;
         let mut turn = Turn::Idle;

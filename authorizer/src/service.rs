@@ -26,6 +26,7 @@ use crate::http::{self, NotListening, Room, Servers, TooFew};
 use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
+use crate::sandbox::Sandbox;
 use crate::sequencer::Sequencer;
 use crate::spare::{self, Spare};
 use crate::traces::{self, Tracer};
@@ -73,6 +74,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// Bytes of the disk that decisions leave free.
     pub reserve: u64,
+    /// Whether strangers may try their own policies on the public listener.
+    pub sandbox: bool,
     /// Where traces go, if anywhere.
     pub traces: Option<traces::Options>,
     /// How much may wait to be decided again.
@@ -97,6 +100,7 @@ impl Config {
             clock: Arc::new(System::default()),
             bounds: Bounds::default(),
             reserve: spare::RESERVE,
+            sandbox: true,
             traces: None,
             rechecks: double::Room::default(),
             state_every: STATE_EVERY,
@@ -184,12 +188,18 @@ impl Service {
             return Err(StartError::Exposed(config.listen));
         }
         let (shared, mut sequencer) = assemble(&config, ledger, reader)?;
+        let sandbox_clock = config.clock.clone();
         let folded = sequencer.folded().clone();
         sequencer.save_aside().map_err(StartError::Thread)?;
         if let Some(options) = config.traces {
             let tracer = Tracer::start(options, config.clock, shared.metrics.spans.clone());
             // Just made: it has none.
             let _ = shared.tracer.set(tracer.map_err(StartError::Thread)?);
+        }
+        if config.sandbox && config.public.is_some() {
+            let sandbox = Sandbox::start(shared.reader.origin(), sandbox_clock).map_err(StartError::Thread)?;
+            // Just made: it has none.
+            let _ = shared.sandbox.set(sandbox);
         }
 
         // The log is open, so its files are counted.

@@ -1,19 +1,24 @@
 //! The public read API (DESIGN §7.2): what strangers need to follow the log and to check it, without a key.
 //!
-//! Guarantees: only GET and HEAD; nothing above the published size, which each answer takes once; every parameter has one spelling and
-//! a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457 problems with a [`Code`] from a closed list.
+//! Guarantees: only GET and HEAD, and POST of a list that is too long for a query; nothing above the published size, which each answer takes
+//! once; every parameter has one spelling and a limit; private parts of decisions only where the realm was `public`. Errors are RFC 9457
+//! problems with a [`Code`] from a closed list.
 //! Does not: vouch for anything. What it serves is checked by the reader with a key that came from elsewhere.
 
 mod answer;
+mod bundles;
 mod coding;
 mod dictionary;
 mod documents;
 mod epochs;
+pub mod habits;
+mod openapi;
 mod page;
 mod problem;
 mod proofs;
 mod query;
 mod records;
+mod site;
 mod tiles;
 
 use std::fmt;
@@ -25,6 +30,7 @@ use actix_web::guard::Guard;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
+pub use openapi::{Document, Method, Operation, document, object, path, query, read_path, reference, such_as};
 pub use problem::Code;
 pub use records::PrivateView;
 
@@ -63,15 +69,10 @@ struct Api;
 
 impl HttpServiceFactory for Api {
     fn register(self, config: &mut AppService) {
-        let headers = DefaultHeaders::new()
-            .add(("Access-Control-Allow-Origin", "*"))
-            .add(("Access-Control-Expose-Headers", "ETag, Link, Use-As-Dictionary"))
-            .add(("Cross-Origin-Resource-Policy", "cross-origin"))
-            .add(("X-Content-Type-Options", "nosniff"));
         web::scope("")
-            .wrap(headers)
+            .wrap(headers())
             .service(at("/").route(read().to(page::page)))
-            .service(at("/page.css").route(read().to(page::style)))
+            .service(site::paths().map(|path| at(path).route(read().to(site::serve))).collect::<Vec<_>>())
             .service(at("/checkpoint").route(read().to(tiles::checkpoint)))
             // Prefixes: matching a pattern was 4 % of what the server does for a tile.
             .service(web::scope("/tile").guard(reading()).default_service(web::to(tiles::resource)))
@@ -83,9 +84,16 @@ impl HttpServiceFactory for Api {
             .service(at("/v1/proofs/inclusion").route(read().to(proofs::inclusion)))
             .service(at("/v1/proofs/consistency").route(read().to(proofs::consistency)))
             .service(at("/v1/checkpoints").route(read().to(proofs::checkpoints)))
+            .service(
+                web::resource("/v1/bundles")
+                    .route(read().to(bundles::get))
+                    .route(web::post().to(bundles::post))
+                    .default_service(web::to(bundles::other_method)),
+            )
             .service(at("/v1/dictionaries/{digest}").route(read().to(dictionary::dictionary)))
             .service(at("/v1/epochs").route(read().to(epochs::list)))
             .service(at("/v1/epochs/{epoch}").route(read().to(epochs::content)))
+            .service(at("/openapi.json").route(read().to(openapi::serve)))
             .service(at("/livez").route(read().to(page::live)))
             .service(at("/readyz").route(read().to(page::ready)))
             .service(at("/metrics").route(read().to(page::metrics)))
@@ -94,12 +102,25 @@ impl HttpServiceFactory for Api {
     }
 }
 
+/// What every answer of the public listener says.
+#[must_use]
+pub fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Access-Control-Allow-Origin", "*"))
+        .add(("Access-Control-Expose-Headers", "ETag, Link, Use-As-Dictionary"))
+        .add(("Cross-Origin-Resource-Policy", "cross-origin"))
+        .add(("X-Content-Type-Options", "nosniff"))
+}
+
 /// A path that knows GET and HEAD only.
-fn at(path: &str) -> Resource {
+#[must_use]
+pub fn at(path: &str) -> Resource {
     web::resource(path).default_service(web::to(problem::method_not_allowed))
 }
 
-fn read() -> Route {
+/// The route of GET and HEAD.
+#[must_use]
+pub fn read() -> Route {
     web::route().guard(reading())
 }
 

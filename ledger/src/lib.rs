@@ -6,9 +6,11 @@
 mod archive;
 mod background;
 mod batch;
+mod bundle;
 mod bytes;
 mod cases;
 mod check;
+mod choice;
 mod commit;
 mod create;
 mod derived;
@@ -55,8 +57,10 @@ mod vault_scan;
 
 pub use archive::{open_archive, open_archive_in};
 pub use batch::{Batch, BatchError};
+pub use bundle::{BundleError, Wanted};
 pub use cases::{Cases, MAX_CASE};
 pub use check::{CheckError, Problem, Progress, Report, audit, audit_in, fsck, fsck_in};
+pub use choice::{Choice, ChoiceError};
 pub use commit::Committer;
 pub use create::{CreateError, Creation, create, create_in};
 pub use erase::EraseError;

@@ -245,7 +245,7 @@ impl Reader {
 
     /// What is left of the parts of one decision. Parts that its leaf does not commit to, or that are gone without a record of it, are no
     /// better than none.
-    fn believed_parts<'a>(&self, index: u64, bytes: &'a [u8]) -> Result<Found<'a>, ReadError> {
+    pub(crate) fn believed_parts<'a>(&self, index: u64, bytes: &'a [u8]) -> Result<Found<'a>, ReadError> {
         let found = borrow_parts(bytes).ok_or(ReadError::Lost { index })?;
         for (bit, by) in found.erasures() {
             let says_so =

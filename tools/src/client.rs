@@ -57,29 +57,57 @@ impl Answer {
 impl Client {
     /// For the server at `base`, such as `http://127.0.0.1:7411`.
     pub fn new(base: &str, bearer: Option<String>) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).tcp_nodelay(true).no_proxy().build();
+        Self::build(base, bearer, TIMEOUT)
+    }
+
+    /// For a server that need not be well meaning: without a key, and no answer takes longer than this.
+    pub fn patient(base: &str, patience: Duration) -> Result<Self, Failure> {
+        Self::build(base, None, patience)
+    }
+
+    fn build(base: &str, bearer: Option<String>, timeout: Duration) -> Result<Self, Failure> {
+        if base.starts_with("https:") {
+            return Err(Failure::usage(format!(
+                "`{base}`: no TLS is built in; name a proxy on this machine that speaks it"
+            )));
+        }
+        // A server that sends its readers elsewhere is not the one that they named.
+        let redirect = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().timeout(timeout).redirect(redirect).tcp_nodelay(true).no_proxy().build();
         let http = http.map_err(|error| Failure::unavailable(format!("HTTP client: {error}")))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), bearer })
+        Ok(Self { http, base: base.to_owned(), bearer })
+    }
+
+    /// `GET path`, with an answer of at most so many bytes.
+    pub async fn get_within(&self, path: &str, limit: usize) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, None, None, limit).await
+    }
+
+    /// `POST` to the address itself; the answer's body is not read.
+    pub async fn post_within(&self, media_type: &'static str, body: Vec<u8>) -> Result<StatusCode, Failure> {
+        let request = self.http.post(&self.base).header("content-type", media_type).body(body);
+        let answer = request.send().await;
+        answer.map(|answer| answer.status()).map_err(|error| Failure::unavailable(innermost(&error)))
     }
 
     /// `GET path`.
     pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::GET, path, None, None).await
+        self.send(Method::GET, path, None, None, MAX_ANSWER).await
     }
 
     /// `GET path` in the form of this media type.
     pub async fn get_as(&self, path: &str, media_type: &'static str) -> Result<Answer, Failure> {
-        self.send(Method::GET, path, Some(media_type), None).await
+        self.send(Method::GET, path, Some(media_type), None, MAX_ANSWER).await
     }
 
     /// `DELETE path`.
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::DELETE, path, None, None).await
+        self.send(Method::DELETE, path, None, None, MAX_ANSWER).await
     }
 
     /// `POST path` with a body of this media type.
     pub async fn post(&self, path: &str, media_type: &'static str, body: Vec<u8>) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, None, Some((media_type, body))).await
+        self.send(Method::POST, path, None, Some((media_type, body)), MAX_ANSWER).await
     }
 
     async fn send(
@@ -88,8 +116,9 @@ impl Client {
         path: &str,
         accept: Option<&'static str>,
         body: Option<(&'static str, Vec<u8>)>,
+        limit: usize,
     ) -> Result<Answer, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.base.trim_end_matches('/'));
         let mut request = self.http.request(method, &url);
         if let Some(bearer) = &self.bearer {
             request = request.bearer_auth(bearer);
@@ -105,8 +134,8 @@ impl Client {
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::undecidable(format!("{url}: answer of more than {MAX_ANSWER} bytes")));
+            if body.len() + chunk.len() > limit {
+                return Err(Failure::undecidable(format!("{url}: answer of more than {limit} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

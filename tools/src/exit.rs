@@ -21,17 +21,29 @@ pub enum Exit {
     Unavailable = 4,
     /// Valid, but not anchored in a key that the reader trusts.
     NotAnchored = 5,
+    /// The witnesses that the reader's policy asks for did not cosign.
+    NoQuorum = 6,
     /// One key signed two histories.
     Fork = 7,
+    /// Nothing new is shown for longer than the reader bears.
+    Stale = 8,
 }
 
 impl Exit {
     /// The code with this number, if it is one of ours.
     pub fn from_code(code: u8) -> Self {
-        [Self::Ok, Self::Invalid, Self::Usage, Self::Undecidable, Self::Unavailable, Self::NotAnchored, Self::Fork]
-            .into_iter()
-            .find(|exit| *exit as u8 == code)
-            .unwrap_or(Self::Invalid)
+        let all = [
+            Self::Ok,
+            Self::Invalid,
+            Self::Usage,
+            Self::Undecidable,
+            Self::Unavailable,
+            Self::NotAnchored,
+            Self::NoQuorum,
+            Self::Fork,
+            Self::Stale,
+        ];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Self::Invalid)
     }
 }
 

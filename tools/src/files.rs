@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
 
-/// A receipt: a leaf of 65,535 bytes in base64, 63 hashes and a note of 16 KiB fit.
+/// A head: signed notes are far shorter.
 pub const MAX_RECEIPT: usize = 256 * 1024;
+/// Evidence of any form; bundles are the longest.
+pub const MAX_EVIDENCE: usize = verifier::bundle::MAX_BUNDLE;
 /// A leaf.
 pub const MAX_LEAF: usize = verifier::tile::MAX_ENTRY;
 /// A key file.
@@ -54,6 +56,20 @@ pub fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), Failure> {
     let unavailable = |error| Failure::unavailable(format!("{}: {error}", path.display()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(unavailable)?;
     file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(unavailable)
+}
+
+/// Writes a file so that it is there whole or not at all, whatever happens: beside it, made durable, then renamed over what was there.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let unavailable = |error: std::io::Error| Failure::unavailable(format!("{}: {error}", path.display()));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = File::create(&new).map_err(unavailable)?;
+    file.write_all(content.as_ref()).and_then(|()| file.sync_all()).map_err(unavailable)?;
+    // If we crash here the old file stands, and the new one is written over.
+    std::fs::rename(&new, path).map_err(unavailable)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unavailable)
 }
 
 /// Writes a file, replacing what was there.

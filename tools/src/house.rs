@@ -55,6 +55,8 @@ pub struct Words {
     pub behind_proxy: bool,
     /// By which address clients of the decision API come.
     pub base_url: Option<BaseUrl>,
+    /// Strangers cannot try their own policies.
+    pub no_sandbox: bool,
     /// Where traces go, if anywhere.
     pub traces: Option<traces::Options>,
     /// Decisions between two `state` records, if not as many as usual.
@@ -91,6 +93,7 @@ impl House {
             accept_clock_gap: words.accept_clock_gap,
             behind_proxy: words.behind_proxy,
             base_url: words.base_url.clone(),
+            sandbox: !words.no_sandbox,
             traces: words.traces.clone(),
             state_every: words.state_every.unwrap_or(STATE_EVERY),
             ..Config::new(data, addresses.listen)

@@ -12,11 +12,14 @@ mod exit;
 mod files;
 mod house;
 mod output;
+mod remote;
+mod summary;
 mod trace;
+mod watch;
 
 use commands::{
     approval, audit, bench, demo, erase, freeze, init, keys, policy, receipt, replay, revoke, serve, switch,
-    trace as trace_command, transfer, verify,
+    trace as trace_command, transfer, verify, watch as watch_command,
 };
 use exit::{Exit, Failure};
 use output::note;
@@ -32,7 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     about,
     after_help = "Begin with `interlock demo`. Exit codes: 0 verified, 1 invalid, 2 usage, \
-    3 undecidable, 4 unavailable, 5 not anchored in a trusted key."
+    3 undecidable, 4 unavailable, 5 not anchored in a trusted key, 6 quorum of witnesses not met, 7 fork, 8 stale."
 )]
 struct Interlock {
     #[command(subcommand)]
@@ -57,6 +60,7 @@ enum Command {
     Trace(trace_command::Trace),
     Receipt(receipt::Fetch),
     Verify(verify::Verify),
+    Watch(watch_command::Watch),
     Export(transfer::Export),
     Import(transfer::Import),
     Backup(transfer::Backup),
@@ -83,6 +87,7 @@ impl Interlock {
             Command::Trace(command) => command.run(),
             Command::Receipt(command) => command.run(),
             Command::Verify(command) => command.run(),
+            Command::Watch(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Backup(command) => command.run(),

@@ -15,6 +15,8 @@ export const MAX_NOTE = 1_000_000;
 export const MAX_NAME = 255;
 
 const ED25519 = 0x01;
+// Of a timestamped cosignature.
+export const COSIGNATURE = 0x04;
 const PREFIX = "\u2014 ";
 
 const REASONS = {
@@ -30,9 +32,10 @@ const REASONS = {
   weak_key: "weak or malformed public key",
 };
 const fault = (kind) => new Fault(kind, REASONS[kind]);
+export const badSignature = () => fault("bad_signature");
 
-// `name+hex8(id)+base64(0x01 ‖ key)` to {name, id, key}.
-export async function parseKey(text) {
+// `name+hex8(id)+base64(algorithm ‖ key)` to {name, id, key}.
+export async function parseKey(text, algorithm = ED25519) {
   if (utf8Length(text) > MAX_SIGNATURE_LINE) throw fault("too_long");
   // The first two `+` only: base64 may hold more of them.
   const first = text.indexOf("+");
@@ -41,18 +44,18 @@ export async function parseKey(text) {
   const name = text.slice(0, first);
   const [id, algorithmAndKey] = readOr(() => [unhex(text.slice(first + 1, second)), unb64(text.slice(second + 1))]);
   if (id.length !== 4 || algorithmAndKey.length === 0) throw fault("malformed_key");
-  if (algorithmAndKey[0] !== ED25519) throw fault("algorithm");
+  if (algorithmAndKey[0] !== algorithm) throw fault("algorithm");
   const key = algorithmAndKey.subarray(1);
   if (key.length !== 32 || !isKeyName(name) || /[\u0000-\u001f\u007f-\u009f]/u.test(name)) throw fault("malformed_key");
   if (utf8Length(name) > MAX_NAME) throw fault("too_long");
   if (!isGoodKey(key)) throw fault("weak_key");
-  if (!equal(id, await keyId(name, key))) throw fault("key_id");
+  if (!equal(id, await keyId(name, key, algorithm))) throw fault("key_id");
   return { name, id, key };
 }
 
 // The first four bytes of SHA-256(name ‖ `\n` ‖ algorithm ‖ key).
-export async function keyId(name, key) {
-  return (await sha256(concat(toUtf8(name), [0x0a, ED25519], key))).subarray(0, 4);
+export async function keyId(name, key, algorithm = ED25519) {
+  return (await sha256(concat(toUtf8(name), [0x0a, algorithm], key))).subarray(0, 4);
 }
 
 // {text, signatures: [{name, id, bytes}]}, nothing verified. `raw` is a string.

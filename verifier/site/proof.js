@@ -90,8 +90,46 @@ export async function rootOfRange(first, leaves, size, proof, seen = nothing) {
   return fold(0n, size);
 }
 
+// The root of `size` leaves of which `leaves` stand at `indexes`, strictly ascending; `proof` has the hashes of the maximal subtrees that
+// hold none of them, depth first, left to right.
+export async function rootOfMany(indexes, leaves, size, proof, seen = nothing) {
+  const ascending = indexes.every((index, i) => i === 0 || indexes[i - 1] < index);
+  if (indexes.length === 0 || !ascending || indexes.at(-1) >= size || size >= DECIMAL_LIMIT) throw bounds();
+  // The first of the places from..to whose index is not below `middle`.
+  const cut = (from, to, middle) => {
+    let [low, high] = [from, to];
+    while (low < high) {
+      const half = (low + high) >> 1;
+      if (indexes[half] < middle) low = half + 1;
+      else high = half;
+    }
+    return low;
+  };
+  const count = (from, to, low, high) => {
+    if (from === to) return 1;
+    if (BigInt(to - from) === high - low) return 0;
+    const middle = low + split(high - low);
+    const at = cut(from, to, middle);
+    return count(from, at, low, middle) + count(at, to, middle, high);
+  };
+  if (proof.length !== count(0, indexes.length, 0n, size)) throw wrongLength();
+  let used = 0;
+  const fold = async (from, to, low, high) => {
+    if (from === to) {
+      used += 1;
+      return proof[used - 1];
+    }
+    if (high - low === 1n) return leaves[from];
+    const middle = low + split(high - low);
+    const at = cut(from, to, middle);
+    const left = await fold(from, at, low, middle);
+    return node(left, await fold(at, to, middle, high), seen);
+  };
+  return fold(0, indexes.length, 0n, size);
+}
+
 // Largest power of two below n, which is at least 2.
-function split(n) {
+export function split(n) {
   return 1n << BigInt((n - 1n).toString(2).length - 1);
 }
 

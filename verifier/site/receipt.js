@@ -2,6 +2,7 @@
 //
 // Guarantees: what is read is exactly one receipt within the limits of `receipt.rs`. Verifies nothing.
 
+import { isBundle } from "./bundle.js";
 import { parseCheckpoint } from "./checkpoint.js";
 import { decodeCose } from "./cose.js";
 import { Fault, worded } from "./fault.js";
@@ -26,8 +27,9 @@ const REASONS = {
 const fault = (kind) => new Fault(kind, REASONS[kind]);
 const spelled = (read) => worded(read, (error) => new Fault("text", `malformed receipt: ${error.message}`));
 
-// {form: "leaf" | "range" | "inclusion" | "consistency" | "head", …}: the forms begin differently.
+// {form: "leaf" | "range" | "inclusion" | "consistency" | "head" | "bundle", …}: the forms begin differently. A bundle is not read yet.
 export async function readForm(bytes) {
+  if (isBundle(bytes)) return { form: "bundle", bytes };
   const first = bytes.find((byte) => ![0x20, 0x09, 0x0a, 0x0c, 0x0d].includes(byte));
   if (first === COSE) return decodeCose(bytes);
   if (first === 0x7b) {
@@ -100,7 +102,7 @@ function rangeFromJson(bytes) {
 }
 
 // Exactly these fields; an optional one may also be null.
-function object(bytes, required, optional) {
+export function object(bytes, required, optional) {
   if (bytes.length > MAX_JSON) throw fault("too_long");
   const value = parseJson(bytes);
   if (!(value instanceof Map)) throw fault("json");
@@ -119,16 +121,16 @@ function uint(value) {
   return value;
 }
 
-function string(value) {
+export function string(value) {
   if (typeof value !== "string") throw fault("json");
   return value;
 }
 
-function hash(value) {
+export function hash(value) {
   return worded(() => unb64Hash(string(value)), () => fault("json"));
 }
 
-function hashes(value) {
+export function hashes(value) {
   if (!Array.isArray(value)) throw fault("json");
   return value.map(hash);
 }

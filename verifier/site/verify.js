@@ -3,11 +3,14 @@
 // Guarantees: each rung rests on the one below; a verdict that says `verified: true` has passed every rung of its form, and ends with what
 // was not checked. Whatever is thrown that is no refusal is a defect, and no verdict.
 
+import { checkEpochs, checkParts, decodeBundle, namedEpochs } from "./bundle.js";
 import { openCheckpoint, parseCheckpoint } from "./checkpoint.js";
 import { verifyConsistencyReceipt, verifyInclusionReceipt } from "./cose.js";
 import { Fault } from "./fault.js";
-import { parseNote } from "./note.js";
-import { rootMismatch, rootOfInclusion, rootOfPrefix, rootOfRange } from "./proof.js";
+import { contradicts, isFork, readFork } from "./fork.js";
+import { parseKey, parseNote } from "./note.js";
+import { witnessing } from "./policy.js";
+import { rootMismatch, rootOfInclusion, rootOfMany, rootOfPrefix, rootOfRange } from "./proof.js";
 import { decodeRecord } from "./record.js";
 import { readForm } from "./receipt.js";
 import { leafHash } from "./sha2.js";
@@ -19,7 +22,10 @@ const RUNGS = {
   decoded: "decoded: the leaf is one record in its only encoding",
   included: "included: the path leads from the leaf's hash to the root of the head",
   signed: "signed: the trusted key signed that head",
+  disclosed: "disclosed: each private part that is here is what its record commits to; each erased one has its record",
+  governed: "governed: each epoch that a decision names is here whole, by the digest in its act",
   consistent: "consistent: the tree of the head that you kept is the beginning of this one",
+  witnessed: "witnessed: the quorum of your policy cosigned that head",
 };
 
 const NOT_CHECKED = [
@@ -29,12 +35,17 @@ const NOT_CHECKED = [
 ];
 const NOTHING_COMPARED = "split view: no earlier head of yours was compared, nor any witness or anchor";
 const NOBODY_ASKED = "split view: no witness or anchor was asked";
+const OTHERS_NOT_ASKED = "split view: no anchor was asked, nor any witness beyond your policy";
 const PLACE = "place: index and size of a COSE receipt are not under its signature; other places with the same path exist";
 const NO_SIZE = "consistency: a COSE receipt signs no size at which your head could be compared";
 const NO_RECORDS = "records: none was looked at";
+const OF_BUNDLES = [
+  "choice: that nothing was left out, and why a part is committed or lost, is the word of whoever made the bundle",
+  "epochs: who signed their acts, and that no other epoch was in force, was not checked",
+];
 
 // What was refused: the rung that broke, the stable code, the reason, and the exit code of verifying commands (1 invalid, 3 undecidable,
-// 5 not anchored in a trusted key, 7 fork).
+// 5 not anchored in a trusted key, 6 quorum of witnesses not met, 7 fork).
 class Refusal extends Error {
   constructor(rung, code, reason, exit) {
     super(reason);
@@ -61,40 +72,77 @@ const refusals = {
   kept: (refusal) => new Refusal("consistent", "bad_kept_head", `the head that you kept: ${refusal.message}`, refusal.exit),
   otherLog: (head, kept) =>
     new Refusal("consistent", "other_log", `the head is of \`${head}\`, the one that you kept of \`${kept}\``, 3),
+  bundle: (error) => new Refusal("read", "malformed_bundle", error.message, 3),
+  parts: (index) =>
+    new Refusal(
+      "decoded", "malformed_bundle", `entry ${index} has private parts and is no decision, or the other way round`, 3,
+    ),
+  manifest: () => new Refusal("decoded", "bad_manifest", "the manifest does not say what the bundle holds", 3),
+  disclosed: (error) =>
+    error.kind === "commitment"
+      ? new Refusal("disclosed", "bad_commitment", error.message, 1)
+      : new Refusal("disclosed", "bad_erasure", error.message, 3),
+  governed: (error) =>
+    error.kind === "epoch"
+      ? new Refusal("governed", "bad_epoch", error.message, 1)
+      : new Refusal("governed", "missing_epoch", error.message, 3),
+  forkProof: (error) => new Refusal("consistent", "bad_proof", `fork: ${error.message}`, 1),
+  noFork: () => new Refusal("consistent", "no_fork", "the two heads do not contradict each other", 1),
+  forked: (older, newer) =>
+    new Refusal(
+      "consistent",
+      "fork",
+      older === newer
+        ? `fork: the key signed two trees of size ${older}`
+        : `fork: the key signed a tree of size ${newer} that does not begin with the tree of size ${older} that it signed`,
+      7,
+    ),
+  cosignature: (error) => new Refusal("witnessed", "bad_head", `head: ${error.message}`, 1),
+  noQuorum: (quorum) =>
+    new Refusal("witnessed", "no_quorum", `the witnesses that cosigned the head are not the quorum \`${quorum}\` of your policy`, 6),
   fork: (size) =>
     new Refusal("consistent", "fork", `fork: the key signed another tree of size ${size} than the one that you kept`, 7),
 };
 
-// Judges evidence of any form: a receipt as tlog-proof text, JSON or COSE, a range receipt, or a checkpoint.
+// Judges evidence of any form: a receipt as tlog-proof text, JSON or COSE, a range receipt, a checkpoint, or an evidence bundle.
 //   bytes   the evidence
 //   leaves  bytes of the leaves that it does not carry, in order
 //   kept    a head that the reader kept, a signed note as a string: what a COSE receipt of consistency continues, else compared as far as
 //           the evidence goes
+//   policy  what the reader asks for (from parsePolicy): its logs are believed beside `keys`, its quorum must have cosigned the head
 //   keys    [{key (from parseKey), notBefore, notAfter, maxSize}]: keys that are believed, limits as BigInts or undefined
-export async function judge(bytes, { leaves = [], kept = null } = {}, keys = []) {
+export async function judge(bytes, { leaves = [], kept = null, policy = null } = {}, keys = []) {
   const held = [];
   const beside = [];
+  const witnesses = [];
+  const more = () => (witnesses.length > 0 ? { witnesses: witnesses[0] } : {});
   try {
-    const form = await reading(() => readForm(bytes), refusals.unread);
-    const verdict = await LADDERS[form.form](form, { leaves, kept, keys, held, beside });
-    return said(held, { verified: true, ...verdict }, beside, 0);
+    const form = isFork(bytes) ? { form: "fork", bytes } : await reading(() => readForm(bytes), refusals.unread);
+    const trusted = policy === null ? keys : [...keys, ...policy.logs];
+    const verdict = await LADDERS[form.form](form, { leaves, kept, keys: trusted, held, beside });
+    if (policy !== null) await witnessed(policy, form.checkpoint ?? null, held, witnesses);
+    return { ...said(held, { verified: true, ...verdict }, beside, 0), ...more() };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { code, rung, exit, message } = error;
-    return said(held, { verified: false, code, rung, reason: message }, beside, exit);
+    return { ...said(held, { verified: false, code, rung, reason: message }, beside, exit), ...more() };
   }
 }
 
-const LADDERS = { leaf: leafLadder, range: rangeLadder, inclusion: coseLadder, consistency: growthLadder, head: headLadder };
+const LADDERS = {
+  leaf: leafLadder, range: rangeLadder, inclusion: coseLadder, consistency: growthLadder, head: headLadder,
+  bundle: bundleLadder, fork: forkLadder,
+};
 
 function said(held, verdict, beside, exit) {
-  const compared = held.some((rung) => rung.startsWith("consistent"));
+  const compared = held.includes(RUNGS.consistent) ? NOBODY_ASKED : NOTHING_COMPARED;
+  const splitView = held.includes(RUNGS.witnessed) ? OTHERS_NOT_ASKED : compared;
   return {
     schema: SCHEMA,
     held,
     verdict,
     exit,
-    not_checked: [...beside, compared ? NOBODY_ASKED : NOTHING_COMPARED, ...NOT_CHECKED],
+    not_checked: [...beside, splitView, ...NOT_CHECKED],
   };
 }
 
@@ -184,6 +232,69 @@ async function headLadder({ checkpoint }, { kept, keys, held, beside }) {
   held.push(RUNGS.signed);
   await compare(kept, keys, head, null, held, beside);
   return { origin: head.origin, size: head.size, root: b64(head.root) };
+}
+
+// A bundle: all its records at once, their private parts, and the epochs that they were decided under.
+async function bundleLadder(form, { leaves, kept, keys, held, beside }) {
+  beside.push(...OF_BUNDLES);
+  if (leaves.length > 0) throw refusals.leaves(0, leaves.length);
+  const bundle = await reading(() => decodeBundle(form.bytes), refusals.bundle);
+  const { manifest, checkpoint, entries } = bundle;
+  form.checkpoint = checkpoint;
+  const records = await reading(() => entries.map(({ record }) => decodeRecord(record)), refusals.record);
+  const decisions = records.filter((record) => record.kind === "decision");
+  const odd = entries.find(({ request }, i) => (request !== undefined) !== (records[i].kind === "decision"));
+  if (odd !== undefined) throw refusals.parts(odd.index);
+  const head = await reading(() => claimed(checkpoint), refusals.head);
+  const named = namedEpochs(records);
+  const key = await reading(() => parseKey(manifest.vkey), refusals.manifest);
+  const sameEpochs = named.length === manifest.epochs.length && named.every((epoch, i) => epoch === manifest.epochs[i]);
+  if (key.name !== head.origin || manifest.decisions !== BigInt(decisions.length) || !sameEpochs) throw refusals.manifest();
+  held.push(RUNGS.decoded);
+  const hashes = await Promise.all(entries.map(({ record }) => leafHash(record)));
+  await leadsTo(head.root, () => rootOfMany(entries.map(({ index }) => index), hashes, head.size, bundle.proof));
+  held.push(RUNGS.included);
+  const by = await signedByAny(checkpoint, keys);
+  if (!coversSize(by, head.size) || !records.every((record) => coversTime(by, record.recorded_at))) {
+    throw refusals.retiredKey();
+  }
+  held.push(RUNGS.signed);
+  await reading(() => checkParts(bundle, records), refusals.disclosed);
+  held.push(RUNGS.disclosed);
+  await reading(() => checkEpochs(bundle, records, head.origin, named), refusals.governed);
+  held.push(RUNGS.governed);
+  await compare(kept, keys, head, null, held, beside);
+  const allowed = decisions.filter(({ allow }) => allow).length;
+  return {
+    entries: entries.length, allowed, denied: decisions.length - allowed, size: head.size, origin: head.origin,
+    choice: manifest.choice, epochs: named,
+    records: entries.map(({ index, request, detail }, i) => ({
+      index, kind: records[i].kind, recorded_at: rfc3339(records[i].recorded_at), decision: decisionOf(records[i]),
+      request: request?.state ?? null, detail: detail?.state ?? null,
+    })),
+  };
+}
+
+// Two heads that one key signed: never good news.
+async function forkLadder({ bytes }, { keys, held, beside }) {
+  beside.push(NO_RECORDS);
+  const evidence = await reading(() => readFork(bytes), refusals.unread);
+  const heads = [evidence.older, evidence.newer];
+  const [from, to] = await reading(() => heads.map(claimed), refusals.head);
+  const key = await signedByAny(evidence.older, keys);
+  await signedByAny(evidence.newer, [key]);
+  held.push(RUNGS.signed);
+  if (!(await reading(() => contradicts(from, to, evidence), refusals.forkProof))) throw refusals.noFork();
+  throw refusals.forked(from.size, to.size);
+}
+
+// Who of the policy's witnesses cosigned the head; where their quorum did not, nothing is verified.
+async function witnessed(policy, checkpoint, held, witnesses) {
+  const { each, met } = await reading(() => witnessing(policy, checkpoint), refusals.cosignature);
+  witnesses.push(each.map(({ name, time }) => ({ name, cosigned_at: time === null ? null : rfc3339(time * 1000n) })));
+  if (policy.quorum.name === null) return;
+  if (!met) throw refusals.noQuorum(policy.quorum.name);
+  held.push(RUNGS.witnessed);
 }
 
 // Holds a verified head against one that the reader kept, as far as the evidence goes: the same size, or the size at which the proved leaf

@@ -5,9 +5,11 @@
 
 pub mod act;
 pub mod approval;
+pub mod bundle;
 pub mod cbor;
 pub mod checkpoint;
 pub mod cose;
+pub mod cosignature;
 pub mod decision;
 pub mod detail;
 pub mod epoch;
@@ -19,10 +21,12 @@ pub mod hash;
 pub mod http_signature;
 pub mod json;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod request;
+pub mod site;
 pub mod text;
 pub mod tile;
 #[cfg(feature = "uses-file")]

@@ -133,24 +133,29 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(vkey: &str) -> Result<VerifierKey, NoteError> {
-        if vkey.len() > MAX_SIGNATURE_LINE {
-            return Err(NoteError::TooLong);
-        }
-        // The first two `+` only: base64 may hold more of them.
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::MalformedKey);
-        };
-        let id: [u8; 4] = text::unhex(id).ok().and_then(|id| id.try_into().ok()).ok_or(NoteError::MalformedKey)?;
-        let key = text::unb64(key).map_err(|_| NoteError::MalformedKey)?;
-        let (algorithm, key) = key.split_first().ok_or(NoteError::MalformedKey)?;
-        if *algorithm != ED25519 {
-            return Err(NoteError::Algorithm);
-        }
-        let key: &[u8; 32] = key.try_into().map_err(|_| NoteError::MalformedKey)?;
-        let key = VerifierKey::new(name, key)?;
+        let (key, id) = read_vkey(vkey, ED25519)?;
         if key.id == id { Ok(key) } else { Err(NoteError::KeyId) }
     }
+}
+
+/// The key of a text whose algorithm is this one, and the id that it names, which is not checked.
+pub(crate) fn read_vkey(vkey: &str, wanted: u8) -> Result<(VerifierKey, [u8; 4]), NoteError> {
+    if vkey.len() > MAX_SIGNATURE_LINE {
+        return Err(NoteError::TooLong);
+    }
+    // The first two `+` only: base64 may hold more of them.
+    let mut parts = vkey.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::MalformedKey);
+    };
+    let id: [u8; 4] = text::unhex(id).ok().and_then(|id| id.try_into().ok()).ok_or(NoteError::MalformedKey)?;
+    let key = text::unb64(key).map_err(|_| NoteError::MalformedKey)?;
+    let (algorithm, key) = key.split_first().ok_or(NoteError::MalformedKey)?;
+    if *algorithm != wanted {
+        return Err(NoteError::Algorithm);
+    }
+    let key: &[u8; 32] = key.try_into().map_err(|_| NoteError::MalformedKey)?;
+    Ok((VerifierKey::new(name, key)?, id))
 }
 
 impl fmt::Display for VerifierKey {
@@ -258,6 +263,16 @@ impl Note {
             return Err(NoteError::NoKnownKey);
         }
         Ok(Opened { text: note.text, verified_by })
+    }
+}
+
+impl Note {
+    /// The same text with the first line of one key alone, as a signed note; `None` if it has none of 64 bytes. Verifies nothing.
+    #[must_use]
+    pub fn only(&self, key: &VerifierKey) -> Option<String> {
+        let line = self.signatures.iter().find(|line| line.name == key.name && line.id == key.id)?;
+        let signature: &[u8; 64] = line.bytes.as_slice().try_into().ok()?;
+        Some(format!("{}\n{}", self.text, signature_line(&line.name, line.id, signature)))
     }
 }
 

@@ -4,10 +4,14 @@
 //! at that place, unless SHA-256 has a collision. The length of a proof is computed first and must be exact.
 //! Sizes and roots must come from a verified checkpoint; nothing here knows who signed them.
 
+mod many;
+
 use crate::{
     hash::{EMPTY_ROOT, Hash, node_hash},
     text::DECIMAL_LIMIT,
 };
+
+pub use many::{many_length, root_of_many_by, verify_many};
 
 /// Hashes of the longest inclusion path: one for each halving of fewer than 2^63 leaves.
 pub const MAX_PATH: usize = 63;

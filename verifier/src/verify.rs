@@ -4,8 +4,10 @@
 //! the head, and a key that the reader trusts signed that head. What no rung shows is named in [`NOT_CHECKED`]: a verdict never ends
 //! without it.
 
+mod bundle;
 mod compare;
 mod explain;
+mod fork;
 mod forms;
 mod judge;
 mod said;
@@ -21,13 +23,15 @@ use crate::proof::{ProofError, verify_inclusion};
 use crate::receipt::Receipt;
 use crate::record::{Record, RecordError};
 
+pub use bundle::{BUNDLE_NOT_CHECKED, BundleRefusal, VerifiedBundle, climb_bundle};
 pub use compare::{Compared, KeptRefusal, compare};
 pub use explain::explain;
+pub use fork::{FORK, Fork, ForkEvidence, ForkRefusal, MAX_FORK};
 pub use forms::{
     FormRefusal, PLACE_NOT_CHECKED, VerifiedCose, VerifiedGrowth, VerifiedRange, climb_cose, climb_range,
     verify_consistency_receipt, verify_head,
 };
-pub use judge::{Beside, judge};
+pub use judge::{Beside, judge, judge_under};
 pub use said::{SCHEMA, Said, worst};
 
 /// A log's key, and how long it is believed. Without limits it is believed for ever.
@@ -69,8 +73,14 @@ pub enum Rung {
     Included,
     /// A key that the reader trusts signed the head.
     Signed,
+    /// Of a bundle: the private parts that are here are those that the records commit to, and erased ones have their records.
+    Disclosed,
+    /// Of a bundle: the epochs that the decisions name are here, as their acts state them.
+    Governed,
     /// The tree of a head that the reader kept is the beginning of this one.
     Consistent,
+    /// As many witnesses as the reader's policy asks for cosigned the head.
+    Witnessed,
 }
 
 impl fmt::Display for Rung {
@@ -79,7 +89,10 @@ impl fmt::Display for Rung {
             Self::Decoded => "decoded: the leaf is one record in its only encoding",
             Self::Included => "included: the path leads from the leaf's hash to the root of the head",
             Self::Signed => "signed: the trusted key signed that head",
+            Self::Disclosed => "disclosed: each private part that is here is what its record commits to; each erased one has its record",
+            Self::Governed => "governed: each epoch that a decision names is here whole, by the digest in its act",
             Self::Consistent => "consistent: the tree of the head that you kept is the beginning of this one",
+            Self::Witnessed => "witnessed: the quorum of your policy cosigned that head",
         })
     }
 }
@@ -94,6 +107,8 @@ pub const NOT_CHECKED: [&str; 3] = [
 pub const NOTHING_COMPARED: &str = "split view: no earlier head of yours was compared, nor any witness or anchor";
 /// Said where one was.
 pub const NOBODY_ASKED: &str = "split view: no witness or anchor was asked";
+/// Said where the witnesses of the reader's policy cosigned.
+pub const OTHERS_NOT_ASKED: &str = "split view: no anchor was asked, nor any witness beyond your policy";
 
 /// A record that was verified. Made by [`verify_receipt`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]

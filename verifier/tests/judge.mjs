@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { engines, preferOwnArithmetic } from "../site/engines.js";
 import { Fault } from "../site/fault.js";
 import { parseKey } from "../site/note.js";
+import { parsePolicy } from "../site/policy.js";
 import { decodeRecord } from "../site/record.js";
 import { toUtf8, unb64 } from "../site/text.js";
 import { judge } from "../site/verify.js";
@@ -45,11 +46,13 @@ async function read(code, run) {
   }
 }
 
-async function verdict({ kind, input, input_b64, leaves, kept, keys }) {
+async function verdict({ kind, input, input_b64, leaves, kept, policy, keys }) {
   const bytes = input === undefined ? unb64(input_b64) : toUtf8(input);
   if (kind === "record") return read("malformed_record", () => decodeRecord(bytes));
   if (kind === "key") return read("bad_key", () => parseKey(input));
-  return judge(bytes, { leaves: leaves.map(unb64), kept }, await Promise.all(keys.map(keyOf)));
+  if (kind === "policy") return read("bad_policy", () => parsePolicy(bytes));
+  const beside = { leaves: leaves.map(unb64), kept, policy: policy === undefined ? null : await parsePolicy(toUtf8(policy)) };
+  return judge(bytes, beside, await Promise.all(keys.map(keyOf)));
 }
 
 console.log(json(await engines()));

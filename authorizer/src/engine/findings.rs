@@ -37,6 +37,8 @@ impl fmt::Display for Part {
 pub enum FindingCode {
     /// A text is nested deeper than the parser's stack is made for.
     TooDeep,
+    /// In the sandbox: a stranger's content that would take too long to validate.
+    TooCostly,
     /// The content could not be checked, for want of a thread or by a fault of the checker; it is refused.
     NotChecked,
     /// A policy is not Cedar.
@@ -76,6 +78,7 @@ impl FindingCode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TooDeep => "too_deep",
+            Self::TooCostly => "too_costly",
             Self::NotChecked => "not_checked",
             Self::PolicySyntax => "policy_syntax",
             Self::PolicyId => "policy_id",

@@ -16,6 +16,7 @@ use verifier::epoch::EpochContent;
 
 use super::catalogue::Catalogue;
 use super::compiled::{self, CompiledCedar, Shared};
+use super::cost;
 use super::decide::Engine;
 use super::depth;
 use super::evaluate::{Evaluate, PlainCedar};
@@ -74,6 +75,18 @@ impl Published {
     pub fn plain(content: EpochContent) -> Result<Self, PublishError> {
         measured(&content)?;
         depth::roomy(|| Self::checked(content))
+    }
+
+    /// The same for the sandbox: what a stranger sent, decided by plain Cedar, and refused where it would take long to validate.
+    ///
+    /// # Errors
+    /// As [`Published::new`], and [`FindingCode::TooCostly`].
+    pub fn of_stranger(content: EpochContent) -> Result<Self, PublishError> {
+        measured(&content)?;
+        depth::roomy(|| {
+            cost::measured(&content)?;
+            Self::checked(content)
+        })
     }
 
     /// Compiles the policies where the epoch asks for it.

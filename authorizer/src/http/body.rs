@@ -126,6 +126,21 @@ pub async fn read<'a>(
     limit: usize,
     deadline: Duration,
 ) -> Result<(Bytes, Share<'a>), Problem> {
+    read_as(budget, caller.key_id(), request, payload, limit, deadline).await
+}
+
+/// As [`read`], for whoever has no key, under a name that stands for all of them.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_as<'a>(
+    budget: &'a Budget,
+    key_id: &str,
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+    deadline: Duration,
+) -> Result<(Bytes, Share<'a>), Problem> {
     let headers = request.headers();
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Code::ContentEncoding.into());
@@ -134,7 +149,7 @@ pub async fn read<'a>(
     if announced.is_some_and(|length| length > limit) {
         return Err(Code::BodyTooLarge.into());
     }
-    let mut share = budget.begin(caller.key_id()).ok_or(Code::Overloaded)?;
+    let mut share = budget.begin(key_id).ok_or(Code::Overloaded)?;
     let body = collect(payload, announced.unwrap_or(0), limit, &mut share);
     match tokio::time::timeout(deadline, body).await {
         Ok(body) => Ok((body?, share)),

@@ -355,7 +355,8 @@ impl From<PublishError> for Problem {
     }
 }
 
-fn shown(finding: &Finding) -> serde_json::Value {
+/// A finding as it is told.
+pub(crate) fn shown(finding: &Finding) -> serde_json::Value {
     json!({
         "code": finding.code.name(),
         "part": finding.part.to_string(),

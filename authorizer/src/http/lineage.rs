@@ -39,10 +39,18 @@ pub(crate) enum Teller {
 }
 
 impl Teller {
-    fn reader(&self) -> &Reader {
+    pub(super) fn reader(&self) -> &Reader {
         match self {
             Teller::Service(shared) => &shared.reader,
             Teller::Archive(reader, _) => reader,
+        }
+    }
+
+    /// The time, Unix milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        match self {
+            Teller::Service(shared) => shared.now().at_ms,
+            Teller::Archive(_, clock) => clock.wall_ms(),
         }
     }
 }
@@ -132,6 +140,8 @@ fn shown(node: &Node, state: &str) -> Value {
         "permit": decision.permit.to_string(), "index": index, "state": state,
         "recorded_at": rfc3339(decision.recorded_at),
         "expires_at": decision.grant.map(|grant| rfc3339(grant.expires_at)),
+        "lease_ends_at": decision.grant.and_then(|grant| grant.lease_ends_at).map(rfc3339),
+        "realm": decision.realm, "audience": decision.audience,
         "proof": format!("/v1/receipts/{index}"),
     });
     let more = match detail {

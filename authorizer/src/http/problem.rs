@@ -168,6 +168,20 @@ codes! {
     Overloaded = 503 "overloaded" "more is waiting than can be taken",
     /// The log cannot be written now: nothing is allowed. What was under way may have been recorded.
     Unavailable = 503 "unavailable" "the log cannot be written now",
+    /// The operator has turned the sandbox off.
+    SandboxOff = 404 "sandbox_off" "the sandbox is turned off here (`--no-sandbox`, or an archive)",
+    /// There is no such sample.
+    UnknownSample = 404 "unknown_sample" "there is no such sample",
+    /// One of the texts for the sandbox is too long.
+    SandboxTooLarge = 400 "sandbox_too_large" "a text is longer than the sandbox takes",
+    /// As many requests are inside as there is room for.
+    SandboxBusy = 503 "sandbox_busy" "the sandbox is busy",
+    /// The address, or all together, asked the sandbox too often.
+    SandboxQuota = 429 "sandbox_quota" "the sandbox is asked too often",
+    /// The sandbox did not come to an answer in time.
+    SandboxTimeout = 503 "sandbox_timeout" "the sandbox did not come to an answer in time",
+    /// The sandbox has no log to decide in.
+    SandboxUnavailable = 503 "sandbox_unavailable" "the sandbox cannot decide now",
     /// The key file cannot be changed.
     KeyFile = 500 "key_file" "the key file cannot be changed",
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpSocket;
 use super::descriptors::Room;
 use super::lineage::Teller;
 use super::problem::Code;
-use super::{lineage, listener};
+use super::{browse, history, lineage, listener, sandbox};
 use crate::canary;
 use crate::clock::Source;
 use crate::live::Shared;
@@ -79,7 +79,11 @@ impl Servers {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
             let teller = Teller::Archive(public.reader.clone(), clock);
-            let more = move |config: &mut ServiceConfig| lineage::configure(config, teller.clone());
+            let more = move |config: &mut ServiceConfig| {
+                looks(config, &teller);
+                // Nothing is decided beside an archive.
+                sandbox::configure(config, None);
+            };
             let (server, address) = read_api(socket(listen).map_err(at)?, room, public, more, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
@@ -191,9 +195,22 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         metrics: Box::new(move || metered.metrics.public(metered.metrics_now())),
         now_ms: Box::new(move || clocked.now().at_ms),
     });
-    let looked = shared.clone();
-    let more = move |config: &mut ServiceConfig| lineage::configure(config, Teller::Service(looked.clone()));
+    let teller = Teller::Service(shared.clone());
+    let sampled = shared.clone();
+    let more = move |config: &mut ServiceConfig| {
+        looks(config, &teller);
+        sandbox::configure(config, sampled.sandbox.get().cloned());
+        // Ends with the worker's thread.
+        actix_web::rt::spawn(crate::history::keep(sampled.clone()));
+    };
     read_api(socket, room, public, more, counted(&shared))
+}
+
+/// What strangers see of decisions beside the log's own read API.
+fn looks(config: &mut ServiceConfig, teller: &Teller) {
+    lineage::configure(config, teller.clone());
+    browse::configure(config, teller.clone());
+    history::configure(config, teller.clone());
 }
 
 /// Counts answers.
@@ -220,6 +237,7 @@ fn read_api(
         room.public,
         move |config| {
             more(config);
+            super::openapi::configure(config);
             ledger::http::configure(config, public.clone());
         },
         seen,

@@ -18,7 +18,9 @@ use super::problem::{Code, Problem};
 use crate::Reader;
 
 /// JSON.
-pub(super) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
+/// A page.
+pub const HTML: &str = "text/html; charset=utf-8";
 /// Plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Bytes.
@@ -28,6 +30,9 @@ pub(super) const CBOR: &str = "application/cbor";
 
 /// A COSE receipt (RFC 9942).
 pub(super) const COSE: &str = verifier::cose::MEDIA_TYPE;
+
+/// An evidence bundle.
+pub(super) const BUNDLE: &str = verifier::bundle::MEDIA_TYPE;
 
 /// Never changes, and is wanted for as long as the log is read: a year, as long as caches keep anything.
 pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -76,13 +81,17 @@ impl Immutable {
 }
 
 /// Answers with something that may be another thing tomorrow.
-pub(super) async fn fresh(
+///
+/// # Errors
+/// [`Code::NotAcceptable`], [`Code::Unavailable`].
+pub async fn fresh(
     request: &HttpRequest,
     media_type: &'static str,
     body: impl Into<Vec<u8>>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.into();
-    let matter = if media_type == COSE { Matter::Dense } else { Matter::of(body.len()) };
+    // Half of a bundle is hashes, and of what is large each second of compressing is somebody else's.
+    let matter = if [COSE, BUNDLE].contains(&media_type) { Matter::Dense } else { Matter::of(body.len()) };
     let coding = choose(request.headers(), matter).ok_or_else(no_coding)?;
     let digest = sha256(&body);
     let tag = format!("\"{}{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)), coding.mark());
@@ -93,6 +102,36 @@ pub(super) async fn fresh(
             Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(bytes))
         }
     }
+}
+
+/// Answers with what stays the same while this program runs: a file of the pages. Its validator is made of its digest, which was computed
+/// once; it may be another one after an update, so it is asked about each time.
+pub(super) async fn steady(
+    request: &HttpRequest,
+    media_type: &'static str,
+    digest: &str,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let coding = choose(request.headers(), Matter::of(body.len())).ok_or_else(no_coding)?;
+    let tag = format!("\"{digest}{}\"", coding.mark());
+    let mut answer = match begin(request, tag, REVALIDATE, coding) {
+        Begun::Unchanged(answer) => return Ok(answer),
+        Begun::Open(answer) => answer,
+    };
+    let path = request.uri().path();
+    let cache = request.app_data::<Rc<Cache>>().filter(|_| coding != Coding::Identity);
+    let bytes = match cache.and_then(|cache| cache.get(path, coding)) {
+        Some(bytes) => bytes,
+        None if coding == Coding::Identity => body,
+        None => {
+            let bytes = Bytes::from(coding.apply(body.to_vec()).await.map_err(no_compression)?);
+            if let Some(cache) = cache {
+                cache.put(path, coding, &bytes);
+            }
+            bytes
+        }
+    };
+    Ok(answer.insert_header((header::CONTENT_TYPE, media_type)).body(bytes))
 }
 
 /// An answer with its validator.
@@ -120,7 +159,8 @@ fn begin(request: &HttpRequest, tag: String, keep: &'static str, coding: Coding)
 }
 
 /// Tells caches that `Accept` chose the form, beside the coding.
-pub(super) fn chosen_by_accept(mut answer: HttpResponse) -> HttpResponse {
+#[must_use]
+pub fn chosen_by_accept(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     answer
 }
@@ -134,7 +174,10 @@ fn no_compression(_: std::io::Error) -> Problem {
 }
 
 /// As [`fresh`], with a value as JSON.
-pub(super) async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
+///
+/// # Errors
+/// As [`fresh`].
+pub async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
     fresh(request, JSON, json(value)).await
 }
 
@@ -155,7 +198,10 @@ pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// The offered media type that the client likes best (RFC 9110 §12.5.1); the first one if it does not say.
-pub(super) fn negotiate(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Problem> {
+///
+/// # Errors
+/// [`Code::NotAcceptable`].
+pub fn negotiate(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Problem> {
     let accepts: Vec<&str> =
         request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
     let mut best: Option<(u16, &'static str)> = None;

@@ -19,12 +19,14 @@ use super::query::{Query, last_segment, number};
 use crate::{ReadError, Reader};
 
 /// Epochs in one answer.
-const MAX_EPOCHS: u64 = 256;
+pub(super) const MAX_EPOCHS: u64 = 256;
 /// Parts that are read at once: 15 MB.
 const PARTS_AT_ONCE: u64 = 256;
 
 /// The mode of an epoch that was enforced.
-const LIVE: &str = "live";
+pub(super) const LIVE: &str = "live";
+/// The mode of a candidate.
+pub(super) const SHADOW: &str = "shadow";
 
 /// One epoch without its content.
 #[derive(Serialize)]
@@ -139,7 +141,7 @@ fn closing(reader: &Reader, epoch: u64, places: &[u64]) -> Result<EpochView, Pro
     match act.map(|act| act.deed) {
         Some(Deed::Epoch { number, content, mode }) if number == epoch => {
             let recorded_at = rfc3339(recorded_at);
-            let mode = if mode == Mode::Live { LIVE } else { "shadow" };
+            let mode = if mode == Mode::Live { LIVE } else { SHADOW };
             Ok(EpochView { epoch, mode, index, governance, recorded_at, content, first_part, parts, note, predecessor })
         }
         Some(

@@ -12,12 +12,11 @@ use serde::Serialize;
 use crate::ReadError;
 
 /// What went wrong, in a word for programs. The list only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// No such path.
     UnknownPath,
-    /// Only GET and HEAD are known here.
+    /// Another method than the path knows: GET and HEAD, and POST of bundles.
     MethodNotAllowed,
     /// A parameter in the path or the query that is not spelled as it must be.
     MalformedParameter,
@@ -41,6 +40,10 @@ pub enum Code {
     UnknownEpoch,
     /// An archive has no key: it answers with the signature of its last head only.
     Unsigned,
+    /// No record is chosen for a bundle.
+    NothingChosen,
+    /// More than a bundle may have.
+    TooLarge,
     /// Private parts were erased, and a record says so.
     Erased,
     /// The private parts should be there and are not.
@@ -51,14 +54,66 @@ pub enum Code {
     Unavailable,
     /// The service is not ready; the detail says why.
     NotReady,
+    /// As many such looks are under way, or bundles being made, as are taken at once.
+    Overloaded,
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 21] = [
+        Self::UnknownPath,
+        Self::MethodNotAllowed,
+        Self::MalformedParameter,
+        Self::MissingParameter,
+        Self::UnknownParameter,
+        Self::NotAcceptable,
+        Self::NotPublished,
+        Self::UnknownId,
+        Self::NoCoseForm,
+        Self::NoRequest,
+        Self::Committed,
+        Self::UnknownEpoch,
+        Self::Unsigned,
+        Self::NothingChosen,
+        Self::TooLarge,
+        Self::Erased,
+        Self::Lost,
+        Self::Damaged,
+        Self::Unavailable,
+        Self::NotReady,
+        Self::Overloaded,
+    ];
+
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownPath => "unknown_path",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MalformedParameter => "malformed_parameter",
+            Self::MissingParameter => "missing_parameter",
+            Self::UnknownParameter => "unknown_parameter",
+            Self::NotAcceptable => "not_acceptable",
+            Self::NotPublished => "not_published",
+            Self::UnknownId => "unknown_id",
+            Self::NoCoseForm => "no_cose_form",
+            Self::NoRequest => "no_request",
+            Self::Committed => "committed",
+            Self::UnknownEpoch => "unknown_epoch",
+            Self::Unsigned => "unsigned",
+            Self::NothingChosen => "nothing_chosen",
+            Self::TooLarge => "too_large",
+            Self::Erased => "erased",
+            Self::Lost => "lost",
+            Self::Damaged => "damaged",
+            Self::Unavailable => "unavailable",
+            Self::NotReady => "not_ready",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
     /// The problem type: the same form as on the decision API.
     fn urn(self) -> String {
-        // A unit variant always serialises as its name.
-        let name = serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned));
-        format!("urn:interlock:problem:{}", name.unwrap_or_default())
+        format!("urn:interlock:problem:{}", self.name())
     }
 
     /// The status that goes with it.
@@ -69,33 +124,43 @@ impl Code {
             | Self::UnknownId
             | Self::NoRequest
             | Self::Committed
-            | Self::UnknownEpoch => StatusCode::NOT_FOUND,
+            | Self::UnknownEpoch
+            | Self::NothingChosen => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
             Self::NoCoseForm | Self::Unsigned => StatusCode::CONFLICT,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Erased => StatusCode::GONE,
             Self::Lost | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotReady | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
 /// One error on its way out.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     code: Code,
     detail: String,
+    allowed: &'static str,
 }
 
 impl Problem {
     /// A problem with one sentence about this case.
-    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), allowed: "GET, HEAD" }
+    }
+
+    /// Of a path that knows these methods.
+    pub(super) fn allowing(self, allowed: &'static str) -> Self {
+        Self { allowed, ..self }
     }
 
     /// A path or query parameter that is not spelled as it must be.
-    pub(super) fn malformed(name: &str, wanted: &str) -> Self {
+    #[must_use]
+    pub fn malformed(name: &str, wanted: &str) -> Self {
         Self::new(Code::MalformedParameter, format!("`{name}` must be {wanted}"))
     }
 }
@@ -113,7 +178,7 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    code: Code,
+    code: &'a str,
 }
 
 impl ResponseError for Problem {
@@ -125,12 +190,20 @@ impl ResponseError for Problem {
         let status = self.status_code();
         let mut answer = HttpResponse::build(status);
         if self.code == Code::MethodNotAllowed {
-            answer.insert_header((header::ALLOW, "GET, HEAD"));
+            answer.insert_header((header::ALLOW, self.allowed));
+        }
+        if self.code == Code::Overloaded {
+            answer.insert_header((header::RETRY_AFTER, "1"));
         }
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         let title = status.canonical_reason().unwrap_or_default();
-        let body =
-            Body { r#type: self.code.urn(), title, status: status.as_u16(), detail: &self.detail, code: self.code };
+        let body = Body {
+            r#type: self.code.urn(),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.name(),
+        };
         // Strings and numbers always serialise.
         answer.body(serde_json::to_vec(&body).unwrap_or_default())
     }
@@ -174,6 +247,9 @@ pub(super) async fn unknown_path() -> Result<HttpResponse, Problem> {
 }
 
 /// The answer to every method but GET and HEAD.
-pub(super) async fn method_not_allowed() -> Result<HttpResponse, Problem> {
+///
+/// # Errors
+/// [`Code::MethodNotAllowed`], always.
+pub async fn method_not_allowed() -> Result<HttpResponse, Problem> {
     Err(Problem::new(Code::MethodNotAllowed, "only GET and HEAD are answered here"))
 }

@@ -61,7 +61,10 @@ fn encoded(receipt: &CoseReceipt) -> Result<Vec<u8>, Problem> {
 
 /// The index that an index, a permit id (32 hex digits) or a leaf hash (64 hex digits or URL-safe base64) names. No two of these have the
 /// same length: an index has at most 19 digits.
-fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
+///
+/// # Errors
+/// [`Code::UnknownId`], [`Code::MalformedParameter`], or why the log cannot be read.
+pub fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
     let unknown = || Problem::new(Code::UnknownId, "no published entry has this id");
     let malformed = || {
         Problem::malformed(
@@ -174,7 +177,8 @@ fn unlinkable() -> Problem {
     Problem::new(Code::Unavailable, "the next page has no name")
 }
 
-fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {
+/// The head of a size that was published.
+pub(super) fn published_head(reader: &Reader, size: u64) -> Result<crate::head::Head, Problem> {
     reader
         .head_at(size)?
         .ok_or_else(|| Problem::new(Code::NotPublished, format!("no head of size {size} was ever published")))

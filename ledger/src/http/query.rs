@@ -1,4 +1,6 @@
 //! Parameters in paths and queries: one spelling each, no unknown ones, none twice.
+//!
+//! Guarantees: numbers have one spelling; texts are what `application/x-www-form-urlencoded` writes, UTF-8 and without control characters.
 
 use actix_web::HttpRequest;
 use verifier::text::decimal;
@@ -9,16 +11,28 @@ use super::problem::{Code, Problem};
 const MAX_QUERY: usize = 256;
 
 /// The query of one request, read against the names that its path knows.
-pub(super) struct Query<'a> {
+#[derive(Debug)]
+pub struct Query<'a> {
     given: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Query<'a> {
     /// Reads the query; every parameter must be one of `known`.
-    pub(super) fn read(request: &'a HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// [`Code::UnknownParameter`], also where one is given twice; [`Code::MalformedParameter`] where the whole is too long.
+    pub fn read(request: &'a HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+        Self::read_within(request, known, MAX_QUERY)
+    }
+
+    /// As [`Query::read`], where parameters hold texts: at most `most` bytes in all.
+    ///
+    /// # Errors
+    /// As [`Query::read`].
+    pub fn read_within(request: &'a HttpRequest, known: &[&str], most: usize) -> Result<Self, Problem> {
         let query = request.query_string();
-        if query.len() > MAX_QUERY {
-            return Err(Problem::new(Code::MalformedParameter, format!("a query has at most {MAX_QUERY} bytes")));
+        if query.len() > most {
+            return Err(Problem::new(Code::MalformedParameter, format!("a query has at most {most} bytes")));
         }
         let mut given: Vec<(&str, &str)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -42,9 +56,25 @@ impl<'a> Query<'a> {
     }
 
     /// A number that may be left out.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
-        let value = self.given.iter().find(|(given, _)| *given == name);
-        value.map(|(_, value)| number(name, value)).transpose()
+    ///
+    /// # Errors
+    /// [`Code::MalformedParameter`].
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.given(name).map(|value| number(name, value)).transpose()
+    }
+
+    /// A text that may be left out; given without a value it is as if it were left out, as forms send what nobody filled in.
+    ///
+    /// # Errors
+    /// [`Code::MalformedParameter`].
+    pub fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        let given = self.given(name).filter(|value| !value.is_empty());
+        given.map(|value| decoded(value).ok_or_else(|| Problem::malformed(name, TEXT_FORM))).transpose()
+    }
+
+    /// A value as it was sent; nothing is decoded.
+    pub(super) fn given(&self, name: &str) -> Option<&'a str> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| *value)
     }
 
     /// A number that must be there.
@@ -53,8 +83,28 @@ impl<'a> Query<'a> {
     }
 }
 
+const TEXT_FORM: &str = "percent-encoded UTF-8 without control characters";
+
+/// The text of a value: `%XX` and `+` as forms write them.
+fn decoded(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
+}
+
 /// A path's last segment as it was sent: nothing decoded, nothing normalised.
-pub(super) fn last_segment(request: &HttpRequest) -> &str {
+pub fn last_segment(request: &HttpRequest) -> &str {
     request.uri().path().rsplit('/').next().unwrap_or_default()
 }
 
@@ -67,4 +117,34 @@ pub(super) fn number(name: &str, text: &str) -> Result<u64, Problem> {
 pub(super) fn index(request: &HttpRequest) -> Result<u64, Problem> {
     Query::read(request, &[])?;
     number("index", last_segment(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_text_is_what_a_form_sends_and_nothing_else() {
+        for (value, text) in [
+            ("refund", Some("refund")),
+            ("Agent%3A%3A%22a+b%22", Some("Agent::\"a b\"")),
+            ("%2B", Some("+")),
+            ("gr%C3%BC%C3%9Fe", Some("grüße")),
+            ("%", None),
+            ("%4", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%C3", None),
+            ("a%00", None),
+            ("a%0Ab", None),
+        ] {
+            let request = TestRequest::with_uri(&format!("/?q={value}")).to_http_request();
+            let found = Query::read(&request, &["q"]).unwrap().text("q");
+            assert_eq!(found.ok().flatten().as_deref(), text, "`{value}`");
+        }
+        let empty = TestRequest::with_uri("/?q=").to_http_request();
+        assert_eq!(Query::read(&empty, &["q"]).unwrap().text("q").unwrap(), None);
+    }
 }

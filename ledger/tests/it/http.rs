@@ -1,5 +1,6 @@
 //! The public read API over a real log, a real listener and a client that speaks bytes: what is on the wire is what is checked.
 
+mod bundles;
 mod codings;
 mod epochs;
 mod habits;

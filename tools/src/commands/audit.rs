@@ -1,7 +1,9 @@
 //! `interlock audit` and `interlock fsck`: everything derived again from the first byte of a log's directory.
 //!
 //! Audit asks whether every entry holds and follows from the key; fsck asks whether the files are what they must be. Both read beside a
-//! running server. An audit of a log at an address is not built yet.
+//! running server. Of a log at an address, `address` derives what its server serves.
+
+mod address;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use crate::commands::verify::read_vkey;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, note, say};
 
-/// Re-derive a whole log and hold it against its key.
+/// Re-derive a whole log, in its directory or at its public address, and hold it against its key.
 #[derive(Debug, Args)]
 pub struct Audit {
     #[command(flatten)]
@@ -35,7 +37,7 @@ pub struct Fsck {
 /// Where the log is.
 #[derive(Debug, Args)]
 struct Place {
-    /// The log's directory
+    /// The log's directory; for an audit also a server's public address
     dir: PathBuf,
     /// Where its head is remembered; beside the directory without
     #[arg(long)]
@@ -48,6 +50,13 @@ struct Place {
 impl Audit {
     /// Audits; a clean log without a key that the reader brought is not anchored.
     pub fn run(&self) -> Result<Exit, Failure> {
+        if let Some(url) = self.place.dir.to_str().filter(|place| place.contains("://")) {
+            if self.place.memory.is_some() {
+                return Err(Failure::usage("--memory is for a directory"));
+            }
+            let exit = address::audit(url, self.vkey.as_deref(), self.place.json)?;
+            return Ok(self.anchored(exit));
+        }
         let claimed = || {
             let text = std::fs::read_to_string(self.place.dir.join("log.toml"));
             let text = text.map_err(|error| Failure::unavailable(format!("{}: {error}", self.place.dir.display())))?;
@@ -59,11 +68,15 @@ impl Audit {
         let exit = self
             .place
             .check("audit", |progress| ledger::audit(&self.place.dir, self.place.memory.as_deref(), &key, progress))?;
+        Ok(self.anchored(exit))
+    }
+
+    fn anchored(&self, exit: Exit) -> Exit {
         if exit == Exit::Ok && self.vkey.is_none() {
             note!("not anchored: no --vkey was given, so the log was held against its own claim only");
-            return Ok(Exit::NotAnchored);
+            return Exit::NotAnchored;
         }
-        Ok(exit)
+        exit
     }
 }
 

@@ -90,7 +90,9 @@ fn show(house: &House, made: &init::Made) -> Result<Exit, Failure> {
     climb.verdict.map_err(|refusal| Failure::refused(format!("the demo's own receipt does not verify: {refusal}")))?;
 
     let (decisions, public) = (house.decision_url(), house.public_url());
-    say!("\nDecision API     {decisions}\nPublic read API  {public}\n\nTry:")?;
+    say!("\nDecision API     {decisions}\nPublic read API  {public}")?;
+    say!("\nIn a browser:\n  {public}/      this log: its key, its head, how to check it")?;
+    say!("  {public}/demo  your own policies and requests, decided, verified and broken in the page\n\nTry:")?;
     say!("  curl -s {public}/checkpoint")?;
     say!("  curl -s {public}/v1/receipts/{}", text("permit"))?;
     say!(

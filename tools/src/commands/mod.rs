@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod audit;
 pub mod bench;
+pub mod bundle;
 pub mod demo;
 pub mod erase;
 pub mod freeze;
@@ -17,3 +18,4 @@ pub mod switch;
 pub mod trace;
 pub mod transfer;
 pub mod verify;
+pub mod watch;

@@ -213,7 +213,7 @@ async fn fill(client: &Client, first: u64, stored: &mut [Stored]) -> Result<(), 
     }
 }
 
-fn parts(json: &Value) -> Option<PrivateOwned> {
+pub(super) fn parts(json: &Value) -> Option<PrivateOwned> {
     let part = |name: &str| {
         let field = |field: &str| unb64(json.get(name)?.get(field)?.as_str()?).ok();
         Some((field("salt")?.try_into().ok()?, field("bytes")?))

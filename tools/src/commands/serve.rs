@@ -47,6 +47,9 @@ pub struct Serve {
     /// By which address clients of the decision API come, `https://…`: AuthZEN's metadata names it
     #[arg(long, env = "INTERLOCK_BASE_URL", conflicts_with = "read_only")]
     base_url: Option<BaseUrl>,
+    /// Strangers cannot try their own policies on the public listener (`/demo`, `/v1/sandbox/…`)
+    #[arg(long, env = "INTERLOCK_NO_SANDBOX")]
+    no_sandbox: bool,
     /// Send traces to the OpenTelemetry collector at this address, by OTLP over HTTP: `http://127.0.0.1:4318`, on this machine only
     #[arg(long, env = "INTERLOCK_OTLP", value_name = "URL", hide_env_values = true, conflicts_with = "read_only")]
     otlp: Option<String>,
@@ -75,6 +78,7 @@ impl Serve {
             accept_clock_gap: self.accept_clock_gap,
             behind_proxy: self.behind_proxy,
             base_url: self.base_url.clone(),
+            no_sandbox: self.no_sandbox,
             state_every: self.state_every,
         };
         let house = House::open(&self.data, &addresses, &words)?;

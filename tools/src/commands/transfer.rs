@@ -1,4 +1,5 @@
-//! `interlock export`, `import` and `backup`: a log taken elsewhere, as its last signed head covers it, also beside a running server.
+//! `interlock export`, `import` and `backup`: a log taken elsewhere, as its last signed head covers it, also beside a running server; or
+//! only some of its records, as an evidence bundle (`bundle.rs`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -9,15 +10,19 @@ use clap::Args;
 use ledger::{TransferError, Transferred};
 use serde_json::json;
 
+use crate::commands::bundle::{self, Chosen};
 use crate::commands::verify::read_vkey;
 use crate::exit::{Exit, Failure};
 use crate::output::{note, say};
 
-/// Write a log into one file: journal and last signed head, and private parts only if told to. Keys never leave.
+/// Write a log, or an evidence bundle of some decisions, into one file. Private parts only if told to; keys never leave.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The log's directory; a server may be running
-    dir: PathBuf,
+    /// The log's directory, beside which a server may be running; for a bundle the address of its public read API, or a directory at rest
+    #[arg(value_name = "DIR|URL")]
+    from_log: String,
+    #[command(flatten)]
+    chosen: Chosen,
     /// The file to write, which must not exist; `-` is standard output
     #[arg(short, long)]
     output: PathBuf,
@@ -74,25 +79,16 @@ impl Export {
     /// Exports; what failed half-way is removed.
     pub fn run(&self) -> Result<Exit, Failure> {
         let memory = self.common.memory.as_deref();
-        let export = |out: &mut dyn Write| ledger::export(&self.dir, memory, self.with_vault, out);
-        let taken = if self.output == Path::new("-") {
-            export(&mut std::io::stdout().lock()).map_err(outgoing)?
-        } else {
-            let name = self.output.display();
-            let unavailable = |error: std::io::Error| Failure::unavailable(format!("{name}: {error}"));
-            let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.output);
-            let file = open.map_err(unavailable)?;
-            let mut out = BufWriter::new(&file);
-            let written = export(&mut out).map_err(outgoing).and_then(|taken| {
-                drop(out);
-                file.sync_all().map_err(unavailable)?;
-                Ok(taken)
-            });
-            written.inspect_err(|_| {
-                // A part of an export is none; what cannot be removed is refused by whoever imports it.
-                let _best_effort = std::fs::remove_file(&self.output);
-            })?
-        };
+        if self.chosen.asked() {
+            return self.bundle(memory);
+        }
+        if bundle::is_url(&self.from_log) {
+            return Err(Failure::usage(
+                "a whole log is exported from its directory; of a server say which --decisions",
+            ));
+        }
+        let dir = Path::new(&self.from_log);
+        let taken = self.write(|out| ledger::export(dir, memory, self.with_vault, out).map_err(outgoing))?;
         // Standard output may be the export itself.
         if self.output != Path::new("-") {
             tell(&taken, self.common.json)?;
@@ -101,6 +97,37 @@ impl Export {
             note!("private parts were not taken: in an archive made of this they are lost (--with-vault takes them)");
         }
         Ok(Exit::Ok)
+    }
+
+    fn bundle(&self, memory: Option<&Path>) -> Result<Exit, Failure> {
+        let bytes = self.chosen.bundle(&self.from_log, memory, self.with_vault)?;
+        self.write(|out| out.write_all(&bytes).map_err(|error| Failure::unavailable(format!("writing: {error}"))))?;
+        if self.output != Path::new("-") {
+            bundle::tell(&bytes, self.common.json)?;
+        }
+        note!("not anchored: it verifies under the key that it names; `interlock verify --vkey KEY` takes yours");
+        Ok(Exit::Ok)
+    }
+
+    /// Writes the file, which must be new; nothing remains of one that failed half-way.
+    fn write<T>(&self, content: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
+        if self.output == Path::new("-") {
+            return content(&mut std::io::stdout().lock());
+        }
+        let name = self.output.display();
+        let unavailable = |error: std::io::Error| Failure::unavailable(format!("{name}: {error}"));
+        let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.output);
+        let file = open.map_err(unavailable)?;
+        let mut out = BufWriter::new(&file);
+        let written = content(&mut out).and_then(|taken| {
+            out.flush().map_err(unavailable)?;
+            file.sync_all().map_err(unavailable)?;
+            Ok(taken)
+        });
+        written.inspect_err(|_| {
+            // A part of an export is none; what cannot be removed is refused by whoever reads it.
+            let _best_effort = std::fs::remove_file(&self.output);
+        })
     }
 }
 

@@ -80,6 +80,11 @@ impl House {
         self.publish_with(set, &["--trust", &trust])
     }
 
+    /// As [`House::publish`], with this trust file.
+    pub fn publish_trusting(&self, set: &str, trust: &str) -> String {
+        self.publish_with(set, &["--trust", trust])
+    }
+
     pub fn publish(&self, set: &str) -> String {
         self.publish_with(set, &[])
     }
@@ -172,6 +177,13 @@ impl Server {
     pub fn start(data: &str, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
         command.args(Self::arguments(data)).args(more);
+        Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
+    }
+
+    /// With its public listener at an address of before.
+    pub fn start_at(data: &str, public: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
+        command.args(["serve", "--data", data, "--listen", "127.0.0.1:0", "--public", public]);
         Self::begin(command).unwrap_or_else(|said| panic!("the server said: {said}"))
     }
 
@@ -306,6 +318,16 @@ impl Http {
         self.runtime.block_on(async {
             let answer = self.client.get(url).header("accept", accept).send().await.unwrap();
             (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+        })
+    }
+
+    /// JSON posted without a key; `None` if the server did not answer.
+    pub fn post(&self, url: &str, body: &str) -> Option<(u16, Value)> {
+        self.runtime.block_on(async {
+            let request = self.client.post(url).header("content-type", "application/json").body(body.to_owned());
+            let answer = request.send().await.ok()?;
+            let status = answer.status().as_u16();
+            Some((status, serde_json::from_slice(&answer.bytes().await.ok()?).unwrap_or_default()))
         })
     }
 

@@ -1,5 +1,5 @@
-//! `interlock-verify`: receipts and heads of an Interlock log, checked offline by whoever holds the log's key. One file, no server, no
-//! configuration.
+//! `interlock-verify`: receipts, heads and evidence bundles of an Interlock log, checked offline by whoever holds the log's key. One file, no
+//! server, no configuration.
 //!
 //! All that it decides is decided by `verifier::verify`; here are arguments, files and exit codes, the only I/O of this crate's programs.
 //! It opens the files that are named and nothing else: no network, no clock, no environment.
@@ -10,27 +10,30 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use verifier::note::VerifierKey;
-use verifier::verify::{Beside, LogKey, explain, judge, worst};
+use verifier::policy::Policy;
+use verifier::verify::{Beside, LogKey, explain, judge, judge_under, worst};
 
 const USAGE: &str = "\
-Checks receipts and heads of an Interlock log, offline.
+Checks receipts, heads and evidence bundles of an Interlock log, offline.
 
-usage: interlock-verify --vkey KEY [--leaf FILE]… [--pin FILE] [--json] FILE…
+usage: interlock-verify --vkey KEY|--policy FILE [--leaf FILE]… [--pin FILE] [--json] FILE…
        interlock-verify explain [--leaf FILE]… [--pin FILE] FILE…
 
-FILE         a receipt (tlog-proof text, JSON, a range, COSE) or a checkpoint, told by its content; `-` is standard input
+FILE         a receipt (tlog-proof text, JSON, a range, COSE), a checkpoint, an evidence bundle or evidence of a fork, told by its
+             content; `-` is standard input
 --vkey KEY   the log's verification key, or a file with one a line; once for each key that you trust
+--policy FILE  a C2SP tlog-policy: its logs are trusted too, and its quorum of witnesses must have cosigned the head
 --leaf FILE  a leaf's bytes, for evidence that does not carry them; of a range once for each, in order
 --pin FILE   a checkpoint that you kept: compared as far as the evidence goes; what a COSE receipt of consistency continues
 --json       one JSON object a file (schema interlock/verdict/v1)
 explain      shows the arithmetic, each hash in hex, and judges nothing
 
 exit code    0 verified, 1 invalid, 2 usage, 3 undecidable (malformed, unsupported), 4 a file cannot be had,
-             5 not anchored in a key that you trust, 7 fork: one key signed two histories
+             5 not anchored in a key that you trust, 6 quorum of witnesses not met, 7 fork: one key signed two histories
 ";
 
-/// Bytes of one file: the longest receipt in JSON has some 6 MB.
-const MAX_FILE: u64 = 8 << 20;
+/// Bytes of one file: bundles are the longest evidence.
+const MAX_FILE: u64 = verifier::bundle::MAX_BUNDLE as u64;
 
 const EXIT_USAGE: u8 = 2;
 const EXIT_UNAVAILABLE: u8 = 4;
@@ -76,6 +79,7 @@ struct Asked {
     vkeys: Vec<String>,
     leaves: Vec<String>,
     pin: Option<String>,
+    policy: Option<String>,
     files: Vec<String>,
 }
 
@@ -97,6 +101,7 @@ fn run(arguments: &[String]) -> Result<u8, Failure> {
     let leaves: Vec<Vec<u8>> = asked.leaves.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     let kept = asked.pin.as_deref().map(read_text).transpose()?;
     let beside = Beside { leaves: &leaves, kept: kept.as_deref() };
+    let policy = asked.policy.as_deref().map(read_policy).transpose()?;
     let mut exits = Vec::with_capacity(asked.files.len());
     for file in &asked.files {
         let evidence = read(file)?;
@@ -104,7 +109,10 @@ fn run(arguments: &[String]) -> Result<u8, Failure> {
             say(&explain(&evidence, beside))?;
             continue;
         }
-        let said = judge(&evidence, beside, &keys);
+        let said = match &policy {
+            Some(policy) => judge_under(policy, &evidence, beside, &keys),
+            None => judge(&evidence, beside, &keys),
+        };
         exits.push(said.exit_code());
         if asked.json { say(&format!("{}\n", said.json(file)))? } else { say(&said.text(file))? }
     }
@@ -133,6 +141,7 @@ impl Asked {
                 "--vkey" if !asked.explain => asked.vkeys.push(value()?),
                 "--leaf" => asked.leaves.push(value()?),
                 "--pin" if asked.pin.is_none() => asked.pin = Some(value()?),
+                "--policy" if !asked.explain && asked.policy.is_none() => asked.policy = Some(value()?),
                 "--json" if flag && !asked.explain => asked.json = true,
                 "--help" | "-h" if flag => asked.help = true,
                 "--version" | "-V" if flag => asked.version = true,
@@ -160,6 +169,10 @@ fn read_vkeys(text: &str) -> Result<Vec<VerifierKey>, Failure> {
     let keys: Result<Vec<VerifierKey>, Failure> =
         lines.map(|line| line.parse().map_err(|error| Failure::usage(format!("{text}: `{line}`: {error}")))).collect();
     keys.and_then(|keys| if keys.is_empty() { Err(Failure::usage(format!("{text}: no key in it"))) } else { Ok(keys) })
+}
+
+fn read_policy(path: &str) -> Result<Policy, Failure> {
+    Policy::parse(&read(path)?).map_err(|error| Failure::usage(format!("{path}: {error}")))
 }
 
 fn read_text(path: &str) -> Result<String, Failure> {

@@ -6,12 +6,14 @@
 use std::fmt::Write;
 
 use super::Beside;
+use super::fork::ForkEvidence;
 use super::judge::as_head;
+use crate::bundle::{Bundle, MAGIC};
 use crate::checkpoint::Checkpoint;
 use crate::cose::{Consistency, CoseReceipt, Inclusion, signed_bytes};
 use crate::hash::{Hash, leaf_hash, node_hash};
 use crate::note::Note;
-use crate::proof::{ProofError, root_of_consistency_by, root_of_inclusion_by, root_of_range_by};
+use crate::proof::{ProofError, root_of_consistency_by, root_of_inclusion_by, root_of_many_by, root_of_range_by};
 use crate::receipt::Form;
 use crate::text::{b64, hex};
 
@@ -19,8 +21,16 @@ use crate::text::{b64, hex};
 #[must_use]
 pub fn explain(evidence: &[u8], beside: Beside<'_>) -> String {
     let mut out = String::new();
+    if evidence.starts_with(&MAGIC) {
+        bundle(&mut out, evidence);
+        return out;
+    }
     if let Some(note) = as_head(evidence) {
         signed_head(&mut out, note);
+        return out;
+    }
+    if let Ok(evidence) = ForkEvidence::read(evidence) {
+        fork(&mut out, &evidence);
         return out;
     }
     match Form::read(evidence) {
@@ -46,6 +56,34 @@ pub fn explain(evidence: &[u8], beside: Beside<'_>) -> String {
         Err(error) => line(&mut out, &error.to_string()),
     }
     out
+}
+
+fn bundle(out: &mut String, evidence: &[u8]) {
+    let bundle = match Bundle::decode(evidence) {
+        Ok(bundle) => bundle,
+        Err(error) => return line(out, &error.to_string()),
+    };
+    let indexes: Vec<u64> = bundle.entries.iter().map(|entry| entry.index).collect();
+    let named = bundle.entries.iter().map(|entry| (format!("leaf {}", entry.index), entry.record));
+    let hashes: Vec<Hash> = named.map(|(name, record)| stated_leaf(out, &name, record)).collect();
+    let size = stated_size(bundle.checkpoint).unwrap_or_default();
+    let root = root_of_many_by(&indexes, &hashes, size, &bundle.proof, &mut showing(out));
+    leads_to(out, root);
+    signed_head(out, bundle.checkpoint);
+}
+
+fn fork(out: &mut String, evidence: &ForkEvidence) {
+    signed_head(out, &evidence.newer);
+    if let (Some(root), Some(proof)) = (&evidence.root, &evidence.proof) {
+        let size = |note: &str| stated_size(note).unwrap_or_default();
+        let (from, to) = (size(&evidence.older), size(&evidence.newer));
+        line(out, &format!("what the newer tree has at size {from}: {}", hex(&root.0)));
+        line(out, "the proof gives that root first, then the newer one:");
+        let newer = root_of_consistency_by(from, to, proof, root, &mut showing(out));
+        leads_to(out, newer);
+    }
+    line(out, "and the same key signed:");
+    signed_head(out, &evidence.older);
 }
 
 fn inclusion(out: &mut String, receipt: &Inclusion, beside: Beside<'_>) {

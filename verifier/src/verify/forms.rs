@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::{Climb, KeptRefusal, LogKey, Refusal, Rung, claimed, signed_by_any};
+use super::{BundleRefusal, Climb, KeptRefusal, LogKey, Refusal, Rung, claimed, signed_by_any};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cose::{Consistency, CoseError, Inclusion};
 use crate::hash::{Hash, leaf_hash};
@@ -51,6 +51,9 @@ pub enum FormRefusal {
     /// It does not stand with the head that the reader kept.
     #[error("{0}")]
     Kept(#[from] KeptRefusal),
+    /// A bundle, for a reason that only bundles have.
+    #[error("{0}")]
+    Bundle(#[from] BundleRefusal),
 }
 
 impl FormRefusal {
@@ -66,6 +69,7 @@ impl FormRefusal {
             Self::OtherSize { .. } => "other_head",
             Self::NoHead => "no_head",
             Self::Kept(refusal) => refusal.code(),
+            Self::Bundle(refusal) => refusal.code(),
         }
     }
 
@@ -76,6 +80,7 @@ impl FormRefusal {
             Self::Cose(CoseError::Proof(_) | CoseError::Signature) => 1,
             Self::Unread(_) | Self::Leaves { .. } | Self::Cose(_) | Self::OtherSize { .. } | Self::NoHead => 3,
             Self::Kept(refusal) => refusal.exit_code(),
+            Self::Bundle(refusal) => refusal.exit_code(),
         }
     }
 }

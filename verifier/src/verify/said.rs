@@ -4,13 +4,17 @@
 
 use serde_json::{Value, json};
 
+use super::fork::{Fork, ForkRefusal};
 use super::{
-    Climb, Compared, FormRefusal, KeptRefusal, NOBODY_ASKED, NOT_CHECKED, NOTHING_COMPARED, PLACE_NOT_CHECKED, Refusal,
-    Rung, Verified, VerifiedCose, VerifiedGrowth, VerifiedRange,
+    BUNDLE_NOT_CHECKED, Climb, Compared, FormRefusal, KeptRefusal, NOBODY_ASKED, NOT_CHECKED, NOTHING_COMPARED,
+    OTHERS_NOT_ASKED, PLACE_NOT_CHECKED, Refusal, Rung, Verified, VerifiedBundle, VerifiedCose, VerifiedGrowth,
+    VerifiedRange,
 };
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cose::Inclusion;
 use crate::decision::Outcome;
+use crate::note::NoteError;
+use crate::policy::Witnessing;
 use crate::record::Record;
 use crate::text::{hex, rfc3339};
 
@@ -28,6 +32,8 @@ pub struct Said {
     held: Vec<Rung>,
     verdict: Result<Good, Bad>,
     beside: Vec<String>,
+    /// Each witness of the reader's policy, and when it cosigned; none where no policy was given.
+    witnesses: Option<Vec<(String, Option<String>)>>,
 }
 
 /// What was verified.
@@ -75,12 +81,29 @@ impl Said {
         Self::new(held, verdict.as_ref().map(Good::growth).map_err(Bad::form), &[PLACE_NOT_CHECKED, NO_RECORDS])
     }
 
+    /// About an evidence bundle.
+    #[must_use]
+    pub fn bundle(climb: &Climb<VerifiedBundle<'_>, FormRefusal>) -> Self {
+        let verdict = climb.verdict.as_ref().map(Good::bundle).map_err(Bad::form);
+        Self::new(&climb.held, verdict, &BUNDLE_NOT_CHECKED)
+    }
+
     /// About a head by itself.
     #[must_use]
     pub fn head(verdict: &Result<SignedCheckpoint, Refusal>) -> Self {
         let held: &[Rung] = if verdict.is_ok() { &[Rung::Signed] } else { &[] };
         let verdict = verdict.as_ref().map(|head| Good::head(head.checkpoint())).map_err(Bad::ladder);
         Self::new(held, verdict, &[NO_RECORDS])
+    }
+
+    /// About evidence of a fork: it is never good news.
+    #[must_use]
+    pub fn fork(held: &[Rung], verdict: &Result<Fork, ForkRefusal>) -> Self {
+        let bad = match verdict {
+            Ok(fork) => Bad { rung: "consistent", code: "fork", reason: fork.words(), exit: 7 },
+            Err(refusal) => Bad::fork(refusal),
+        };
+        Self::new(held, Err(bad), &[NO_RECORDS])
     }
 
     /// About evidence that was not looked at further.
@@ -102,8 +125,34 @@ impl Said {
         self
     }
 
+    /// The same, and which witnesses of the reader's policy cosigned its head; `quorum` is the name of who had to.
+    #[must_use]
+    pub fn witnessed(mut self, witnessing: &Witnessing, quorum: Option<&str>) -> Self {
+        let time = |seconds: u64| rfc3339(seconds.saturating_mul(1000));
+        let each = witnessing.each.iter().map(|(name, seen)| (name.clone(), seen.map(time)));
+        self.witnesses = Some(each.collect());
+        if let Some(quorum) = quorum {
+            if witnessing.met {
+                self.held.push(Rung::Witnessed);
+            } else {
+                let reason =
+                    format!("the witnesses that cosigned the head are not the quorum `{quorum}` of your policy");
+                self.verdict = Err(Bad { rung: "witnessed", code: "no_quorum", reason, exit: 6 });
+            }
+        }
+        self
+    }
+
+    /// The same, whose head has a line under a witness's name and id that does not verify.
+    #[must_use]
+    pub fn badly_witnessed(mut self, error: NoteError) -> Self {
+        self.verdict = Err(Bad { rung: "witnessed", code: "bad_head", reason: format!("head: {error}"), exit: 1 });
+        self
+    }
+
     fn new(held: &[Rung], verdict: Result<Good, Bad>, beside: &[&str]) -> Self {
-        Self { held: held.to_vec(), verdict, beside: beside.iter().map(ToString::to_string).collect() }
+        let beside = beside.iter().map(ToString::to_string).collect();
+        Self { held: held.to_vec(), verdict, beside, witnesses: None }
     }
 
     /// The code of the refusal; none if it is verified.
@@ -112,7 +161,8 @@ impl Said {
         self.verdict.as_ref().err().map(|bad| bad.code)
     }
 
-    /// The exit code of verifying commands: 0 verified, 1 invalid, 3 undecidable, 5 not anchored in a trusted key, 7 fork.
+    /// The exit code of verifying commands: 0 verified, 1 invalid, 3 undecidable, 5 not anchored in a trusted key, 6 quorum of witnesses not
+    /// met, 7 fork.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.verdict.as_ref().map_or_else(|bad| bad.exit, |_| 0)
@@ -124,6 +174,12 @@ impl Said {
         let mut out = format!("{name}\n");
         for rung in &self.held {
             out.push_str(&format!("  ok    {rung}\n"));
+        }
+        for (name, seen) in self.witnesses.iter().flatten() {
+            out.push_str(&match seen {
+                Some(time) => format!("  ok    witness {name}: cosigned at {time}\n"),
+                None => format!("  --    witness {name}: no cosignature\n"),
+            });
         }
         match &self.verdict {
             Ok(good) => out.push_str(&format!("verified: {}\n  {}\n", good.what, good.place)),
@@ -142,14 +198,23 @@ impl Said {
             Ok(good) => good.json.clone(),
             Err(bad) => json!({"verified": false, "code": bad.code, "rung": bad.rung, "reason": bad.reason}),
         };
-        json!({
+        let mut said = json!({
             "schema": SCHEMA, "file": name, "held": self.held.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "verdict": verdict, "exit": self.exit_code(), "not_checked": self.not_checked().collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(witnesses), Some(said)) = (&self.witnesses, said.as_object_mut()) {
+            let each = witnesses.iter().map(|(name, seen)| json!({"name": name, "cosigned_at": seen}));
+            said.insert("witnesses".to_owned(), each.collect());
+        }
+        said
     }
 
     fn not_checked(&self) -> impl Iterator<Item = &str> {
-        let split_view = if self.held.contains(&Rung::Consistent) { NOBODY_ASKED } else { NOTHING_COMPARED };
+        let split_view = match (self.held.contains(&Rung::Witnessed), self.held.contains(&Rung::Consistent)) {
+            (true, _) => OTHERS_NOT_ASKED,
+            (false, true) => NOBODY_ASKED,
+            (false, false) => NOTHING_COMPARED,
+        };
         self.beside.iter().map(String::as_str).chain([split_view]).chain(NOT_CHECKED)
     }
 }
@@ -211,6 +276,31 @@ impl Good {
         }
     }
 
+    fn bundle(verified: &VerifiedBundle<'_>) -> Self {
+        let (head, entries) = (verified.head(), verified.bundle().entries.len());
+        let outcomes = |wanted| verified.decisions().filter(|(_, decision, _)| decision.outcome == wanted).count();
+        let (allowed, denied) = (outcomes(Outcome::Allow), outcomes(Outcome::Deny));
+        let [first, last] =
+            [verified.records().next(), verified.records().last()].map(|entry| entry.map_or(0, |(index, _, _)| index));
+        Self {
+            what: format!(
+                "a bundle of {entries} records: {allowed} decisions that allow, {denied} that deny, {} epochs",
+                verified.epochs().len()
+            ),
+            place: format!("entries between {first} and {last} of {} in {}", head.size, head.origin),
+            json: json!({
+                "verified": true, "entries": entries, "allowed": allowed, "denied": denied, "size": head.size,
+                "origin": head.origin, "choice": verified.bundle().manifest.choice,
+                "epochs": verified.epochs().keys().collect::<Vec<_>>(),
+                "records": verified.records().map(|(index, record, parts)| json!({
+                    "index": index, "kind": record.kind_name(), "recorded_at": rfc3339(record.recorded_at()),
+                    "decision": decision_json(record), "request": parts.map(|parts| parts.request.state()),
+                    "detail": parts.map(|parts| parts.detail.state()),
+                })).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
     fn growth(verified: &VerifiedGrowth) -> Self {
         let (from, to, root) = (verified.from(), verified.to(), verified.root());
         Self {
@@ -243,12 +333,22 @@ impl Bad {
         Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }
     }
 
+    fn fork(refusal: &ForkRefusal) -> Self {
+        let rung = match refusal {
+            ForkRefusal::Ladder(refusal) => return Self::ladder(refusal),
+            ForkRefusal::Unread => "read",
+            ForkRefusal::Proof(_) | ForkRefusal::NoFork => "consistent",
+        };
+        Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }
+    }
+
     fn form(refusal: &FormRefusal) -> Self {
         let rung = match refusal {
             FormRefusal::Ladder(refusal) => return Self::ladder(refusal),
             FormRefusal::Unread(_) => "read",
             FormRefusal::Leaves { .. } => "decoded",
             FormRefusal::Cose(_) => "included and signed",
+            FormRefusal::Bundle(refusal) => refusal.rung(),
             FormRefusal::OtherSize { .. } | FormRefusal::NoHead | FormRefusal::Kept(_) => "consistent",
         };
         Self { rung, code: refusal.code(), reason: refusal.to_string(), exit: refusal.exit_code() }

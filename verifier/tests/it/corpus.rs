@@ -1,22 +1,27 @@
 //! One corpus of good and evil evidence, `testdata/verdicts.jsonl`: what every verifier of ours must judge alike, code for code.
 //!
 //! Each line is `{name, kind, input | input_b64, leaves, kept, keys, expected: {verified, code, reason}}`. `kind` says what the input is:
-//! `evidence` (a receipt of any form or a checkpoint, judged with the leaves, the kept head and the keys beside it), `record` (a leaf's bytes)
-//! or `key` (the text of a verification key); of the last two `verified` means that they were read. The file is made here and compared with
+//! `evidence` (a receipt of any form, a checkpoint, a bundle or a fork, judged with the leaves, the kept head, the keys and the policy beside
+//! it), `record` (a leaf's bytes), `key` (the text of a verification key) or `policy`; of the last three `verified` means that they were read. The file is made here and compared with
 //! what stands there; changing it is approving other verdicts: `INTERLOCK_APPROVE=verdicts cargo test … corpus`.
 
+mod desk;
 mod evil;
 mod log;
+mod witnessed;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use verifier::note::VerifierKey;
+use verifier::policy::Policy;
 use verifier::record::Record;
 use verifier::text::b64;
-use verifier::verify::{Beside, LogKey, judge};
+use verifier::verify::{Beside, LogKey, judge, judge_under};
 
+pub use desk::{Desk, good as good_bundles};
+pub use evil::bundles::beyond_limits;
 pub use log::{Log, OTHER, resign};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/verdicts.jsonl");
@@ -27,6 +32,7 @@ pub enum Kind {
     Evidence,
     Record,
     Key,
+    Policy,
 }
 
 /// One input with everything that it is judged with.
@@ -38,12 +44,13 @@ pub struct Case {
     pub leaves: Vec<Vec<u8>>,
     pub kept: Option<String>,
     pub keys: Vec<LogKey>,
+    pub policy: Option<String>,
 }
 
 impl Case {
     pub fn new(name: impl Into<String>, kind: Kind, input: impl Into<Vec<u8>>) -> Self {
-        let (leaves, kept, keys) = (Vec::new(), None, Vec::new());
-        Self { name: name.into(), kind, input: input.into(), leaves, kept, keys }
+        let (leaves, kept, keys, policy) = (Vec::new(), None, Vec::new(), None);
+        Self { name: name.into(), kind, input: input.into(), leaves, kept, keys, policy }
     }
 
     /// Everything but the verdict.
@@ -56,7 +63,9 @@ impl Case {
         });
         let mut question = json!({
             "name": self.name,
-            "kind": match self.kind { Kind::Evidence => "evidence", Kind::Record => "record", Kind::Key => "key" },
+            "kind": match self.kind {
+                Kind::Evidence => "evidence", Kind::Record => "record", Kind::Key => "key", Kind::Policy => "policy",
+            },
             "leaves": self.leaves.iter().map(|leaf| b64(leaf)).collect::<Vec<_>>(),
             "kept": self.kept,
             "keys": keys.collect::<Vec<_>>(),
@@ -66,6 +75,9 @@ impl Case {
             Err(_) => ("input_b64", b64(&self.input)),
         };
         question[field] = input.into();
+        if let Some(policy) = &self.policy {
+            question["policy"] = policy.as_str().into();
+        }
         question
     }
 
@@ -78,12 +90,22 @@ impl Case {
         match self.kind {
             Kind::Evidence => {
                 let beside = Beside { leaves: &self.leaves, kept: self.kept.as_deref() };
-                let mut said = judge(&self.input, beside, &self.keys).json("");
+                let said = match &self.policy {
+                    Some(policy) => {
+                        let policy = Policy::parse(policy.as_bytes()).unwrap();
+                        judge_under(&policy, &self.input, beside, &self.keys)
+                    }
+                    None => judge(&self.input, beside, &self.keys),
+                };
+                let mut said = said.json("");
                 said.as_object_mut().unwrap().remove("file");
                 said
             }
             Kind::Record => {
                 read(Record::decode(&self.input).map(drop).map_err(|error| ("malformed_record", error.to_string())))
+            }
+            Kind::Policy => {
+                read(Policy::parse(&self.input).map(drop).map_err(|error| ("bad_policy", error.to_string())))
             }
             Kind::Key => {
                 let text = str::from_utf8(&self.input).unwrap();
@@ -103,12 +125,22 @@ impl Case {
 
 /// Every case, good ones first.
 pub fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = [log::good(), evil::cases()].concat();
+    let cases: Vec<Case> = [good(), evil()].concat();
     let mut names = BTreeSet::new();
     for case in &cases {
         assert!(names.insert(case.name.as_str()), "two cases have the name `{}`", case.name);
     }
     cases
+}
+
+/// What must verify.
+fn good() -> Vec<Case> {
+    [log::good(), desk::good(), witnessed::good()].concat()
+}
+
+/// What must not.
+fn evil() -> Vec<Case> {
+    [evil::cases(), witnessed::evil()].concat()
 }
 
 #[test]
@@ -136,25 +168,34 @@ fn good_cases_are_verified_and_evil_ones_are_not() {
             .map(|(case, said)| format!("{}: {}", case.name, said["verdict"]))
             .collect()
     };
-    assert_eq!(wrong(log::good(), true), Vec::<String>::new());
-    assert_eq!(wrong(evil::cases(), false), Vec::<String>::new());
+    assert_eq!(wrong(good(), true), Vec::<String>::new());
+    assert_eq!(wrong(evil(), false), Vec::<String>::new());
 }
 
 #[test]
 fn every_refusal_code_stands_in_the_corpus() {
     let said: BTreeSet<String> =
-        evil::cases().iter().map(|case| case.said()["verdict"]["code"].as_str().unwrap().to_owned()).collect();
+        evil().iter().map(|case| case.said()["verdict"]["code"].as_str().unwrap().to_owned()).collect();
     let codes = [
+        "bad_commitment",
+        "bad_epoch",
+        "bad_erasure",
         "bad_head",
         "bad_kept_head",
         "bad_key",
+        "bad_manifest",
+        "bad_policy",
         "bad_proof",
         "bad_signature",
         "fork",
+        "malformed_bundle",
         "malformed_receipt",
         "malformed_record",
+        "missing_epoch",
+        "no_fork",
         "no_head",
         "no_leaf",
+        "no_quorum",
         "other_head",
         "other_log",
         "retired_key",
@@ -163,8 +204,8 @@ fn every_refusal_code_stands_in_the_corpus() {
     ];
     assert_eq!(said, codes.iter().map(ToString::to_string).collect());
     let chapter = include_str!("../../FORMAT.md");
-    // Of keys nothing is judged: a key that is none ends a command before.
-    for code in codes.iter().filter(|code| **code != "bad_key") {
+    // Of keys and policies nothing is judged: one that is none ends a command before.
+    for code in codes.iter().filter(|code| !["bad_key", "bad_policy"].contains(code)) {
         assert!(chapter.contains(&format!("`{code}`")), "FORMAT.md does not tell what `{code}` means");
     }
 }

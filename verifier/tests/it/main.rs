@@ -2,12 +2,15 @@
 //! attacks.
 #![cfg(test)]
 
+mod bundles;
 mod corpus;
 mod cose;
+mod cosignatures;
 mod format;
 mod forms;
 mod freeze;
 mod guard;
+mod many;
 #[path = "../../../testdata/mutate.rs"]
 mod mutate;
 mod mutations;
@@ -18,6 +21,7 @@ mod program;
 mod receipts;
 mod records;
 mod signatures;
+mod site;
 mod spelling;
 mod support;
 mod tiles;

@@ -3,6 +3,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use verifier::act::{Act, Deed, Mode, Power, Revoked, Target};
+use verifier::bundle::{MAX_BUNDLE, MAX_ENTRIES as MAX_BUNDLE_ENTRIES};
 use verifier::checkpoint::Checkpoint;
 use verifier::cose::{Consistency, CoseReceipt, Inclusion, MAX_COSE};
 use verifier::decision::Detail;
@@ -24,6 +25,7 @@ use verifier::request::{MAX_ASSERTIONS, MAX_REQUEST, Request};
 use verifier::text::{DECIMAL_LIMIT, b64, b64url, hex, unhex};
 use verifier::tile::{Bundle, MAX_LEVEL, Resource, Tile, entries, push_entry};
 
+use crate::corpus::Desk;
 use crate::mutate::{as_it_is, mutate};
 use crate::records::{details, every_kind};
 use crate::support::leaves;
@@ -194,6 +196,14 @@ fn receipts_of_all_forms() {
             &receipt;
         assert!(bytes.len() <= MAX_COSE && (1..=MAX_CONSISTENCY).contains(&path.len()));
         receipt.encode().ok()
+    });
+    assert!(tried.accepted > 0, "no mutant reached the end of the decoder");
+    let desk = Desk::new();
+    let bundles = [desk.all().encode(), desk.usual().encode()];
+    let tried = mutate("evidence bundle", &bundles, as_it_is, |bytes| {
+        let bundle = verifier::bundle::Bundle::decode(bytes).ok()?;
+        assert!(bytes.len() <= MAX_BUNDLE && bundle.entries.len() <= MAX_BUNDLE_ENTRIES);
+        Some(bundle.encode())
     });
     assert!(tried.accepted > 0, "no mutant reached the end of the decoder");
     let every: Vec<Vec<u8>> = [bytes(&texts), bytes(&jsons), bytes(&ranges), cose].concat();
@@ -381,6 +391,10 @@ fn nothing_beyond_a_limit_is_accepted() {
     assert!(Receipt::from_json(&vec![b' '; MAX_JSON + 1]).is_err());
     assert!(RangeReceipt::from_json(&vec![b' '; MAX_JSON + 1]).is_err());
     assert!(CoseReceipt::decode(&vec![0xd2; MAX_COSE + 1]).is_err());
+    assert_eq!(
+        verifier::bundle::Bundle::decode(&vec![0xd9; MAX_BUNDLE + 1]),
+        Err(verifier::bundle::BundleError::TooLong)
+    );
     assert!(Record::decode(&vec![0xa1; MAX_RECORD + 1]).is_err());
     assert!(Request::parse(&vec![b' '; MAX_REQUEST + 1]).is_err());
     assert!(Json::parse(&vec![b'['; 1 << 20]).is_err());

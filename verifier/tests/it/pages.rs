@@ -6,11 +6,14 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use verifier::cose::CoseReceipt;
+use verifier::decision::Detail;
+use verifier::text::b64;
 
-use crate::corpus::{Case, Kind, Log, cases, resign};
+use crate::corpus::{Case, Kind, Log, beyond_limits, cases, resign};
 use crate::mutate::{as_it_is, mutate};
+use crate::records::details;
 
 /// So many mutants of a sort are compared: node looks at some hundreds a second.
 const MOST: usize = 400;
@@ -59,6 +62,7 @@ fn the_pages_verifier_says_the_same_about_what_is_beyond_a_limit() {
     cases.push(Case::new("a key of 17 KiB", Kind::Key, "k".repeat(17 << 10)));
     let cose = CoseReceipt::Inclusion(log.inclusion(4, 9)).encode().unwrap();
     cases.push(log.evidence("a long COSE receipt", [cose, vec![0; 4_608]].concat()));
+    cases.extend(beyond_limits());
     compare("limits", &cases, &[]);
 }
 
@@ -69,7 +73,9 @@ fn the_pages_verifier_says_the_same_about_mutants() {
     // Members of a group are judged beside the same leaves, head and keys, since a mutant may begin as one and end as another.
     let group =
         |wanted: &dyn Fn(&Case) -> bool| -> Vec<Case> { good.iter().filter(|case| wanted(case)).cloned().collect() };
-    let alone = |case: &Case| case.leaves.is_empty() && case.kept.is_none() && case.keys == [log.key()];
+    let alone = |case: &Case| {
+        case.leaves.is_empty() && case.kept.is_none() && case.policy.is_none() && case.keys == [log.key()]
+    };
     let one = |name: &str| group(&|case| case.name == name);
     let mut mutants = Vec::new();
     for (name, members) in [
@@ -79,16 +85,69 @@ fn the_pages_verifier_says_the_same_about_mutants() {
         ("heads", group(&|case| alone(case) && case.name.starts_with("head"))),
         ("records", group(&|case| case.kind == Kind::Record)),
         ("keys", group(&|case| case.kind == Kind::Key)),
+        ("policies", group(&|case| case.kind == Kind::Policy)),
+        ("a cosigned head", one("head that the quorum cosigned")),
+        ("a cosigned receipt", one("receipt whose head the quorum cosigned")),
         ("a range", one("range of 4 from 2 in 9")),
         ("a COSE inclusion", one("COSE inclusion of 4 in 9")),
         ("a COSE consistency", one("COSE consistency from 4 to 9")),
+        ("bundles", group(&|case| alone(case) && case.name.starts_with("bundle"))),
+        ("a cosigned bundle", one("bundle whose head the quorum cosigned")),
+        ("a bundle beside a kept head", one("bundle beside its own head")),
         ("a receipt beside a kept head", one("receipt of 4, which was the last leaf of the kept head")),
     ] {
         mutants.extend(mutants_of(name, &members));
     }
+    mutants.extend(forks(&log));
     println!("{} mutants", mutants.len());
     assert!(mutants.len() > 3_000);
     compare("mutants", &mutants, &[]);
+}
+
+#[test]
+fn the_pages_read_details_as_they_were_written_and_refuse_what_is_cut_or_longer() {
+    let details = details();
+    let mut inputs: Vec<Vec<u8>> = details.iter().map(Detail::encode).collect();
+    let full = inputs[1].clone();
+    inputs.extend((0..full.len()).map(|length| full[..length].to_vec()));
+    inputs.push([full, vec![0]].concat());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/detail.mjs");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for input in &inputs {
+        writeln!(file, "{}", b64(input)).unwrap();
+    }
+    let input = std::fs::File::open(file.path()).unwrap();
+    let output = match Command::new("node").arg(script).stdin(input).output() {
+        Ok(output) => output,
+        Err(error) => return println!("NOT RUN: the pages' decoder needs `node` (Debian's package nodejs): {error}"),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(said.len(), inputs.len());
+    for (detail, said) in details.iter().zip(&said) {
+        assert_eq!(said["subject"], json!([detail.subject.0, detail.subject.1]));
+        assert_eq!(said["resource"], json!([detail.resource.0, detail.resource.1]));
+        assert_eq!((&said["action"], &said["key"]), (&json!(detail.action), &json!(detail.key_id)));
+        let codes: serde_json::Map<String, Value> =
+            detail.codes.iter().map(|(condition, code)| (condition.name().to_owned(), json!(code))).collect();
+        assert_eq!(said["codes"], Value::Object(codes));
+        assert_eq!(said.get("parent"), detail.parent.map(|parent| json!(parent.to_string())).as_ref());
+        assert_eq!(said.get("retry_of"), detail.retry_of.map(|permit| json!(permit.to_string())).as_ref());
+        for (named, said) in [(&detail.policies, said.get("policies")), (&detail.errors, said.get("policy_errors"))] {
+            let named = named.as_ref().map(|named| json!({"count": named.count.to_string(), "names": named.shown}));
+            assert_eq!(said, named.as_ref());
+        }
+        assert_eq!(said["counted"].as_array().map_or(0, Vec::len), detail.counted.len());
+        assert_eq!(said["scopes"].as_array().map_or(0, Vec::len), detail.scopes.len());
+        assert_eq!(said.get("authzen").is_some(), detail.authzen);
+        assert_eq!(said.get("signed").is_some(), detail.signed.is_some());
+        assert_eq!(
+            said["evidence"]["issuers"].as_array().map_or(0, Vec::len),
+            detail.evidence.as_ref().map_or(0, |it| it.issuers.len())
+        );
+    }
+    assert!(said[details.len()..].iter().all(Value::is_null), "what is cut or longer was read");
 }
 
 /// Mutants of the inputs of these cases: the accepted ones, those that were read and then refused, and some that were not read.
@@ -118,6 +177,30 @@ fn mutants_of(name: &str, members: &[Case]) -> Vec<Case> {
         verified.then(|| bytes.to_vec())
     };
     mutate(name, &inputs, if name == "heads" { resign } else { as_it_is }, judged);
+    found.into_inner().concat()
+}
+
+/// Mutants of evidence of forks, which is never verified: those that still show one, and those that do not.
+fn forks(log: &Log) -> Vec<Case> {
+    let group: Vec<Case> = cases().into_iter().filter(|case| case.name.starts_with("fork shown")).collect();
+    let inputs: Vec<Vec<u8>> = group.iter().map(|case| case.input.clone()).collect();
+    let found: RefCell<[Vec<Case>; 3]> = RefCell::default();
+    mutate("forks", &inputs, as_it_is, |bytes: &[u8]| {
+        let case = log.evidence("", bytes);
+        let code = case.said()["verdict"]["code"].clone();
+        let sort = match code.as_str().unwrap() {
+            "fork" => 0,
+            "malformed_receipt" => 2,
+            _ => 1,
+        };
+        let mut found = found.borrow_mut();
+        let number = found.iter().map(Vec::len).sum::<usize>();
+        if found[sort].len() < MOST {
+            found[sort].push(Case { name: format!("mutant {number} of a fork"), ..case });
+        }
+        (sort == 0).then(|| bytes.to_vec())
+    });
+    assert!(found.borrow().iter().all(|sort| !sort.is_empty()), "mutants of every sort");
     found.into_inner().concat()
 }
 

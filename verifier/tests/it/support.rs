@@ -38,3 +38,20 @@ pub fn sure<T>(result: Result<T, Infallible>) -> T {
         Err(never) => match never {},
     }
 }
+
+/// The proof of many leaves by its definition: the maximal subtrees that hold none of them, depth first, left to right.
+pub fn prove_many(hashes: &[Hash], indexes: &[u64]) -> Vec<Hash> {
+    fn walk(hashes: &[Hash], first: u64, indexes: &[u64], proof: &mut Vec<Hash>) {
+        let end = first + hashes.len() as u64;
+        if !indexes.iter().any(|index| (first..end).contains(index)) {
+            proof.push(root_of(hashes));
+        } else if hashes.len() > 1 {
+            let (left, right) = hashes.split_at(hashes.len().div_ceil(2).next_power_of_two());
+            walk(left, first, indexes, proof);
+            walk(right, first + left.len() as u64, indexes, proof);
+        }
+    }
+    let mut proof = Vec::new();
+    walk(hashes, 0, indexes, &mut proof);
+    proof
+}

@@ -28,7 +28,7 @@ fn what_is_immutable_is_not_sent_twice() {
 fn head_is_get_without_the_body_and_other_methods_are_refused() {
     let site = Site::new(&[3]);
     for path in
-        ["/checkpoint", "/tile/0/000.p/3", "/v1/log", "/v1/entries/0", "/v1/receipts/0", "/", "/page.css", "/livez"]
+        ["/checkpoint", "/tile/0/000.p/3", "/v1/log", "/v1/entries/0", "/v1/receipts/0", "/", "/site/text.js", "/livez"]
     {
         let (get, head) = (site.get(path), site.ask("HEAD", path, &[]));
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");

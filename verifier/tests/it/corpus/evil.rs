@@ -1,5 +1,6 @@
 //! What must not verify: at least one input for every refusal, most of them with a reason of their own.
 
+pub mod bundles;
 mod cose;
 mod records;
 mod signed;
@@ -33,6 +34,7 @@ pub fn cases() -> Vec<Case> {
         kept(&log),
         records::cases(&log),
         signed::keys(&log),
+        bundles::cases(),
     ]
     .concat()
 }
