@@ -5,11 +5,11 @@
 // request and detail are held against the record. What a rung does not prove stands beside it (DESIGN §7.5).
 
 import { openCheckpoint, parseCheckpoint } from "./checkpoint.js";
+import { formOf } from "./evidence.js";
 import { Fault } from "./fault.js";
 import { parseNote } from "./note.js";
 import { rootMismatch, rootOfConsistency, rootOfInclusion } from "./proof.js";
 import { decodeRecord } from "./record.js";
-import { readForm } from "./receipt.js";
 import { leafHash, sha256 } from "./sha2.js";
 import { concat, equal } from "./text.js";
 import { judge } from "./verify.js";
@@ -38,6 +38,16 @@ export const RUNGS = {
     proves: "The holder of the key signed this root, size and origin; so it can be shown to anyone, and not be denied.",
     not: "That the key is the log's own: compare it elsewhere. That others were shown the same head.",
   },
+  disclosed: {
+    title: "Disclosed",
+    proves: "Every request and detail that is here is the one that its record commits to; every one that was erased has its record.",
+    not: "Why a part is committed or lost: that is the word of whoever made the bundle.",
+  },
+  governed: {
+    title: "Governed",
+    proves: "The policies that these decisions name are here whole: their digest is the one that the epoch's act states.",
+    not: "Who signed those acts, and that the verdicts follow from them: replay does.",
+  },
   consistent: {
     title: "Consistent with the head that you pinned",
     proves: "The smaller of the two trees is the beginning of the larger one: nothing that you have seen was changed or taken out.",
@@ -57,7 +67,7 @@ export const RUNGS = {
 
 // evidence: {bytes, leaves, kept: a signed note or null, growth: hashes of a consistency proof or null, parts: {request, detail: {salt,
 // bytes}}, or {code, reason} where they are not to be had, or null}; keys as in `verify.js`.
-// Answers {form, rungs: [{id, state, …}], verdict (of `judge`), verified, failed: the rung that failed or null, …what was read}.
+// Answers {form (of `formOf`), rungs: [{id, state, …}], verdict (of `judge`), verified, failed: the rung that failed or null, …what was read}.
 export async function climb(evidence, keys) {
   const verdict = await judge(evidence.bytes, { leaves: evidence.leaves ?? [] }, keys);
   const climb = { rungs: [], verdict, failed: null };
@@ -73,7 +83,7 @@ export async function climb(evidence, keys) {
     }
   };
   try {
-    climb.form = await readForm(evidence.bytes);
+    climb.form = await formOf(evidence.bytes);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     return { ...climb, form: null, failed: "read", verified: false };
@@ -132,7 +142,7 @@ async function otherRungs(climb, { leaves = [], kept, growth }, keys, rung) {
     [climb.bytes] = leaves;
     climb.record = decodeRecord(climb.bytes);
   }
-  for (const id of ["decoded", "included", "signed", "consistent"]) {
+  for (const id of ["decoded", "included", "signed", "disclosed", "governed", "consistent"]) {
     if (held.some((said) => said.startsWith(id))) climb.rungs.push({ id, state: HELD });
     else if (!verdict.verified && verdict.rung.includes(id)) {
       climb.rungs.push({ id, state: FAILED, code: verdict.code, reason: verdict.reason });
@@ -140,7 +150,7 @@ async function otherRungs(climb, { leaves = [], kept, growth }, keys, rung) {
     }
   }
   if (!verdict.verified) climb.failed ??= verdict.rung;
-  if (climb.form.form === "head" && climb.failed === null) {
+  if (["head", "bundle"].includes(climb.form.form) && climb.failed === null) {
     climb.head = claimed(climb.form.checkpoint);
     await rung("consistent", () => consistency(climb.head, kept, growth, keys));
     await rung("witnessed", () => ({ state: OPEN, others: cosignatures(climb.form.checkpoint, climb.head.origin) }));

@@ -83,10 +83,19 @@ function otherKey({ log }, head) {
 
 function place(found, said, head) {
   const { form } = found.form;
+  if (form === "bundle") return bundled(said);
   const origin = el("code", {}, said.origin);
   if (form === "leaf") return [`This record is entry ${said.index} of `, origin, `, under a head of ${said.size} entries that its key signed.`];
   if (form === "head") return ["This head of ", origin, `, ${head.size} entries, was signed by its key.`];
   return found.verdict.held.join("; ");
+}
+
+function bundled({ entries, allowed, denied, epochs, size, origin, choice }) {
+  const under = epochs.length === 1 ? `epoch ${epochs[0]}` : `${epochs.length} epochs`;
+  return [
+    `${entries} records of `, el("code", {}, origin), ` under a head of ${size} entries that its key signed: ${allowed} decisions allowed and `,
+    `${denied} denied under ${under}. Chosen as: `, el("code", {}, choice), ".",
+  ];
 }
 
 function words(record, { form, verdict: { verdict } }, parts) {
@@ -97,8 +106,31 @@ function words(record, { form, verdict: { verdict } }, parts) {
 
 // Forms without a record of their own: what the verdict says, name by name.
 function summary({ verdict: { verdict } }) {
+  if (verdict.verified && Array.isArray(verdict.records) && verdict.choice !== undefined) return contents(verdict.records);
   const shown = Object.entries(verdict).filter(([, value]) => ["string", "bigint", "number"].includes(typeof value));
   return pairs(shown.map(([name, value]) => [name.replaceAll("_", " "), el("code", {}, String(value))]));
+}
+
+// The records of a bundle, as many as a person looks at; the offline page of `interlock verify --summary` has all.
+const MOST_ROWS = 500;
+
+function contents(records) {
+  const parts = { disclosed: "here", committed: "committed", erased: "erased", lost: "lost" };
+  const rows = records.slice(0, MOST_ROWS).map(({ index, kind, recorded_at, decision, request }) => el(
+    "tr",
+    {},
+    el("th", { scope: "row" }, indexLink(index)),
+    el("td", {}, decision === null ? kind : tag(decision.allow ? "allowed" : "denied", decision.allow ? "good" : "bad")),
+    el("td", {}, recorded_at),
+    el("td", {}, request === null ? "" : parts[request] ?? request),
+  ));
+  const head = ["Entry", "Record", "Recorded", "Request"].map((name) => el("th", { scope: "col" }, name));
+  return el(
+    "div",
+    { class: "table", tabindex: 0, role: "region", "aria-label": "The records of the bundle" },
+    el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)),
+    records.length > MOST_ROWS && el("p", { class: "hint" }, `The first ${MOST_ROWS} of ${records.length} records.`),
+  );
 }
 
 // Offers to pin the head once its signature held.
@@ -189,12 +221,13 @@ function notChecked(found, { state }) {
 function takeAway({ form, verdict: { verdict } }, context) {
   const { state, evidenceJson } = context;
   const index = form?.index ?? verdict.claimed_index;
-  const name = index === undefined ? "receipt" : String(index);
+  const name = index === undefined ? form?.form ?? "receipt" : String(index);
+  const ending = { bundle: "bundle", fork: "json", head: "checkpoint" }[form?.form] ?? "tlog-proof";
   const vkey = (state.key?.text ?? "KEY").replaceAll("'", "'\\''");
   const fetched = !SAVED && form?.form === "leaf";
   const lines = [
     fetched ? `curl -sS ${location.origin}/v1/receipts/${index} -o ${name}.tlog-proof` : null,
-    `interlock verify ${name}.tlog-proof --vkey '${vkey}'`,
+    `interlock verify ${name}.${ending} --vkey '${vkey}'`,
   ].filter(Boolean);
   return [
     el("h2", { id: "take-title" }, "Take it with you"),
@@ -204,7 +237,7 @@ function takeAway({ form, verdict: { verdict } }, context) {
     el(
       "div",
       { class: "actions" },
-      saveLink("Receipt (tlog-proof)", `${name}.tlog-proof`, "text/plain", () => (form?.form === "leaf" ? receiptText(form) : state.bytes)),
+      saveLink(ending === "tlog-proof" ? "Receipt (tlog-proof)" : "This evidence", `${name}.${ending}`, "text/plain", () => (form?.form === "leaf" ? receiptText(form) : state.bytes)),
       fetched && saving("COSE", `${name}.cose`, "application/scitt-receipt+cose", index),
       fetched && saving("JSON", `${name}.json`, "application/json", index),
       !SAVED && wholePage(name, evidenceJson),

@@ -6,12 +6,11 @@
 
 import { parseCheckpoint } from "../checkpoint.js";
 import { engines } from "../engines.js";
-import { partsFromJson, readFile } from "../evidence.js";
+import { formOf, partsFromJson, readFile } from "../evidence.js";
 import { Fault } from "../fault.js";
 import { climb } from "../ladder.js";
 import { parseKey, parseNote } from "../note.js";
 import { decodeRecord } from "../record.js";
-import { readForm } from "../receipt.js";
 import { b64, toUtf8, unb64, unb64Hash } from "../text.js";
 import { Problem, SAVED, getBytes, getJson } from "../shell/api.js";
 import { say } from "../shell/copy.js";
@@ -150,7 +149,7 @@ async function check() {
 
 async function readable() {
   try {
-    return await readForm(state.bytes);
+    return await formOf(state.bytes);
   } catch (error) {
     if (error instanceof Fault) return null;
     throw error;
