@@ -188,6 +188,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Its word, as filters and exports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+
     pub(crate) fn from_uint(value: u64, key: u64) -> Result<Self, CborError> {
         match value {
             0 => Ok(Self::Deny),

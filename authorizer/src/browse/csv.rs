@@ -4,7 +4,7 @@
 //! far as others than this service chose it: such a cell has an apostrophe in front (OWASP, CSV injection). Hashes are hex, which none is.
 //! Does not: tell more than the JSON form; what is withheld is named, and its cells are empty.
 
-use verifier::decision::{Class, Condition, Named, Outcome};
+use verifier::decision::{Class, Condition, Named};
 use verifier::text::{hex, rfc3339};
 
 use super::filter::entity;
@@ -53,14 +53,10 @@ fn cells(Found { node, leaf }: &Found) -> [String; COLUMNS.len()] {
         let tail = (more > 0).then(|| format!("and {more} more"));
         named.shown.iter().cloned().chain(tail).collect::<Vec<_>>().join(" ")
     };
-    let outcome = match decision.outcome {
-        Outcome::Allow => "allow",
-        Outcome::Deny => "deny",
-    };
     [
         node.index.to_string(),
         decision.permit.to_string(),
-        outcome.to_owned(),
+        decision.outcome.name().to_owned(),
         decision.realm.clone(),
         rfc3339(decision.recorded_at),
         rfc3339(decision.evaluated_at),

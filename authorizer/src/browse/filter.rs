@@ -10,8 +10,8 @@ use verifier::hash::Hash;
 /// Which decisions are wanted. What is `None` wants all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// What was decided.
-    pub outcome: Option<Outcome>,
+    /// Whether it was allowed.
+    pub allowed: Option<bool>,
     /// The realm of the key that asked.
     pub realm: Option<String>,
     /// A condition that failed or stayed unknown.
@@ -50,7 +50,7 @@ impl Filter {
     #[must_use]
     pub fn takes(&self, decision: &Decision) -> bool {
         let denies = |condition| matches!(decision.classes.of(condition), Class::Fail | Class::Unknown);
-        self.outcome.is_none_or(|outcome| outcome == decision.outcome)
+        self.allowed.is_none_or(|allowed| allowed == (decision.outcome == Outcome::Allow))
             && self.realm.as_ref().is_none_or(|realm| *realm == decision.realm)
             && self.condition.is_none_or(denies)
             && self.commitment.is_none_or(|hash| hash == decision.request || hash == decision.detail)
@@ -60,7 +60,7 @@ impl Filter {
     /// Whether anything is asked that the detail answers.
     #[must_use]
     pub fn asks_detail(&self) -> bool {
-        let Self { outcome: _, realm: _, condition: _, commitment: _, epoch: _, reason, .. } = self;
+        let Self { allowed: _, realm: _, condition: _, commitment: _, epoch: _, reason, .. } = self;
         let texts = [&self.subject, &self.action, &self.resource, &self.policy, &self.text];
         reason.is_some() || texts.into_iter().any(Option::is_some)
     }

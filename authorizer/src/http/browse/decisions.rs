@@ -13,7 +13,7 @@ use ledger::http::habits::{
     Code, JSON, Problem, Query, chosen_by_accept, find, fresh, fresh_json, last_segment, negotiate,
 };
 use serde::Serialize;
-use verifier::decision::{Condition, Outcome};
+use verifier::decision::Condition;
 use verifier::hash::Hash;
 use verifier::text::unhex;
 
@@ -122,10 +122,10 @@ fn asked(request: &HttpRequest) -> Result<Asked, Problem> {
         }
         text => Ok(text),
     };
-    let outcome = match text("outcome")?.as_deref() {
+    let allowed = match text("outcome")?.as_deref() {
         None => None,
-        Some("allow") => Some(Outcome::Allow),
-        Some("deny") => Some(Outcome::Deny),
+        Some("allow") => Some(true),
+        Some("deny") => Some(false),
         Some(_) => return Err(Problem::malformed("outcome", "`allow` or `deny`")),
     };
     let condition = text("condition")?.map(|name| {
@@ -149,7 +149,7 @@ fn asked(request: &HttpRequest) -> Result<Asked, Problem> {
     };
     let commitment = text("commitment")?.map(|text| commitment(&text)).transpose()?;
     let filter = Filter {
-        outcome,
+        allowed,
         realm: text("realm")?,
         condition: condition.transpose()?,
         commitment,

@@ -6,7 +6,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use verifier::act::{Act, Deed, Mode, Power};
-use verifier::decision::{Classes, Detail, Named, Outcome};
+use verifier::decision::{Classes, Detail, Named};
 use verifier::hash::Hash;
 use verifier::note::Note;
 use verifier::record::Record;
@@ -95,13 +95,6 @@ impl Serialize for Verdicts {
     }
 }
 
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Allow => "allow",
-        Outcome::Deny => "deny",
-    }
-}
-
 impl<'a> DecisionView<'a> {
     pub(super) fn new(found: &'a Found) -> Self {
         let Found { node, leaf } = found;
@@ -109,7 +102,7 @@ impl<'a> DecisionView<'a> {
         Self {
             index: node.index,
             permit: decision.permit.to_string(),
-            outcome: word(decision.outcome),
+            outcome: decision.outcome.name(),
             realm: &decision.realm,
             recorded_at: rfc3339(decision.recorded_at),
             evaluated_at: rfc3339(decision.evaluated_at),
@@ -123,7 +116,7 @@ impl<'a> DecisionView<'a> {
             uses: decision.grant.map(|grant| grant.uses),
             lease_ends_at: decision.grant.and_then(|grant| grant.lease_ends_at).map(rfc3339),
             audience: decision.audience.as_deref(),
-            shadow: decision.shadow.map(|shadow| ShadowView { epoch: shadow.epoch, outcome: word(shadow.outcome) }),
+            shadow: decision.shadow.map(|shadow| ShadowView { epoch: shadow.epoch, outcome: shadow.outcome.name() }),
             withheld: node.detail.as_ref().err().map(|why| why.name()),
             disclosed: node.detail.as_ref().ok().map(DetailView::new),
             proof: format!("/v1/receipts/{}", node.index),
