@@ -183,7 +183,8 @@ fn a_stranger_fetches_the_receipt_of_a_permit_from_the_public_listener_without_a
     let verified = verify_receipt(&receipt, None, &[key]).unwrap();
     assert_eq!(verified.leaf().to_string(), answer["leaf"].as_str().unwrap());
     assert_eq!(call(public, "GET", "/readyz", &[], b"").status, 200);
-    assert_eq!(call(public, "POST", "/v1/decisions", &[], b"{}").status, 404);
+    // Decisions are looked for there, and none is made.
+    assert_eq!(call(public, "POST", "/v1/decisions", &[], b"{}").status, 405);
 }
 
 #[test]
