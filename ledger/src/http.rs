@@ -30,7 +30,7 @@ use actix_web::guard::Guard;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{Resource, Route, guard, web};
 
-pub use openapi::{Document, Method, Operation, document, object, path, query, reading, reference, such_as};
+pub use openapi::{Document, Method, Operation, document, object, path, query, read_path, reference, such_as};
 pub use problem::Code;
 pub use records::PrivateView;
 

@@ -20,6 +20,8 @@ use crate::exit::{Exit, Failure};
 const AT_ONCE: u64 = 8;
 /// Bytes of a full bundle of the longest entries.
 const MAX_BUNDLE: usize = FULL_WIDTH as usize * (2 + MAX_ENTRY);
+/// Bytes of what a head signs: three lines, and as much again ten times of extension lines. Heads are kept by the dozen.
+const MAX_HEAD_TEXT: usize = 4096;
 /// Bytes of a full tile.
 const MAX_TILE: usize = FULL_WIDTH as usize * Hash::LEN;
 
@@ -69,6 +71,9 @@ impl Remote {
         let path = "/checkpoint";
         let bytes = self.get(path, MAX_NOTE).await?.ok_or_else(|| gone(path))?;
         let note = String::from_utf8(bytes).map_err(|_| wrong(path, "not UTF-8"))?;
+        if !has_short_text(&note) {
+            return Err(wrong(path, format!("a head of more than {MAX_HEAD_TEXT} bytes")));
+        }
         SignedCheckpoint::open(&note, &self.key, self.key.name()).map_err(|error| wrong(path, error))
     }
 
@@ -139,10 +144,28 @@ impl Remote {
     }
 }
 
+/// Signature lines are no part of it: those of others are dropped where a head is kept.
+fn has_short_text(note: &str) -> bool {
+    note.rsplit_once("\n\n").is_none_or(|(text, _)| text.len() <= MAX_HEAD_TEXT)
+}
+
 fn gone(path: &str) -> Refused {
     Refused::Unavailable(format!("{path}: the server has nothing there"))
 }
 
 fn wrong(path: &str, what: impl std::fmt::Display) -> Refused {
     Refused::Wrong(format!("{path}: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_may_have_many_signatures_and_no_long_text() {
+        let lines = "\u{2014} witness.example/w AAAAAAAA\n".repeat(1000);
+        assert!(has_short_text(&format!("log.example\n1\nroot\n\n{lines}")));
+        assert!(!has_short_text(&format!("log.example\n1\nroot\n{}\n\n{lines}", "x".repeat(MAX_HEAD_TEXT))));
+        assert!(has_short_text("what is no note is refused elsewhere"));
+    }
 }

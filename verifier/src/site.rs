@@ -80,6 +80,7 @@ pub const PAGES: &[Page] = pages! {
     "/console" "Console" "console" "Decisions by everything that is disclosed of them, and who governs them: epochs, policies, switches, revocations.";
     "/lineage" "Lineage" "lineage" "What a permit descends from and what descends from it, with the state, the scopes and the proof of each.";
     "/health" "Health" "health" "How old the head is, how fast the log grows, how long a decision takes, and whether the service was ready.";
+    "/api" "API" "api" "Every path of the public API, with its parameters, answers and problems, and a link that tries it.";
 };
 
 /// The page that can also be had as one file, and where.
@@ -88,14 +89,15 @@ pub const SAVED: (&str, &str) = ("/proof", "/proof.html");
 /// The files of all pages. A module that is missing here fails a test.
 pub const FILES: &[File] = files! {
     "shell/site.css"
-    "cbor.js" "checkpoint.js" "cose.js" "detail.js" "ed25519.js" "engines.js" "evidence.js" "fault.js" "json.js" "ladder.js" "note.js"
-    "proof.js" "receipt.js" "record.js" "sha2.js" "tamper.js" "text.js" "tree.js" "verify.js"
+    "bundle.js" "cbor.js" "checkpoint.js" "cose.js" "detail.js" "ed25519.js" "engines.js" "evidence.js" "fault.js" "fork.js" "json.js" "ladder.js" "note.js"
+    "policy.js" "proof.js" "receipt.js" "record.js" "sha2.js" "tamper.js" "text.js" "tree.js" "verify.js"
     "shell/api.js" "shell/copy.js" "shell/dom.js" "shell/links.js" "shell/page.js" "shell/pins.js" "shell/time.js" "shell/tree-view.js"
     "shell/words.js"
     "pages/home.js" "pages/proof.js" "pages/proof-ladder.js" "pages/proof-view.js"
     "pages/demo.js" "pages/demo-board.js" "pages/demo-ladder.js"
     "pages/console.js" "pages/decision.js" "pages/export.js" "pages/governance.js" "pages/search.js"
     "pages/chart.js" "pages/health.js" "pages/descent.js" "pages/lineage.js" "pages/prove.js"
+    "pages/api.js" "pages/openapi.js"
 };
 
 /// What a page may do: its own server's scripts, styles, pictures and answers; nothing inline, no other host, no frame around it, and no

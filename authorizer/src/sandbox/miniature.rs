@@ -52,6 +52,7 @@ const OVERHEAD: usize = 1_024;
 const REALM: &str = "main";
 /// Where it lives, on a disk that only it has.
 const PLACE: &str = "/sandbox";
+/// The form of an answer.
 pub const DECISION: &str = "interlock/sandbox-decision/v1";
 
 /// Why there is no sandbox: an origin whose name leaves no room for `/demo`, or no randomness.
@@ -240,7 +241,8 @@ mod tests {
     }
 
     fn asked(n: usize, padding: usize) -> Asked {
-        let policies = format!("@id(\"a\") permit (principal, action, resource); // {n} {}", "x".repeat(padding));
+        let note = format!("{n} {}", "x".repeat(padding));
+        let policies = format!("@id(\"a\") @note(\"{note}\") permit (principal, action, resource);");
         let request = r#"{"subject":{"type":"A","id":"a"},"action":{"name":"x"},"resource":{"type":"R","id":"r"}}"#;
         Asked::of(&policies, None, None, None, request)
     }

@@ -61,6 +61,10 @@ impl Asked {
     /// # Errors
     /// [`Refused::Body`], [`Refused::NoSample`], [`Refused::TooLong`].
     pub fn read(body: &[u8]) -> Result<Self, Refused> {
+        // An array would be taken for the fields in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refused::Body("the body is a JSON object".to_owned()));
+        }
         let sent: Sent = serde_json::from_slice(body).map_err(|error| Refused::Body(error.to_string()))?;
         let body = |why: &str| Refused::Body(why.to_owned());
         let asked = match sent {
@@ -183,6 +187,16 @@ mod tests {
         let Finding { part, at, .. } = &told.findings[0];
         assert_eq!((part, *at), (&Part::Policy("two".into()), Some(Position { line: 6, column: 8 })), "{told}");
         assert!(asked.trust.is_none(), "an empty text is absent");
+    }
+
+    #[test]
+    fn a_body_is_an_object_and_no_list_of_its_fields() {
+        for body in
+            ["[null, \"\", null, null, null, \"{}\"]", " [\"hello/what-was-paid\",null,null,null,null,null]", ""]
+        {
+            assert!(matches!(Asked::read(body.as_bytes()), Err(Refused::Body(_))), "{body}");
+        }
+        assert!(Asked::read(b" {\"sample\":\"hello/what-was-paid\"}").is_ok());
     }
 
     #[test]

@@ -66,20 +66,22 @@ const ATTACHED: &str = "attachment; filename=\"evidence.bundle\"";
 
 fn choice(query: &Query<'_>) -> Result<Choice, Problem> {
     let search = ["from", "to", "outcome", "realm", "epoch"].iter().any(|name| query.given(name).is_some());
-    match (query.given("indexes"), search) {
-        (Some(list), false) => Choice::list(list).map_err(|error| match error {
+    match (query.text("indexes")?, search) {
+        (Some(list), false) => Choice::list(&list).map_err(|error| match error {
             ChoiceError::List | ChoiceError::TooMany => Problem::malformed("indexes", LIST),
         }),
         (None, true) => {
-            let outcome = match query.given("outcome") {
+            let outcome = match query.text("outcome")?.as_deref() {
                 None => None,
                 Some("allow") => Some(Outcome::Allow),
                 Some("deny") => Some(Outcome::Deny),
                 Some(_) => return Err(Problem::malformed("outcome", "`allow` or `deny`")),
             };
-            let realm = query.given("realm").map(|realm| match realm.contains(['%', '+']) {
-                false => Ok(realm.to_owned()),
-                true => Err(Problem::malformed("realm", "a name that needs no escapes in a query")),
+            // The manifest says it as one would ask for it.
+            let plain = |c: char| c.is_ascii_graphic() && !"%+&=#".contains(c);
+            let realm = query.text("realm")?.map(|realm| match realm.chars().all(plain) {
+                true => Ok(realm),
+                false => Err(Problem::malformed("realm", "a name that needs no escapes in a query")),
             });
             let (from, to) = (query.number("from")?.unwrap_or(0), query.number("to")?);
             Ok(Choice::Search { from, to, outcome, realm: realm.transpose()?, epoch: query.number("epoch")? })
@@ -136,6 +138,34 @@ impl From<BundleError> for Problem {
                 "a bundle of these records would not verify: something that is stored is damaged",
             ),
             BundleError::Read(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn asked(query: &str) -> Option<Choice> {
+        let request = TestRequest::with_uri(&format!("/v1/bundles?{query}")).to_http_request();
+        choice(&Query::read(&request, &["indexes", "from", "to", "outcome", "realm", "epoch", "size"]).unwrap()).ok()
+    }
+
+    /// Forms and clients write a comma as `%2C`; a link on a page was refused for that.
+    #[test]
+    fn a_list_is_the_same_however_its_commas_are_written() {
+        assert_eq!(asked("indexes=3%2C7-9"), Some(Choice::List(vec![3, 7, 8, 9])));
+        assert_eq!(asked("indexes=3%2C7-9"), asked("indexes=3,7-9"));
+        assert_eq!(asked("realm=m%61in"), asked("realm=main"));
+        assert!(asked("realm=main").is_some());
+    }
+
+    #[test]
+    fn a_choice_is_a_list_or_a_search_and_says_nothing_that_needs_escapes() {
+        for none in ["", "indexes=", "indexes=3&from=1", "indexes=3,", "realm=a%26b", "realm=a+b", "outcome=maybe"] {
+            assert_eq!(asked(none), None, "{none}");
         }
     }
 }

@@ -17,8 +17,8 @@ use super::query::Query;
 
 pub use schemas::{object, reference};
 
-/// OpenMetrics, as `page.rs` sends it.
-pub(super) const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// OpenMetrics 1.0, as `page.rs` sends it; the property test holds the two against each other.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The document that is served, with what else stands on the listener. Without it the paths of this module alone are described.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ impl Operation {
 
 /// A path that is read as everything here is: with validators and codings, and by the codes of every path beside its own.
 #[must_use]
-pub fn reading(
+pub fn read_path(
     path: &'static str,
     summary: &'static str,
     parameters: &[Value],

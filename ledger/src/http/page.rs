@@ -11,7 +11,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Public;
 use super::answer::{HTML, TEXT, fresh};
-use super::openapi::METRICS;
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::site::secure;
@@ -114,7 +113,7 @@ pub(super) async fn ready(request: HttpRequest, public: web::Data<Public>) -> Re
 pub(super) async fn metrics(request: HttpRequest, public: web::Data<Public>) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, METRICS))
+        .insert_header((header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body((public.metrics)()))
 }

@@ -84,11 +84,14 @@ impl Chosen {
             (true, false) => self.fetch(&Client::new(source, None)?)?,
             (false, _) => self.make(Path::new(source), memory, undisclosed)?,
         };
-        let bundle = Bundle::decode(&bytes).map_err(Failure::undecidable)?;
-        let key: VerifierKey = bundle.manifest.vkey.parse().map_err(Failure::undecidable)?;
-        match climb_bundle(&bytes, &[LogKey::unlimited(key)]).verdict {
-            Ok(_) => Ok(bytes),
-            Err(refusal) => Err(Failure::refused(format!("what came does not verify: {refusal} ({})", refusal.code()))),
+        let key = Bundle::decode(&bytes).map_err(Failure::undecidable)?.manifest.vkey.parse::<VerifierKey>();
+        let keys = [LogKey::unlimited(key.map_err(Failure::undecidable)?)];
+        let refused = climb_bundle(&bytes, &keys).verdict.err();
+        match refused {
+            None => Ok(bytes),
+            Some(refusal) => {
+                Err(Failure::refused(format!("what came does not verify: {refusal} ({})", refusal.code())))
+            }
         }
     }
 
@@ -102,7 +105,7 @@ impl Chosen {
             }
         };
         let size = head.checkpoint.size;
-        let choice = self.choice(&mut |permit| by_permit(&reader, permit))?;
+        let choice = self.choice(&mut |permit: &str| by_permit(&reader, permit))?;
         let chosen = choice.find(&reader, size).map_err(failed)?;
         let epochs = reader.closings(size).map_err(Failure::unavailable)?;
         let wanted = Wanted { chosen: &chosen, choice: &choice.words(), epochs: &epochs, undisclosed };
@@ -110,10 +113,13 @@ impl Chosen {
     }
 
     fn fetch(&self, client: &Client) -> Result<Vec<u8>, Failure> {
-        let choice = self.choice(&mut |permit| {
+        let choice = self.choice(&mut |permit: &str| {
             let path = format!("/v1/receipts/{permit}");
             let answer = block_on(async { client.get_as(&path, "application/json").await?.success() })?.json()?;
-            answer["index"].as_u64().ok_or_else(|| Failure::undecidable("the server's receipt has no index"))
+            answer
+                .get("index")
+                .and_then(serde_json::Value::as_u64)
+                .ok_or_else(|| Failure::undecidable("the server's receipt has no index"))
         })?;
         let answer = match &choice {
             Choice::List(indexes) => {

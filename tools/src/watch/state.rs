@@ -20,8 +20,8 @@ use crate::files;
 pub const MAX_SEEN: usize = 64;
 /// Signed heads above what was derived: more than one only if the log shows smaller ones in between.
 pub const MAX_AHEAD: usize = 8;
-/// Bytes of a state: the heads above with lines of the log's key only, and two edges.
-const MAX_STATE: usize = 256 * 1024;
+/// Bytes of a state: the heads above with lines of the log's key only, each of some 4 KiB at most and twice that in JSON, and two edges.
+const MAX_STATE: usize = 1024 * 1024;
 const SCHEMA: &str = "interlock/watch/v1";
 
 /// How far a log was folded, and what was seen on the way.

@@ -92,6 +92,7 @@ fn the_pages_verifier_says_the_same_about_mutants() {
         ("a COSE inclusion", one("COSE inclusion of 4 in 9")),
         ("a COSE consistency", one("COSE consistency from 4 to 9")),
         ("bundles", group(&|case| alone(case) && case.name.starts_with("bundle"))),
+        ("a cosigned bundle", one("bundle whose head the quorum cosigned")),
         ("a bundle beside a kept head", one("bundle beside its own head")),
         ("a receipt beside a kept head", one("receipt of 4, which was the last leaf of the kept head")),
     ] {

@@ -3,7 +3,7 @@
 //! Guarantees: parameters with the limits that the handlers hold. Does not: describe the read API of the log itself.
 
 use ledger::http::habits::{Code as Read, JSON};
-use ledger::http::{Method, Operation, object, path, query, reading, reference, such_as};
+use ledger::http::{Method, Operation, object, path, query, read_path, reference, such_as};
 use serde_json::{Value, json};
 use verifier::decision::Condition;
 
@@ -34,7 +34,10 @@ fn decisions() -> Operation {
         });
         query(name, text, false)
     };
-    let either = |name: &str, words: Vec<&str>| query(name, json!({"enum": [&[""], &words[..]].concat()}), false);
+    let either = |name: &str, words: Vec<&str>| {
+        let words = [vec![""], words].concat();
+        query(name, json!({"enum": words}), false)
+    };
     let time = |name: &str| query(name, or_empty(json!({"type": "string", "format": "date-time"})), false);
     let commitment = json!({
         "type": "string", "description": "32 bytes as base64, URL-safe base64 or lower-case hex digits",
@@ -42,7 +45,7 @@ fn decisions() -> Operation {
     });
     let reasons = engine::Code::ALL.iter().map(|code| code.name()).collect();
     let limit = json!({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT});
-    reading(
+    read_path(
         "/v1/decisions",
         "Decisions, newest first, by what is disclosed of them",
         &[
@@ -73,7 +76,7 @@ fn one() -> Operation {
         "type": "string",
         "pattern": "^(0|[1-9][0-9]{0,17}|[0-9a-f]{32}|[0-9a-f]{64}|[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$",
     });
-    reading(
+    read_path(
         "/v1/decisions/{id}",
         "One decision, by its index, its permit or its leaf's hash",
         &[such_as(path("id", id), &json!("3"))],
@@ -102,7 +105,7 @@ fn governance() -> Operation {
         ("next", perhaps(of("Number"))),
     ]);
     let limit = json!({"type": "integer", "minimum": 1, "maximum": MAX_ACTS});
-    reading(
+    read_path(
         "/v1/governance",
         "What is in force, and the acts that made it so, newest first",
         &[query("before", of("Number"), false), query("limit", limit, false)],
@@ -171,7 +174,7 @@ fn health() -> Operation {
         ("service", perhaps(service)),
         ("self_audit", json!({"type": "null"})),
     ]);
-    reading("/v1/health", "How the service is", &[], &[(JSON, health)], &[])
+    read_path("/v1/health", "How the service is", &[], &[(JSON, health)], &[])
 }
 
 fn history() -> Operation {
@@ -203,7 +206,7 @@ fn history() -> Operation {
         ("step_ms", of("Number")),
         ("samples", columns),
     ]);
-    reading(
+    read_path(
         "/v1/health/history",
         "How the service was, column by column: of the last day by minutes, or of the last minutes by seconds",
         &[query("step", json!({"enum": ["", "second", "minute"]}), false), query("after", of("Number"), false)],

@@ -10,7 +10,7 @@ use verifier::tile::{FULL_WIDTH, MAX_LEVEL};
 use super::super::answer::{BUNDLE, CBOR, COSE, JSON, OCTETS, TEXT};
 use super::super::bundles::MAX_LIST;
 use super::super::problem::Code;
-use super::{METRICS, Method, Operation, path, query, reading, reference, such_as};
+use super::{METRICS, Method, Operation, path, query, read_path, reference, such_as};
 
 /// Every path of the read API.
 pub(super) fn operations() -> Vec<Operation> {
@@ -39,13 +39,13 @@ pub(super) fn operations() -> Vec<Operation> {
         operation
     };
     let tile = |path, summary, parameters: &[Value]| {
-        reading(path, summary, parameters, &[(OCTETS, octets.clone())], &[NotPublished, UnknownPath])
+        read_path(path, summary, parameters, &[(OCTETS, octets.clone())], &[NotPublished, UnknownPath])
     };
     let [by_query, by_list] = bundles();
     vec![
         by_query,
         by_list,
-        reading(
+        read_path(
             "/checkpoint",
             "The newest head, a signed note (C2SP tlog-checkpoint)",
             &[],
@@ -60,43 +60,43 @@ pub(super) fn operations() -> Vec<Operation> {
             std::slice::from_ref(&place),
         ),
         tile("/tile/entries/{index}.p/{width}", "A partial bundle", &[place, width]),
-        reading("/v1/log", "What this log is, and its newest head", &[], &one("Log"), &[]),
-        reading(
+        read_path("/v1/log", "What this log is, and its newest head", &[], &one("Log"), &[]),
+        read_path(
             "/v1/entries/{index}",
             "One record, in words or in its bytes",
             std::slice::from_ref(&index),
             &[(JSON, reference("Entry")), (CBOR, octets.clone())],
             &[NotPublished],
         ),
-        reading(
+        read_path(
             "/v1/requests/{index}",
             "Request and detail of a decision, where its realm is public",
             &[index],
             &one("Private"),
             &[NotPublished, NoRequest, Committed, Erased, Lost],
         ),
-        reading(
+        read_path(
             "/v1/receipts/{id}",
             "The receipt of a record, by index, permit or leaf hash",
             &[such_as(path("id", id), &json!("2")), size()],
             &[(TEXT, text.clone()), (JSON, reference("Receipt")), (COSE, octets.clone())],
             &[NotPublished, UnknownId, NoCoseForm, Unsigned],
         ),
-        reading(
+        read_path(
             "/v1/proofs/inclusion",
             "The path of one leaf in the tree of a size",
             &[place_of("index", 2), place_of("size", 3)],
             &one("Inclusion"),
             &[MissingParameter, NotPublished],
         ),
-        reading(
+        read_path(
             "/v1/proofs/consistency",
             "That the tree of one size begins the tree of another",
             &[place_of("from", 2), place_of("to", 3)],
             &[(JSON, reference("Consistency")), (COSE, octets.clone())],
             &[MissingParameter, NotPublished, NoCoseForm, Unsigned],
         ),
-        reading(
+        read_path(
             "/v1/checkpoints",
             "A head as it was signed, by `size`, or a run of heads, by `from` and `to`",
             &[
@@ -107,31 +107,31 @@ pub(super) fn operations() -> Vec<Operation> {
             &[(TEXT, text.clone()), (JSON, reference("Heads"))],
             &[MissingParameter, NotPublished, Unsigned],
         ),
-        reading(
+        read_path(
             "/v1/dictionaries/{digest}",
             "The dictionary that bundles are compressed with (RFC 9842)",
             &[path("digest", digest)],
             &[(OCTETS, octets)],
             &[UnknownId],
         ),
-        reading(
+        read_path(
             "/v1/epochs",
             "What the log was governed by",
             &[query("from", reference("Number"), false)],
             &one("Epochs"),
             &[],
         ),
-        reading(
+        read_path(
             "/v1/epochs/{epoch}",
             "One epoch with its policies",
             &[such_as(path("epoch", number), &json!("current"))],
             &one("Content"),
             &[UnknownEpoch],
         ),
-        reading("/openapi.json", "This document", &[], &[(JSON, json!({"type": "object"}))], &[]),
-        plain(reading("/livez", "The process answers", &[], &[(TEXT, text.clone())], &[])),
-        plain(reading("/readyz", "The service is ready", &[], &[(TEXT, text.clone())], &[NotReady])),
-        plain(reading("/metrics", "What is counted (OpenMetrics 1.0)", &[], &[(METRICS, text)], &[])),
+        read_path("/openapi.json", "This document", &[], &[(JSON, json!({"type": "object"}))], &[]),
+        plain(read_path("/livez", "The process answers", &[], &[(TEXT, text.clone())], &[])),
+        plain(read_path("/readyz", "The service is ready", &[], &[(TEXT, text.clone())], &[NotReady])),
+        plain(read_path("/metrics", "What is counted (OpenMetrics 1.0)", &[], &[(METRICS, text)], &[])),
     ]
 }
 
@@ -148,7 +148,7 @@ fn bundles() -> [Operation; 2] {
     let outcome = json!({"enum": ["allow", "deny"]});
     let realm = json!({"type": "string", "pattern": "^[A-Za-z0-9._~-]+$", "maxLength": 64});
     let codes = [MissingParameter, NotPublished, NothingChosen, TooLarge, Overloaded, Unsigned];
-    let by_query = reading(
+    let by_query = read_path(
         "/v1/bundles",
         "An evidence bundle of a list of records, or of the decisions that a search finds",
         &[
@@ -163,7 +163,7 @@ fn bundles() -> [Operation; 2] {
         &[(BUNDLE, octets)],
         &codes,
     );
-    let mut by_list = reading(
+    let mut by_list = read_path(
         "/v1/bundles",
         "An evidence bundle of a list of records that is too long for a query",
         &[number("size")],

@@ -1,5 +1,7 @@
 //! Policies, heads that witnesses cosigned, and evidence of forks.
 
+mod bundles;
+
 use ed25519_dalek::{Signer, SigningKey};
 use verifier::checkpoint::Checkpoint;
 use verifier::cose::CoseReceipt;
@@ -122,12 +124,13 @@ pub fn good() -> Vec<Case> {
     ] {
         cases.push(Case::new(format!("policy with {name}"), Kind::Policy, text));
     }
+    cases.extend(bundles::good());
     cases
 }
 
 pub fn evil() -> Vec<Case> {
     let log = Log::new();
-    [cosignatures(&log), policies(&log), forks(&log)].concat()
+    [cosignatures(&log), policies(&log), forks(&log), bundles::evil()].concat()
 }
 
 /// Heads that the quorum did not cosign.
