@@ -31,7 +31,12 @@ impl Archive {
     ///
     /// # Errors
     /// [`StartError`]: a record cannot be read, or the address cannot be bound.
-    pub fn start(listen: SocketAddr, reader: Reader, clock: Arc<dyn Source>, rates: Rates) -> Result<Archive, StartError> {
+    pub fn start(
+        listen: SocketAddr,
+        reader: Reader,
+        clock: Arc<dyn Source>,
+        rates: Rates,
+    ) -> Result<Archive, StartError> {
         let epochs = epochs(&reader)?;
         // The archive is open, so its files are counted.
         let room = Room::take(1, PUBLIC_WORKERS)?;

@@ -209,8 +209,9 @@ impl Service {
         let workers = shared.workers;
         let room = Room::take(workers, http::PUBLIC_WORKERS)?;
         shared.budget.limit_bodies(room.private.services.saturating_mul(workers));
-        let servers = Servers::start(config.listen, config.public.map(|public| (public, config.public_rates)), room, &shared)
-            .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
+        let servers =
+            Servers::start(config.listen, config.public.map(|public| (public, config.public_rates)), room, &shared)
+                .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, public) = servers.addresses();
 
         let checker = Checker::new(shared.clone(), sequencer.cases());

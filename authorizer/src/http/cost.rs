@@ -163,7 +163,8 @@ impl Door {
         let mut debts = self.debts();
         let (shared, debts) = &mut *debts;
         let debt = peer.map(|peer| debts.of(peer, now));
-        let own = debt.as_deref().map(|debt| each.take(*debt, now, price)).transpose().map_err(Problem::owed_by_address)?;
+        let own =
+            debt.as_deref().map(|debt| each.take(*debt, now, price)).transpose().map_err(Problem::owed_by_address)?;
         *shared = all.take(*shared, now, price).map_err(|_| Problem::from(Code::Overloaded))?;
         // Both have it: nothing was taken where one has not.
         if let (Some(debt), Some(own)) = (debt, own) {

@@ -17,8 +17,8 @@ use tokio::net::TcpSocket;
 use super::cost::{Door, Rates};
 use super::descriptors::Room;
 use super::lineage::Teller;
-use super::problem::Code;
 use super::listener::{self, Listening};
+use super::problem::Code;
 use super::{browse, history, lineage, sandbox};
 use crate::canary;
 use crate::clock::Source;
@@ -154,7 +154,8 @@ fn bind(
 ) -> Result<Bound, NotListening> {
     let at = |address: SocketAddr| move |source| NotListening { address, source };
     let private_socket = socket(listen).map_err(at(listen))?;
-    let public_socket = public.map(|(public, rates)| socket(public).map_err(at(public)).map(|socket| (socket, public, rates)));
+    let public_socket =
+        public.map(|(public, rates)| socket(public).map_err(at(public)).map(|socket| (socket, public, rates)));
     let public_socket = public_socket.transpose()?;
     let (server, address) = private(private_socket, room, shared.clone()).map_err(at(listen))?;
     let Some((socket, wanted, rates)) = public_socket else { return Ok((vec![server], address, None)) };

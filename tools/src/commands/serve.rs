@@ -112,7 +112,8 @@ impl Serve {
     fn read(&self) -> Result<Exit, Failure> {
         let reader = ledger::open_archive(&self.data, self.memory.as_deref()).map_err(Failure::unavailable)?;
         let clock = Arc::new(System::default());
-        let archive = Archive::start(self.public, reader.clone(), clock, self.public_rate.unwrap_or_default()).map_err(Failure::unavailable)?;
+        let archive = Archive::start(self.public, reader.clone(), clock, self.public_rate.unwrap_or_default())
+            .map_err(Failure::unavailable)?;
         note!("public read API  http://{}", archive.address());
         let head = reader.head();
         let (origin, size) = (&head.checkpoint.origin, head.checkpoint.size);
