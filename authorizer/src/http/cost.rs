@@ -3,7 +3,7 @@
 //! A unit is about what a tile costs. A request has the price of its path, paid before any work is done, and a unit more for each
 //! [`PER_UNIT`] bytes that its answer turned out to have. Both come out of what the client's address may have (an IPv4 address, a /64 of
 //! IPv6) and of what all may have together. Guarantees: who has none left is refused with 429 `quota`, and whatever all share being used up
-//! with 503 `overloaded`, both with `Retry-After`, before a path is looked up or a byte of a body is read; HEAD costs what GET costs; a path
+//! with 503 `overloaded`, both with `Retry-After`, before a path is looked up or a body is read; HEAD costs what GET costs; a path
 //! that nobody has priced costs as much as a search; probes are free. Does not: tell clients behind a proxy apart; where the proxy is on
 //! the same machine, their address is a loopback address, which by default only counts in what all share: the proxy must limit each.
 
