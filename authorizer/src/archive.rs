@@ -13,7 +13,7 @@ use verifier::record::Record;
 
 use crate::clock::Source;
 use crate::fold::FoldError;
-use crate::http::{NotListening, PUBLIC_WORKERS, Room, Servers};
+use crate::http::{NotListening, PUBLIC_WORKERS, Rates, Room, Servers};
 use crate::service::StartError;
 
 /// Records that are read at a time.
@@ -31,7 +31,12 @@ impl Archive {
     ///
     /// # Errors
     /// [`StartError`]: a record cannot be read, or the address cannot be bound.
-    pub fn start(listen: SocketAddr, reader: Reader, clock: Arc<dyn Source>) -> Result<Archive, StartError> {
+    pub fn start(
+        listen: SocketAddr,
+        reader: Reader,
+        clock: Arc<dyn Source>,
+        rates: Rates,
+    ) -> Result<Archive, StartError> {
         let epochs = epochs(&reader)?;
         // The archive is open, so its files are counted.
         let room = Room::take(1, PUBLIC_WORKERS)?;
@@ -45,7 +50,7 @@ impl Archive {
             metrics: Box::new(|| "# EOF\n".to_owned()),
             now_ms: Box::new(move || now.wall_ms()),
         };
-        let servers = Servers::start_public(listen, room, Arc::new(public), clock)
+        let servers = Servers::start_public(listen, room, Arc::new(public), clock, rates)
             .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, _) = servers.addresses();
         Ok(Archive { servers, address })

@@ -23,6 +23,7 @@ pub mod present;
 pub mod proposal;
 pub mod queue;
 pub mod quota;
+pub mod rate;
 pub mod replay;
 pub mod sandbox;
 pub mod saver;

@@ -126,6 +126,7 @@ pub struct Metrics {
     decision_seconds: Histogram,
     shed: Family<Shed, Counter>,
     requests: Family<Answered, Counter>,
+    refused: Family<Shed, Counter>,
     sequencing_seconds: Histogram,
     commit_seconds: Histogram,
     fsync_seconds: Family<Synced, Histogram, Buckets>,
@@ -162,6 +163,7 @@ impl Default for Metrics {
             decision_seconds: Buckets.new_metric(),
             shed: Family::default(),
             requests: Family::default(),
+            refused: Family::default(),
             sequencing_seconds: Buckets.new_metric(),
             commit_seconds: Buckets.new_metric(),
             fsync_seconds: Family::new_with_constructor(Buckets),
@@ -189,6 +191,11 @@ impl Default for Metrics {
         );
         open.register("interlock_ready", "1 if decisions can be made", metrics.ready.clone());
         open.register("http_requests", "Answers by path and status", metrics.requests.clone());
+        open.register(
+            "http_refused",
+            "Requests to the public listener that were refused before any work: their address, or all, had taken too much",
+            metrics.refused.clone(),
+        );
         let inner = &mut metrics.inner;
         inner.register(
             "authorizer_decisions",
@@ -323,6 +330,12 @@ impl Metrics {
             self.tally.shed();
             self.shed.get_or_create(&Shed { cause }).inc();
         }
+    }
+
+    /// A request to the public listener was refused before any work, with a code of the closed list.
+    pub fn refused(&self, status: u16, cause: &'static str) {
+        self.answered(None, status, None);
+        self.refused.get_or_create(&Shed { cause }).inc();
     }
 
     /// What anybody may read.

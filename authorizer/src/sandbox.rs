@@ -22,7 +22,7 @@ use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-pub use admission::{Inside, MAX_AT_ONCE, MAX_OF_ONE, NotIn, OF_ALL, OF_ONE, Rate};
+pub use admission::{Inside, MAX_AT_ONCE, MAX_OF_ONE, NotIn, OF_ALL, OF_ONE};
 pub use miniature::{DECISION, MAX_BYTES, MAX_DECISIONS};
 pub use texts::{Asked, MAX_BODY, MAX_ENTITIES, MAX_POLICIES, MAX_POLICIES_BYTES, MAX_REQUEST, MAX_SCHEMA, MAX_TRUST};
 

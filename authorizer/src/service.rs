@@ -62,6 +62,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Where the public read API listens, if it shall.
     pub public: Option<SocketAddr>,
+    /// What its strangers may ask for.
+    pub public_rates: http::Rates,
     /// The address by which clients of the decision API come, for AuthZEN's metadata.
     pub base_url: Option<http::BaseUrl>,
     /// HTTP workers, each with its own engine; one for each core.
@@ -94,6 +96,7 @@ impl Config {
             listen,
             behind_proxy: false,
             public: None,
+            public_rates: http::Rates::default(),
             base_url: None,
             workers,
             accept_clock_gap: false,
@@ -206,8 +209,9 @@ impl Service {
         let workers = shared.workers;
         let room = Room::take(workers, http::PUBLIC_WORKERS)?;
         shared.budget.limit_bodies(room.private.services.saturating_mul(workers));
-        let servers = Servers::start(config.listen, config.public, room, &shared)
-            .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
+        let servers =
+            Servers::start(config.listen, config.public.map(|public| (public, config.public_rates)), room, &shared)
+                .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, public) = servers.addresses();
 
         let checker = Checker::new(shared.clone(), sequencer.cases());

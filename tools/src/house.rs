@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use authorizer::clock::{Source, System};
 use authorizer::fold::STATE_EVERY;
-use authorizer::http::BaseUrl;
+use authorizer::http::{BaseUrl, Rates};
 use authorizer::keys::admin_bearer;
 use authorizer::metrics::Metrics;
 use authorizer::service::{Config, Folded, Service, StartError};
@@ -57,6 +57,8 @@ pub struct Words {
     pub base_url: Option<BaseUrl>,
     /// Strangers cannot try their own policies.
     pub no_sandbox: bool,
+    /// What strangers may ask for, if not as much as usual.
+    pub public_rates: Option<Rates>,
     /// Where traces go, if anywhere.
     pub traces: Option<traces::Options>,
     /// Decisions between two `state` records, if not as many as usual.
@@ -94,6 +96,7 @@ impl House {
             behind_proxy: words.behind_proxy,
             base_url: words.base_url.clone(),
             sandbox: !words.no_sandbox,
+            public_rates: words.public_rates.unwrap_or_default(),
             traces: words.traces.clone(),
             state_every: words.state_every.unwrap_or(STATE_EVERY),
             ..Config::new(data, addresses.listen)

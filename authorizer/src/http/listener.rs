@@ -1,7 +1,7 @@
 //! Why: both listeners meet the same strangers, so there is one place for what either does with a connection.
 //!
 //! Guarantees: every connection is counted and timed by [`Connections`] from its acceptance to its end, whatever state the HTTP library is
-//! in; a first head has [`HEAD_DEADLINE`]; an expectation other than `100-continue` is refused with 417 (RFC 9110 §10.1.1).
+//! in; a first head has [`HEAD_DEADLINE`]; where there is a [`Door`], nothing is done for a request before it lets it in; an expectation other than `100-continue` is refused with 417 (RFC 9110 §10.1.1).
 //! Does not: speak TLS or HTTP/2. What is a head and where it ends is the HTTP library's matter: it takes lines that end with LF alone, as
 //! RFC 9112 §2.2 allows a recipient to.
 
@@ -21,6 +21,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, Error};
 
 use super::connection::{Caps, Connection, Connections, Watched};
+use super::cost::Door;
 use super::descriptors::CLOSING;
 use super::problem::Code;
 use crate::traces::{self, Served, Tracer};
@@ -34,21 +35,35 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A connection that does not close is dropped after this.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped. `seen` is shown every answer;
-/// `tracer` traces requests, where there is one.
+/// What is served at one address.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where connections come in.
+    pub socket: TcpListener,
+    /// What its threads are called.
+    pub name: &'static str,
+    /// How many threads.
+    pub workers: usize,
+    /// Connections of each.
+    pub caps: Caps,
+    /// Who lets requests in; without it all come in.
+    pub door: Option<Arc<Door>>,
+    /// Who traces requests.
+    pub tracer: Option<Arc<Tracer>>,
+}
+
+/// Serves what `configure` says, which is called once on each worker thread, until the server is stopped. `seen` is shown every answer
+/// of those that were let in.
 ///
 /// # Errors
 /// What the operating system says about the socket.
 pub fn serve(
-    listener: TcpListener,
-    name: &str,
-    workers: usize,
-    caps: Caps,
+    listening: Listening,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
-    tracer: Option<Arc<Tracer>>,
 ) -> io::Result<(Server, SocketAddr)> {
-    let address = listener.local_addr()?;
+    let Listening { socket, name, workers, caps, door, tracer } = listening;
+    let address = socket.local_addr()?;
     if let Some(tracer) = &tracer {
         tracer.listens_at(address);
     }
@@ -59,8 +74,9 @@ pub fn serve(
         .max_concurrent_connections(caps.sum().saturating_add(CLOSING))
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals()
-        .listen(name, listener, move || {
-            let (stopping, seen, tracer) = (stopping.clone(), seen.clone(), tracer.clone());
+        .listen(name, socket, move || {
+            let (stopping, seen) = (stopping.clone(), seen.clone());
+            let (door, tracer) = (door.clone(), tracer.clone());
             let app = App::new().configure(configure.clone());
             let app = map_config(app.into_factory(), |()| AppConfig::default());
             let http = HttpService::build()
@@ -75,7 +91,9 @@ pub fn serve(
                 .on_connect_ext(|io: &Watched, data| {
                     data.insert(io.connection().clone());
                 })
-                .h1(apply_fn_factory(app, move |request, app: &_| answer(request, app, seen.clone(), tracer.as_ref())));
+                .h1(apply_fn_factory(app, move |request, app: &_| {
+                    answer(request, app, seen.clone(), door.as_ref(), tracer.as_ref())
+                }));
             let connections = Connections::new(caps);
             apply_fn_factory(http, move |io: TcpStream, http: &_| connect(&connections, io, http))
         })?;
@@ -113,6 +131,7 @@ fn answer<A, S>(
     request: Request,
     app: &A,
     seen: S,
+    door: Option<&Arc<Door>>,
     tracer: Option<&Arc<Tracer>>,
 ) -> impl Future<Output = Result<Response<BoxBody>, Error>> + use<A, S>
 where
@@ -122,22 +141,32 @@ where
     let connection = request.conn_data::<Rc<Connection>>();
     let answering = connection.map(Connection::begin);
     let traced = tracer.and_then(|tracer| Some((begin(tracer, &request)?, connection.cloned())));
-    let answer = expected(&request).then(|| app.call(request));
+    let entered = door.map_or(Ok(None), |door| door.enter(&request));
+    let answer = entered.map(|entered| expected(&request).then(|| (entered, app.call(request))));
     async move {
         let answered = match answer {
-            Some(answer) => {
+            Ok(Some((entered, answer))) => {
                 let trace = traced.as_ref().map(|(served, _)| served.trace());
                 let answered = traces::within(trace, answer).await.inspect(seen);
+                if let (Some(entered), Ok(answer)) = (entered, &answered) {
+                    entered.answered(answer.response().body());
+                }
                 if let (Some((served, connection)), Ok(answer)) = (traced, &answered) {
                     end(served, connection.as_deref(), answer);
                 }
                 answered.map(Response::from)
             }
-            None => {
+            Ok(None) => {
                 if let Some((served, _)) = traced {
                     served.answered(StatusCode::EXPECTATION_FAILED.as_u16(), None, None, true);
                 }
                 Ok(Response::new(StatusCode::EXPECTATION_FAILED))
+            }
+            Err(refused) => {
+                if let Some((served, _)) = traced {
+                    served.answered(refused.status().as_u16(), None, None, true);
+                }
+                Ok(refused)
             }
         };
         drop(answering);

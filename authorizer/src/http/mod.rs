@@ -5,6 +5,7 @@ mod authzen;
 mod body;
 mod browse;
 mod connection;
+mod cost;
 mod dashboard;
 mod decisions;
 mod descriptors;
@@ -29,6 +30,7 @@ mod state;
 mod statements;
 
 pub use body::{BODY_DEADLINE, Budget, MAX_BODY, MAX_ITEMS, MAX_READING};
+pub use cost::{OF_EACH, Rates};
 pub use descriptors::{Room, TooFew};
 pub(crate) use governance::shown;
 pub use metadata::{BaseUrl, Metadata};

@@ -15,7 +15,7 @@ use ledger::http::Document;
 #[must_use]
 pub fn document() -> String {
     let more: Vec<_> = looks::operations().into_iter().chain(sandbox::operations()).collect();
-    ledger::http::document(&more)
+    ledger::http::document(&more, super::cost::problems)
 }
 
 /// Has the read API serve it.

@@ -160,8 +160,8 @@ codes! {
     Clock = 503 "clock" "the clock cannot be relied on",
     /// No epoch is published yet: nothing can be allowed.
     NoEpoch = 503 "no_epoch" "no epoch is published",
-    /// The key has taken what it may take.
-    Quota = 429 "quota" "the key has taken what it may take a second",
+    /// The key, or without one the address, has taken what it may take.
+    Quota = 429 "quota" "the key, or without one the address, has taken what it may take a second",
     /// What is free of the disk is kept for governance and for executions under way.
     DiskReserve = 503 "disk_reserve" "what is left of the disk is kept for governance and for executions under way",
     /// More is waiting than can be taken.
@@ -268,6 +268,13 @@ impl Problem {
     #[must_use]
     pub fn owed(wait: Duration) -> Self {
         Problem { wait: wait.as_secs().saturating_add(1), ..Problem::from(Code::Quota) }
+    }
+
+    /// An address that has to wait so long: whole seconds, so that it does not come too early.
+    #[must_use]
+    pub fn owed_by_address(wait: Duration) -> Self {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        Problem { wait: seconds, ..Problem::from(Code::Quota) }
     }
 
     /// Names the item.

@@ -14,10 +14,12 @@ use actix_web::web::{Data, ServiceConfig};
 use ledger::http::Public;
 use tokio::net::TcpSocket;
 
+use super::cost::{Door, Rates};
 use super::descriptors::Room;
 use super::lineage::Teller;
+use super::listener::{self, Listening};
 use super::problem::Code;
-use super::{browse, history, lineage, listener, sandbox};
+use super::{browse, history, lineage, sandbox};
 use crate::canary;
 use crate::clock::Source;
 use crate::live::Shared;
@@ -58,7 +60,7 @@ impl Servers {
     /// [`NotListening`]; nothing is served then, on neither address.
     pub fn start(
         listen: SocketAddr,
-        public: Option<SocketAddr>,
+        public: Option<(SocketAddr, Rates)>,
         room: Room,
         shared: &Arc<Shared>,
     ) -> Result<Servers, NotListening> {
@@ -75,6 +77,7 @@ impl Servers {
         room: Room,
         public: Arc<Public>,
         clock: Arc<dyn Source>,
+        rates: Rates,
     ) -> Result<Servers, NotListening> {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
@@ -84,7 +87,9 @@ impl Servers {
                 // Nothing is decided beside an archive.
                 sandbox::configure(config, None);
             };
-            let (server, address) = read_api(socket(listen).map_err(at)?, room, public, more, |_| {}).map_err(at)?;
+            // Nothing is counted beside an archive.
+            let listening = listening(socket(listen).map_err(at)?, room, Door::new(rates, |_| {}));
+            let (server, address) = read_api(listening, public, more, |_| {}).map_err(at)?;
             Ok((vec![server], address, None))
         })
     }
@@ -143,17 +148,18 @@ type Bound = (Vec<Server>, SocketAddr, Option<SocketAddr>);
 /// Binds both addresses before either is served, so that a port in use is told at once.
 fn bind(
     listen: SocketAddr,
-    public: Option<SocketAddr>,
+    public: Option<(SocketAddr, Rates)>,
     room: Room,
     shared: &Arc<Shared>,
 ) -> Result<Bound, NotListening> {
     let at = |address: SocketAddr| move |source| NotListening { address, source };
     let private_socket = socket(listen).map_err(at(listen))?;
-    let public_socket = public.map(|public| socket(public).map_err(at(public)).map(|socket| (socket, public)));
+    let public_socket =
+        public.map(|(public, rates)| socket(public).map_err(at(public)).map(|socket| (socket, public, rates)));
     let public_socket = public_socket.transpose()?;
     let (server, address) = private(private_socket, room, shared.clone()).map_err(at(listen))?;
-    let Some((socket, wanted)) = public_socket else { return Ok((vec![server], address, None)) };
-    let (public, public_address) = self::public(socket, room, shared.clone()).map_err(at(wanted))?;
+    let Some((socket, wanted, rates)) = public_socket else { return Ok((vec![server], address, None)) };
+    let (public, public_address) = self::public(socket, room, rates, shared.clone()).map_err(at(wanted))?;
     Ok((vec![server, public], address, Some(public_address)))
 }
 
@@ -168,11 +174,10 @@ fn socket(address: SocketAddr) -> io::Result<TcpListener> {
 fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let (workers, metered) = (shared.workers, shared.clone());
     let next = Arc::new(AtomicUsize::new(0));
+    let tracer = shared.tracer.get().cloned();
+    let listening = Listening { socket, name: "decisions", workers, caps: room.private, door: None, tracer };
     listener::serve(
-        socket,
-        "decisions",
-        workers,
-        room.private,
+        listening,
         move |config| {
             // Called once on each worker thread: that worker's engine is its own.
             let index = next.fetch_add(1, Ordering::Relaxed) % workers;
@@ -182,11 +187,10 @@ fn private(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(
             actix_web::rt::spawn(async move { canary::keep(&worker).await });
         },
         counted(&metered),
-        metered.tracer.get().cloned(),
     )
 }
 
-fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
+fn public(socket: TcpListener, room: Room, rates: Rates, shared: Arc<Shared>) -> io::Result<(Server, SocketAddr)> {
     let (epochs, ready, metered, clocked) = (shared.clone(), shared.clone(), shared.clone(), shared.clone());
     let public = Arc::new(Public {
         reader: shared.reader.clone(),
@@ -203,7 +207,9 @@ fn public(socket: TcpListener, room: Room, shared: Arc<Shared>) -> io::Result<(S
         // Ends with the worker's thread.
         actix_web::rt::spawn(crate::history::keep(sampled.clone()));
     };
-    read_api(socket, room, public, more, counted(&shared))
+    let refusing = shared.clone();
+    let door = Door::new(rates, move |code| refusing.metrics.refused(code.status(), code.name()));
+    read_api(listening(socket, room, door), public, more, counted(&shared))
 }
 
 /// What strangers see of decisions beside the log's own read API.
@@ -223,24 +229,25 @@ fn counted(shared: &Arc<Shared>) -> impl Fn(&ServiceResponse) + Clone + Send + '
     }
 }
 
+/// The public listener.
+fn listening(socket: TcpListener, room: Room, door: Arc<Door>) -> Listening {
+    let (name, workers) = ("public", PUBLIC_WORKERS);
+    Listening { socket, name, workers, caps: room.public, door: Some(door), tracer: None }
+}
+
 fn read_api(
-    socket: TcpListener,
-    room: Room,
+    listening: Listening,
     public: Arc<Public>,
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     seen: impl Fn(&ServiceResponse) + Clone + Send + 'static,
 ) -> io::Result<(Server, SocketAddr)> {
     listener::serve(
-        socket,
-        "public",
-        PUBLIC_WORKERS,
-        room.public,
+        listening,
         move |config| {
             more(config);
             super::openapi::configure(config);
             ledger::http::configure(config, public.clone());
         },
         seen,
-        None,
     )
 }

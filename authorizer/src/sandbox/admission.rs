@@ -5,29 +5,22 @@
 //! each address and one for all. What is remembered of addresses has a bound. Does not: know people; behind a proxy all have one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::rate::{Debts, Rate, network};
 
 /// Requests inside at once: each has a body of 64 KiB at most and waits for one thread that takes milliseconds for it.
 pub const MAX_AT_ONCE: usize = 16;
 /// Requests of one address inside at once, so that one whose bodies are slow leaves room for others.
 pub const MAX_OF_ONE: usize = 4;
 /// All together: ten a second in the long run, fifty at once.
-pub const OF_ALL: Rate = Rate { every_ms: 100, burst: 50 };
+pub const OF_ALL: Rate = Rate { every: Duration::from_millis(100), burst: 50 };
 /// One address: four a second in the long run, thirty at once. A person clicks less, a page with its buttons too.
-pub const OF_ONE: Rate = Rate { every_ms: 250, burst: 30 };
-/// Addresses whose debts are remembered: those that asked within the last seconds. Beyond it the rate of all is what holds.
+pub const OF_ONE: Rate = Rate { every: Duration::from_millis(250), burst: 30 };
+/// Addresses whose debts are remembered: those that asked within the last seconds. Those beyond it count as one.
 const MAX_ADDRESSES: usize = 1_024;
-
-/// So many at once, and one more each so many milliseconds (GCRA).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Milliseconds that one costs.
-    pub every_ms: u64,
-    /// How many may come at once.
-    pub burst: u64,
-}
 
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +35,19 @@ pub enum NotIn {
 #[derive(Debug, Default)]
 pub struct Admission(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     inside: HashMap<IpAddr, usize>,
     total: usize,
     /// Until when what was taken is paid for, by a clock that never steps.
-    all: u64,
-    each: HashMap<IpAddr, u64>,
+    all: Duration,
+    each: Debts,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { inside: HashMap::new(), total: 0, all: Duration::ZERO, each: Debts::new(MAX_ADDRESSES) }
+    }
 }
 
 /// Somebody inside, until it is dropped.
@@ -56,17 +55,6 @@ struct State {
 pub struct Inside {
     door: Arc<Admission>,
     who: IpAddr,
-}
-
-impl Rate {
-    /// When the next one is paid for, or how long it has to wait.
-    fn take(self, paid: u64, now_ms: u64) -> Result<u64, u64> {
-        let ahead = self.every_ms.saturating_mul(self.burst.saturating_sub(1));
-        match paid.checked_sub(now_ms.saturating_add(ahead)) {
-            Some(wait) if wait > 0 => Err(wait),
-            Some(_) | None => Ok(paid.max(now_ms).saturating_add(self.every_ms)),
-        }
-    }
 }
 
 impl Admission {
@@ -81,15 +69,10 @@ impl Admission {
         if state.total >= MAX_AT_ONCE || of_one >= MAX_OF_ONE {
             return Err(NotIn::Full);
         }
-        let often = |wait| NotIn::Often(Duration::from_millis(wait));
-        let all = OF_ALL.take(state.all, now_ms).map_err(often)?;
-        if state.each.len() >= MAX_ADDRESSES {
-            state.each.retain(|_, paid| *paid > now_ms);
-        }
-        let each = OF_ONE.take(state.each.get(&who).copied().unwrap_or(0), now_ms).map_err(often)?;
-        if state.each.len() < MAX_ADDRESSES || state.each.contains_key(&who) {
-            state.each.insert(who, each);
-        }
+        let now = Duration::from_millis(now_ms);
+        let all = OF_ALL.take(state.all, now, 1).map_err(NotIn::Often)?;
+        let debt = state.each.of(who, now);
+        *debt = OF_ONE.take(*debt, now, 1).map_err(NotIn::Often)?;
         state.all = all;
         state.total += 1;
         *state.inside.entry(who).or_default() += 1;
@@ -111,14 +94,6 @@ impl Drop for Inside {
                 state.inside.remove(&self.who);
             }
         }
-    }
-}
-
-/// One house has one IPv4 address, and a /64 of IPv6.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        four @ IpAddr::V4(_) => four,
     }
 }
 
@@ -150,13 +125,14 @@ mod tests {
     #[test]
     fn an_address_that_asks_too_often_waits_and_others_do_not() {
         let door = Arc::new(Admission::default());
+        let later = 1_000 + u64::try_from(OF_ONE.every.as_millis()).unwrap();
         for _ in 0..OF_ONE.burst {
             door.enter(peer(1), 1_000).unwrap();
         }
-        assert_eq!(door.enter(peer(1), 1_000).unwrap_err(), NotIn::Often(Duration::from_millis(OF_ONE.every_ms)));
+        assert_eq!(door.enter(peer(1), 1_000).unwrap_err(), NotIn::Often(OF_ONE.every));
         assert!(door.enter(peer(2), 1_000).is_ok());
-        assert!(door.enter(peer(1), 1_000 + OF_ONE.every_ms).is_ok());
-        assert!(door.enter(peer(1), 1_000 + OF_ONE.every_ms).is_err());
+        assert!(door.enter(peer(1), later).is_ok());
+        assert!(door.enter(peer(1), later).is_err());
     }
 
     #[test]
@@ -165,18 +141,10 @@ mod tests {
         let let_in = |from: u32, now| {
             (from..from + 200).filter(|n| door.enter(IpAddr::from(n.to_be_bytes()), now).is_ok()).count()
         };
-        assert_eq!(let_in(0, 0) as u64, OF_ALL.burst);
+        assert_eq!(let_in(0, 0), OF_ALL.burst as usize);
         for round in 0..100 {
             let_in(round * 1_000, u64::from(round) * 200);
         }
-        assert!(door.state().each.len() <= MAX_ADDRESSES);
-    }
-
-    #[test]
-    fn a_house_has_many_addresses_of_ipv6_and_counts_once() {
-        let one: IpAddr = "2001:db8::1".parse().unwrap();
-        assert_eq!(network(one), network("2001:db8::ffff:1".parse().unwrap()));
-        assert_ne!(network(one), network("2001:db8:0:1::1".parse().unwrap()));
-        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), peer(1));
+        assert!(door.state().each.remembered() <= MAX_ADDRESSES);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use authorizer::archive::Archive;
 use authorizer::clock::Manual;
+use authorizer::http::Rates;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Site, call, erase, now_ms, read, until};
@@ -91,7 +92,9 @@ fn health_has_the_habits_of_the_listener_and_an_archive_measures_nothing() {
     }
     assert!(site.service.take().unwrap().stop());
     let (_ledger, reader) = site.open_log();
-    let archive = Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms()))).unwrap();
+    let archive =
+        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default())
+            .unwrap();
     let health = call(archive.address(), GET, "/v1/health", &[], b"").json();
     assert_eq!((&health["service"], &health["head"]["size"]), (&Value::Null, &json!(site.reader.size())));
     let course = call(archive.address(), GET, "/v1/health/history?step=second", &[], b"").json();
@@ -123,7 +126,9 @@ fn the_page_says_the_figures_without_any_script_and_is_as_secured_as_every_page(
     assert!(!["secret-name", "no_matching_permit"].iter().any(|secret| html.contains(secret)));
     assert!(site.service.take().unwrap().stop());
     let (_ledger, reader) = site.open_log();
-    let archive = Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms()))).unwrap();
+    let archive =
+        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default())
+            .unwrap();
     let html = call(archive.address(), GET, "/health", &[], b"").text();
     assert!(html.contains("archive: read only") && !html.contains("{facts}"), "{html}");
     assert!(archive.stop());

@@ -65,15 +65,17 @@ pub(super) async fn serve(
     document: Option<web::Data<Document>>,
 ) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let text = document.map_or_else(|| self::document(&[]), |document| document.0.clone());
+    let text = document.map_or_else(|| self::document(&[], |_| &[]), |document| document.0.clone());
     fresh(&request, JSON, text).await
 }
 
-/// The document about the paths of this module and some more.
+/// The document about the paths of this module and some more. `before` tells which problems the listener may answer at a path before the
+/// path is asked.
 #[must_use]
-pub fn document(more: &[Operation]) -> String {
+pub fn document(more: &[Operation], before: impl Fn(&str) -> &'static [(u16, &'static str)]) -> String {
     let mut paths: Map<String, Value> = Map::new();
-    for operation in paths::operations().iter().chain(more) {
+    for mut operation in paths::operations().into_iter().chain(more.iter().cloned()) {
+        operation.problems.extend(before(operation.path));
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
             methods.extend(operation.methods());
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn every_code_of_a_path_is_in_the_document_with_its_status() {
-        let document: Value = serde_json::from_str(&document(&[])).unwrap();
+        let document: Value = serde_json::from_str(&document(&[], |_| &[])).unwrap();
         let said = document["paths"].to_string();
         for code in Code::ALL {
             // Of paths and methods that there are not.

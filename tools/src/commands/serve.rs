@@ -1,12 +1,13 @@
 //! `interlock serve`: the decision API and the public read API over one log, until SIGTERM or Ctrl-C.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use authorizer::archive::Archive;
 use authorizer::clock::System;
-use authorizer::http::BaseUrl;
+use authorizer::http::{BaseUrl, Rates};
 use authorizer::service::Folded;
 use authorizer::traces::{self, Ratio};
 use clap::Args;
@@ -16,6 +17,9 @@ use crate::client::block_on;
 use crate::exit::{Exit, Failure};
 use crate::house::{Addresses, House, Words};
 use crate::output::note;
+
+/// Units a second for one address, at most: more than all may have together.
+const MAX_RATE: u32 = 1_000_000;
 
 /// Serve a log.
 #[derive(Debug, Args)]
@@ -50,6 +54,11 @@ pub struct Serve {
     /// Strangers cannot try their own policies on the public listener (`/demo`, `/v1/sandbox/…`)
     #[arg(long, env = "INTERLOCK_NO_SANDBOX")]
     no_sandbox: bool,
+    /// What one address may ask of the public listener, in units a second: a tile or a page is 1, a search 500, an evidence bundle 4,000,
+    /// and ten times as many may come at once. Given, it holds for addresses of this machine too; without it others have 4,000 and those of
+    /// this machine, where a proxy may stand, only count in what all share
+    #[arg(long, env = "INTERLOCK_PUBLIC_RATE", value_name = "UNITS", value_parser = rates)]
+    public_rate: Option<Rates>,
     /// Send traces to the OpenTelemetry collector at this address, by OTLP over HTTP: `http://127.0.0.1:4318`, on this machine only
     #[arg(long, env = "INTERLOCK_OTLP", value_name = "URL", hide_env_values = true, conflicts_with = "read_only")]
     otlp: Option<String>,
@@ -79,6 +88,7 @@ impl Serve {
             behind_proxy: self.behind_proxy,
             base_url: self.base_url.clone(),
             no_sandbox: self.no_sandbox,
+            public_rates: self.public_rate,
             state_every: self.state_every,
         };
         let house = House::open(&self.data, &addresses, &words)?;
@@ -102,7 +112,8 @@ impl Serve {
     fn read(&self) -> Result<Exit, Failure> {
         let reader = ledger::open_archive(&self.data, self.memory.as_deref()).map_err(Failure::unavailable)?;
         let clock = Arc::new(System::default());
-        let archive = Archive::start(self.public, reader.clone(), clock).map_err(Failure::unavailable)?;
+        let archive = Archive::start(self.public, reader.clone(), clock, self.public_rate.unwrap_or_default())
+            .map_err(Failure::unavailable)?;
         note!("public read API  http://{}", archive.address());
         let head = reader.head();
         let (origin, size) = (&head.checkpoint.origin, head.checkpoint.size);
@@ -113,6 +124,11 @@ impl Serve {
         }
         signalled.map(|()| Exit::Ok)
     }
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    let units: Option<NonZeroU32> = text.parse().ok().filter(|units: &NonZeroU32| units.get() <= MAX_RATE);
+    units.map(Rates::of_each).ok_or_else(|| format!("a number from 1 to {MAX_RATE}"))
 }
 
 /// Returns when SIGTERM or SIGINT comes.

@@ -16,6 +16,7 @@ mod interop;
 mod kills;
 mod load;
 mod printing;
+mod public_rate;
 mod rules;
 mod sandbox;
 mod snapshots;
