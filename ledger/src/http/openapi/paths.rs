@@ -146,7 +146,7 @@ fn bundles() -> [Operation; 2] {
         "description": format!("Numbers and ranges of at most {MAX_CHOSEN} records, `3,7,100-200`; either this or a search"),
     });
     let outcome = json!({"enum": ["allow", "deny"]});
-    let realm = json!({"type": "string", "pattern": "^[A-Za-z0-9._~-]+$", "maxLength": 64});
+    let realm = json!({"type": "string", "pattern": "^[A-Za-z0-9._~-]*$", "maxLength": 64});
     let codes = [MissingParameter, NotPublished, NothingChosen, TooLarge, Overloaded, Unsigned];
     let by_query = read_path(
         "/v1/bundles",
