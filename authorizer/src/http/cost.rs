@@ -56,7 +56,9 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { loopback: false, ..Self::of_each(OF_EACH) }
+        let mut rates = Self::of_each(OF_EACH);
+        rates.loopback = false;
+        rates
     }
 }
 
