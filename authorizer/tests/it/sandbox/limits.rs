@@ -75,7 +75,7 @@ fn whoever_asks_too_often_is_told_when_to_come_again() {
     let address = public(&site);
     // Refused whatever it is, and counted all the same.
     let nothing = json!({});
-    let taken = (0_u32..).take_while(|_| post(address, &nothing).status == 400).count() as u32;
+    let taken = (0_u32..).take_while(|_| post(address, &nothing).status == 400).last().map_or(0, |last| last + 1);
     assert!((OF_ONE.burst..10 * OF_ONE.burst).contains(&taken), "{taken} were taken");
     let refused = post(address, &nothing);
     assert_eq!((refused.status, refused.code().as_str()), (429, "sandbox_quota"));
