@@ -1,7 +1,8 @@
 //! Why: both listeners meet the same strangers, so there is one place for what either does with a connection.
 //!
 //! Guarantees: every connection is counted and timed by [`Connections`] from its acceptance to its end, whatever state the HTTP library is
-//! in; a first head has [`HEAD_DEADLINE`]; where there is a [`Door`], nothing is done for a request before it lets it in; an expectation other than `100-continue` is refused with 417 (RFC 9110 §10.1.1).
+//! in; a first head has [`HEAD_DEADLINE`]; where there is a [`Door`], nothing is done for a request before it lets it in; an expectation
+//! other than `100-continue` is refused with 417 (RFC 9110 §10.1.1).
 //! Does not: speak TLS or HTTP/2. What is a head and where it ends is the HTTP library's matter: it takes lines that end with LF alone, as
 //! RFC 9112 §2.2 allows a recipient to.
 

@@ -101,7 +101,8 @@ impl<'a> DecisionView<'a> {
 }
 
 /// The nine classes by name, in the order of the record.
-struct Verdicts(Classes);
+#[derive(Debug)]
+pub struct Verdicts(pub Classes);
 
 impl Serialize for Verdicts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,6 +4,7 @@
 //! before [`configure`](super::configure), with [`at`], [`read`] and [`headers`].
 
 pub use super::answer::{HTML, JSON, chosen_by_accept, fresh, fresh_json, negotiate};
+pub use super::documents::Verdicts;
 pub use super::page::{age, escape};
 pub use super::problem::{Code, Problem};
 pub use super::proofs::find;

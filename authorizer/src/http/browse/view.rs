@@ -3,10 +3,10 @@
 //! A view is for people and dashboards; what can be checked is the receipt that each one names. Tokens, signatures and the caller's key are
 //! not in it (threat 26).
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use ledger::http::habits::Verdicts;
+use serde::Serialize;
 use verifier::act::{Act, Deed, Mode, Power};
-use verifier::decision::{Classes, Detail, Named};
+use verifier::decision::{Detail, Named};
 use verifier::hash::Hash;
 use verifier::note::Note;
 use verifier::record::Record;
@@ -80,19 +80,6 @@ struct ReasonView<'a> {
 struct NamedView<'a> {
     names: &'a [String],
     count: u64,
-}
-
-/// The nine classes by name, in the order of the record.
-struct Verdicts(Classes);
-
-impl Serialize for Verdicts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(9))?;
-        for (condition, class) in self.0.iter() {
-            map.serialize_entry(condition.name(), class.name())?;
-        }
-        map.end()
-    }
 }
 
 impl<'a> DecisionView<'a> {
