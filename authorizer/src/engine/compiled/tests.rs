@@ -6,6 +6,7 @@ mod exhaustive;
 mod fallback;
 mod policies;
 mod random;
+mod survivors;
 
 use std::str::FromStr;
 use std::sync::Arc;
