@@ -300,3 +300,28 @@ impl Admin {
         self.signer.sign_note(&Act { origin: self.origin.clone(), follows, deed }.text())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_come_every_so_many_hours_or_never_and_no_slip_of_the_hand_switches_them_off() {
+        for (text, audits) in [
+            ("off", Some(Audits::Off)),
+            ("1", Some(Audits::Every(3_600))),
+            ("24", Some(Audits::default())),
+            ("8760", Some(Audits::Every(31_536_000))),
+            ("0", None),
+            ("8761", None),
+            ("-1", None),
+            ("1.5", None),
+            ("OFF", None),
+            ("", None),
+        ] {
+            assert_eq!(Audits::parse(text).ok(), audits, "{text}");
+        }
+        assert!(Audits::Off.plan().is_none());
+        assert_eq!(Audits::Every(7_200).plan().map(|plan| plan.every.as_secs()), Some(7_200));
+    }
+}
