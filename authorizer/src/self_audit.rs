@@ -7,19 +7,20 @@
 //! takes that back. Nor is anything decided on a log that could not be read [`TRIES`] times in succession, or whose audit panicked.
 //! Does not: look at private parts or at what is derived; remember anything over a restart, after which the first pass finds it again.
 
+mod auditor;
 mod gauges;
 
 use std::fmt;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ledger::{Reader, Report};
 use tokio::time::Instant;
 use verifier::hash::Hash;
 
+pub use auditor::Auditor;
 pub use gauges::Gauges;
 
 /// From the end of one pass to the beginning of the next, unless an operator says otherwise: a hundred million entries take some twenty minutes.
@@ -34,10 +35,6 @@ pub const TRIES: u32 = 3;
 const REST: u32 = 3;
 /// But not longer: a slow disk makes pieces long by itself.
 const MAX_REST: Duration = Duration::from_secs(1);
-/// The niceness of whoever audits: it takes what everybody leaves.
-const NICE: i32 = 19;
-/// What a pass under way gets of a stop, to end one piece.
-const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// What whoever is not ready for it says.
 pub const FAILED: &str = "a self-audit found stored entries that are not what the signed head says";
@@ -280,69 +277,6 @@ fn faults(report: &Report, size: u64) -> impl Iterator<Item = String> {
         let (count, file) = (report.problem_count, problem.file.display());
         format!("self_audit_failed first_fault={index} size={size} problems={count}: {file}: {}", problem.what)
     })
-}
-
-/// The thread that audits.
-#[derive(Debug)]
-pub struct Auditor {
-    audits: Arc<SelfAudits>,
-    done: mpsc::Receiver<()>,
-}
-
-impl Auditor {
-    /// Starts it; without a plan nothing is audited. `failed` is called once nothing may be decided any more.
-    ///
-    /// # Errors
-    /// The operating system has no thread.
-    pub fn start(
-        plan: Option<Plan>,
-        audits: Arc<SelfAudits>,
-        reader: Reader,
-        now_ms: impl Fn() -> u64 + Send + 'static,
-        failed: impl Fn() + Send + 'static,
-    ) -> io::Result<Self> {
-        let (tell_done, done) = mpsc::channel();
-        let Some(plan) = plan else { return Ok(Self { audits, done }) };
-        audits.locked().every = Some(plan.every);
-        let working = audits.clone();
-        std::thread::Builder::new().name("self-audit".into()).spawn(move || {
-            // Dropped, and so told, however the thread ends.
-            let _done: mpsc::Sender<()> = tell_done;
-            // One thread's niceness, on Linux; those that it starts inherit it.
-            let _only_speed = rustix::process::nice(NICE);
-            work(&plan, &working, &reader, &now_ms);
-            if working.failed() {
-                failed();
-            }
-        })?;
-        Ok(Self { audits, done })
-    }
-
-    /// Breaks off what is under way. Returns whether it ended in time.
-    pub fn stop(&self) -> bool {
-        self.audits.stop();
-        self.done.recv_timeout(STOP_WITHIN) == Err(mpsc::RecvTimeoutError::Disconnected)
-    }
-}
-
-/// Pass after pass, until the service stops or the log fails.
-fn work(plan: &Plan, audits: &SelfAudits, reader: &Reader, now_ms: &impl Fn() -> u64) {
-    let (mut wait, mut tries) = (plan.first, 0);
-    while audits.sleep(wait) {
-        match audits.pass(reader, now_ms, &*plan.tell) {
-            Some(Outcome::Passed) => (wait, tries) = (plan.every, 0),
-            Some(Outcome::Failed) | None => return,
-            Some(Outcome::Unreadable) => {
-                tries += 1;
-                if tries == TRIES {
-                    audits.fail();
-                    (plan.tell)(&format!("self_audit_failed first_fault=unknown: it could not be read {TRIES} times"));
-                    return;
-                }
-                wait = plan.again.min(plan.every);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
