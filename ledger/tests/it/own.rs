@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ledger::{AppendError, CheckError, Progress, Reader, Report, open_archive_in};
+use ledger::{AppendError, CheckError, Ledger, Options, Progress, Reader, Report, open_archive_in};
 
 use crate::common::*;
 
@@ -35,6 +35,36 @@ fn a_log_passes_while_it_grows_and_is_sealed_and_says_what_it_was_held_against()
     }
     assert!(!reader.poisoned());
     ledger.append(&mixed(271, 2), START + 1).unwrap();
+}
+
+/// A fault that is none would end a good service.
+#[test]
+fn audit_after_audit_passes_while_another_thread_appends_and_segments_are_sealed() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("log");
+    ledger::create(&dir, ORIGIN, START).unwrap();
+    let options = Options { segment_bytes: 3_000, seal: true, ..Options::new(&dir) };
+    let (mut ledger, reader) = Ledger::open(options, START).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            for _ in 0..150 {
+                ledger.append(&mixed(ledger.size(), 7), START).unwrap();
+            }
+            ledger.seal().unwrap();
+        });
+        let mut audits = 0;
+        while !writer.is_finished() || audits == 0 {
+            assert!(audit(&reader).is_clean());
+            audits += 1;
+        }
+        writer.join().unwrap();
+        assert!(audits > 3, "{audits}");
+    });
+    let sealed = std::fs::read_dir(dir.join("journal")).unwrap();
+    let sealed = sealed.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "sealed"));
+    assert!(sealed.count() > 5);
+    let report = audit(&reader);
+    assert!(report.is_clean() && report.entries == 1_050, "{:?}", report.problems);
 }
 
 #[test]
