@@ -14,6 +14,7 @@ use verifier::record::Record;
 use crate::clock::Source;
 use crate::fold::FoldError;
 use crate::http::{NotListening, PUBLIC_WORKERS, Rates, Room, Servers};
+use crate::self_audit::{self, Auditor, Gauges, Plan, SelfAudits};
 use crate::service::StartError;
 
 /// Records that are read at a time.
@@ -23,11 +24,12 @@ const CHUNK: u64 = 1_024;
 #[derive(Debug)]
 pub struct Archive {
     servers: Servers,
+    auditor: Auditor,
     address: SocketAddr,
 }
 
 impl Archive {
-    /// Serves the public read API over an archive. Every record is read once, to find the epochs.
+    /// Serves the public read API over an archive. Every record is read once, to find the epochs, and as often as planned to audit them.
     ///
     /// # Errors
     /// [`StartError`]: a record cannot be read, or the address cannot be bound.
@@ -36,24 +38,30 @@ impl Archive {
         reader: Reader,
         clock: Arc<dyn Source>,
         rates: Rates,
+        plan: Option<Plan>,
     ) -> Result<Archive, StartError> {
         let epochs = epochs(&reader)?;
+        let audits = Arc::new(SelfAudits::default());
+        let (ready, told) = (audits.clone(), audits.clone());
+        let (audited, audit_clock) = (reader.clone(), clock.clone());
         // The archive is open, so its files are counted.
         let room = Room::take(1, PUBLIC_WORKERS)?;
         let now = clock.clone();
         let public = Public {
             reader,
             epochs: Box::new(move || epochs.clone()),
-            // What can be read is there; nothing else is promised.
-            ready: Box::new(|| Ok(())),
-            // Nothing happens to an archive that would be counted.
-            metrics: Box::new(|| "# EOF\n".to_owned()),
+            // What can be read is there, unless it is no longer what was signed; nothing else is promised.
+            ready: Box::new(move || if ready.failed() { Err(self_audit::FAILED.to_owned()) } else { Ok(()) }),
+            // Nothing else happens to an archive that would be counted.
+            metrics: Box::new(move || Gauges::alone(&told.standing())),
             now_ms: Box::new(move || now.wall_ms()),
         };
-        let servers = Servers::start_public(listen, room, Arc::new(public), clock, rates)
+        let servers = Servers::start_public(listen, room, Arc::new(public), (clock, audits.clone()), rates)
             .map_err(|NotListening { address, source }| StartError::Listen { address, source })?;
         let (address, _) = servers.addresses();
-        Ok(Archive { servers, address })
+        // Nobody decides here: there is nothing to stop.
+        let auditor = Auditor::start(plan, audits, audited, move || audit_clock.wall_ms(), || {});
+        Ok(Archive { servers, auditor: auditor.map_err(StartError::Thread)?, address })
     }
 
     /// The address of the public read API.
@@ -65,7 +73,8 @@ impl Archive {
     /// Stops: requests under way are answered. Returns whether that was done in time.
     #[must_use]
     pub fn stop(self) -> bool {
-        self.servers.stop()
+        let served = self.servers.stop();
+        self.auditor.stop() && served
     }
 }
 

@@ -27,6 +27,7 @@ pub mod rate;
 pub mod replay;
 pub mod sandbox;
 pub mod saver;
+pub mod self_audit;
 pub mod sequencer;
 pub mod service;
 pub mod settle;

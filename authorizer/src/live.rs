@@ -25,6 +25,7 @@ use crate::proposal::Work;
 use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::sandbox::Sandbox;
+use crate::self_audit::{self, SelfAudits};
 use crate::spare::Spare;
 use crate::traces::Tracer;
 
@@ -97,6 +98,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// How it was.
     pub history: History,
+    /// What the log's own audits came to.
+    pub audits: Arc<SelfAudits>,
     /// Who is told of what changes.
     pub notices: Arc<Notices>,
     /// What keys have taken of their quotas.
@@ -145,6 +148,7 @@ impl Shared {
             doubles: Doubles::new(room),
             metrics: Metrics::default(),
             history: History::default(),
+            audits: Arc::default(),
             quotas: Quotas::default(),
             spare: OnceLock::new(),
             metadata: OnceLock::new(),
@@ -169,12 +173,15 @@ impl Shared {
         self.last_ms.store(last_ms, Ordering::Release);
     }
 
-    /// Whether decisions can be made: the log can be written, an epoch is published, the clock can be relied on, and what must be denied
-    /// was denied lately.
+    /// Whether decisions can be made: no self-audit failed, the log can be written, an epoch is published, the clock can be relied on, and
+    /// what must be denied was denied lately.
     ///
     /// # Errors
     /// What is missing, in words that anyone may read.
     pub fn ready(&self) -> Result<(), &'static str> {
+        if self.audits.failed() {
+            return Err(self_audit::FAILED);
+        }
         if self.queue.is_closed() || self.fault().is_some() || self.reader.poisoned() {
             return Err("the log cannot be written");
         }
@@ -212,6 +219,7 @@ impl Shared {
             (live.by_plain || (mistrusted && !gone), "compiled policies differed from plain Cedar, which decides now"),
             (gone && mistrusted, "nobody decides again what compiled policies decide, so plain Cedar decides"),
             (self.metrics.missed() > 0, "decisions with a policy error were not decided again"),
+            (self.audits.standing().is_unreadable(), self_audit::UNREADABLE),
         ];
         alerts.into_iter().filter_map(|(stands, what)| stands.then_some(what)).collect()
     }
@@ -229,6 +237,7 @@ impl Shared {
             compiled: self.live.load().engines.as_ref().is_some_and(|engines| engines.is_compiled()),
             alerts: self.alerts().len(),
             rechecks_waiting: self.doubles.waiting(),
+            audit: self.audits.standing(),
         }
     }
 

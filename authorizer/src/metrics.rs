@@ -20,6 +20,7 @@ use verifier::decision::Outcome;
 use verifier::record::Record;
 
 use crate::proposal::{Item, Place};
+use crate::self_audit::{Gauges, Standing};
 use crate::stages::Stages;
 use crate::tally::Tally;
 use crate::traces::Spans;
@@ -115,6 +116,8 @@ pub struct Now {
     pub alerts: usize,
     /// Decisions that wait to be decided again.
     pub rechecks_waiting: usize,
+    /// What the log's own audits came to.
+    pub audit: Standing,
 }
 
 /// All counters of a process.
@@ -145,6 +148,7 @@ pub struct Metrics {
     rechecks_waiting: Gauge,
     compiled: Gauge,
     alerts: Gauge,
+    audits: Gauges,
 }
 
 impl fmt::Debug for Metrics {
@@ -179,6 +183,7 @@ impl Default for Metrics {
             rechecks_waiting: Gauge::default(),
             compiled: Gauge::default(),
             alerts: Gauge::default(),
+            audits: Gauges::default(),
         };
         let open = &mut metrics.open;
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
@@ -190,6 +195,7 @@ impl Default for Metrics {
             metrics.checkpoint_timestamp.clone(),
         );
         open.register("interlock_ready", "1 if decisions can be made", metrics.ready.clone());
+        metrics.audits.register(open);
         open.register("http_requests", "Answers by path and status", metrics.requests.clone());
         open.register(
             "http_refused",
@@ -360,6 +366,7 @@ impl Metrics {
         self.rechecks_waiting.set(i64::try_from(now.rechecks_waiting).unwrap_or(i64::MAX));
         self.compiled.set(i64::from(now.compiled));
         self.alerts.set(i64::try_from(now.alerts).unwrap_or(i64::MAX));
+        self.audits.set(&now.audit);
         self.canary_age.set(now.canary.map_or(-1.0, |age| age.as_secs_f64()));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: an allowing outcome is constructed in one line of `bodies.rs`; a caller is answered only after `append`
 //! returned, so nothing leaves the process that is not durable under a signed, remembered head; a body is recorded
-//! together and in order or not at all; governance goes first. Whatever ends this thread (an I/O error, a panic)
-//! closes the queue: every waiting and later caller is denied.
+//! together and in order or not at all; governance goes first. Whatever ends this thread (an I/O error, a panic, a
+//! self-audit that failed) closes the queue: every waiting and later caller is denied.
 //! Does not: check what workers check; make whoever asks alone wait (a batch is whatever waits, up to named limits).
 
 mod acts;
@@ -60,6 +60,8 @@ enum Fault {
     Fold(&'static str),
     #[error("a request that must be denied was about to be allowed")]
     Canary,
+    #[error("{}", crate::self_audit::FAILED)]
+    Audit,
     #[error("the log gave index {got} where {expected} was next")]
     Index { got: u64, expected: u64 },
 }
@@ -227,6 +229,9 @@ impl Sequencer {
     }
 
     fn work(&mut self) -> Result<Turn, Fault> {
+        if self.shared.audits.failed() {
+            return Err(Fault::Audit);
+        }
         self.answered = 0;
         let mut turn = Turn::Idle;
         while let Some(act) = self.shared.queue.pop_act() {

@@ -27,6 +27,7 @@ use crate::keys::{ApiKeys, KeysError};
 use crate::live::{Live, Shared};
 use crate::queue::{Bounds, Queue};
 use crate::sandbox::Sandbox;
+use crate::self_audit::{Auditor, Plan};
 use crate::sequencer::Sequencer;
 use crate::spare::{self, Spare};
 use crate::traces::{self, Tracer};
@@ -84,6 +85,8 @@ pub struct Config {
     pub rechecks: double::Room,
     /// How many decisions stand between two `state` records; [`STATE_EVERY`] but where many are to be seen.
     pub state_every: u64,
+    /// When the log audits itself, if it does.
+    pub self_audit: Option<Plan>,
 }
 
 impl Config {
@@ -107,6 +110,7 @@ impl Config {
             traces: None,
             rechecks: double::Room::default(),
             state_every: STATE_EVERY,
+            self_audit: Some(Plan::default()),
         }
     }
 }
@@ -163,6 +167,7 @@ pub struct Service {
     public: Option<SocketAddr>,
     sequencer_done: mpsc::Receiver<()>,
     checker_done: mpsc::Receiver<()>,
+    auditor: Auditor,
     folded: Folded,
 }
 
@@ -234,8 +239,9 @@ impl Service {
                 sequencer.run();
             })
             .map_err(StartError::Thread)?;
+        let auditor = audit(config.self_audit, &shared).map_err(StartError::Thread)?;
         await_canary(&shared);
-        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done, checker_done, folded })
+        Ok(Service { shared, servers: Some(servers), address, public, sequencer_done, checker_done, auditor, folded })
     }
 
     /// What the start had to read.
@@ -282,6 +288,8 @@ impl Service {
         // What it finds with its last look is recorded before the log is closed.
         self.shared.doubles.close();
         let _one_that_hangs_is_left_behind = self.checker_done.recv_timeout(CHECKER_STOP);
+        // It only reads: one that hangs is left behind too.
+        let _ended = self.auditor.stop();
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         let closed = self.sequencer_done.recv_timeout(SEQUENCER_STOP) == Err(mpsc::RecvTimeoutError::Disconnected);
@@ -343,6 +351,13 @@ pub fn assemble(config: &Config, mut ledger: Ledger, reader: Reader) -> Result<(
     }
     let sequencer = Sequencer::new(ledger, fold, shared.clone(), folded, config.state_every);
     Ok((shared, sequencer))
+}
+
+/// The thread that audits the log; once it finds a fault the sequencer looks, and ends.
+fn audit(plan: Option<Plan>, shared: &Arc<Shared>) -> io::Result<Auditor> {
+    let (clocked, waking) = (shared.clone(), shared.clone());
+    let now_ms = move || clocked.now().at_ms;
+    Auditor::start(plan, shared.audits.clone(), shared.reader.clone(), now_ms, move || waking.queue.wake())
 }
 
 /// Whoever asks a service that has just started finds it ready, if it can be: the first canary is on its way.

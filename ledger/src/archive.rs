@@ -158,6 +158,8 @@ impl Place {
             rows,
             journal: Segments::new(&files, &layout.journal(), SegmentKind::Journal, log),
             vault: Segments::new(&files, &layout.vault(), SegmentKind::Vault, log),
+            files,
+            layout,
             keys,
             published: ArcSwap::from_pointee(Published { head: Arc::new(head), frames }),
             poisoned: AtomicBool::new(false),

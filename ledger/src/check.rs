@@ -1,4 +1,5 @@
 //! Checks of a whole log, from journal and vault alone: [`fsck`] (is what is derived what it must be?) and [`audit`] (does every entry hold?).
+//! The same audit of its own entries by a running server: `own.rs`.
 //!
 //! Why apart from the writer: they believe nothing that recovery believes, neither marks nor rows nor tree, and read without a lock beside a
 //! running writer, since what is published does not change.
@@ -8,9 +9,11 @@
 
 mod audit;
 mod fsck;
+mod own;
 mod runs;
 mod walk;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use verifier::hash::Hash;
@@ -92,6 +95,14 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// Whoever watches without a say.
+fn unbroken(progress: &mut dyn FnMut(Progress)) -> impl FnMut(Progress) -> ControlFlow<()> {
+    |now| {
+        progress(now);
+        ControlFlow::Continue(())
+    }
+}
+
 /// Why a log could not be checked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
@@ -101,4 +112,7 @@ pub enum CheckError {
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] IoFailure),
+    /// The operating system has no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] rayon::ThreadPoolBuildError),
 }

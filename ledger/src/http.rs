@@ -10,6 +10,7 @@ mod bundles;
 mod coding;
 mod dictionary;
 mod documents;
+mod entries;
 mod epochs;
 pub mod habits;
 mod openapi;
@@ -78,6 +79,7 @@ impl HttpServiceFactory for Api {
             .service(web::scope("/tile").guard(reading()).default_service(web::to(tiles::resource)))
             .service(web::scope("/tile").default_service(web::to(problem::method_not_allowed)))
             .service(at("/v1/log").route(read().to(records::log)))
+            .service(at("/v1/entries").route(read().to(entries::list)))
             .service(at("/v1/entries/{index}").route(read().to(records::entry)))
             .service(at("/v1/requests/{index}").route(read().to(records::request)))
             .service(at("/v1/receipts/{id}").route(read().to(proofs::receipt)))

@@ -51,8 +51,8 @@ pub enum AppendError {
         /// The published size.
         size: u64,
     },
-    /// An earlier append failed; the log must be opened again.
-    #[error("the ledger stopped after an I/O error and must be opened again")]
+    /// An earlier append failed, or an audit found a fault in what is stored; the log must be opened again.
+    #[error("the ledger stopped after an I/O error or an audit that failed, and must be opened again")]
     Poisoned,
     /// The disk failed; nothing of the batch is acknowledged, and nothing more will be appended.
     #[error(transparent)]

@@ -18,13 +18,13 @@ use verifier::record::{Record, RecordError};
 
 use crate::head::Head;
 use crate::keys::Keys;
-use crate::layout::Identity;
+use crate::layout::{Identity, Layout};
 use crate::levels::Levels;
 use crate::rows::{Row, RowError, Rows};
 use crate::sealed::{Damage, SegmentError};
 use crate::segments::Segments;
 use crate::signer::Signer;
-use crate::storage::{IoFailure, LockGuard};
+use crate::storage::{Files, IoFailure, LockGuard};
 use crate::vault::{Found, NO_PARTS, PrivateOwned, VAULT_FIXED, borrow_parts};
 
 /// One call of [`Reader::entries`] or [`Reader::heads`] answers at most so many: a full entry bundle four times over.
@@ -126,6 +126,9 @@ pub(crate) struct Published {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) identity: Identity,
+    /// Where the log stands, for whoever reads it anew.
+    pub(crate) files: Files,
+    pub(crate) layout: Layout,
     /// Absent in an archive, which signs nothing.
     pub(crate) signer: Option<Arc<Signer>>,
     pub(crate) levels: Arc<Levels>,
@@ -186,7 +189,7 @@ impl Reader {
         self.shared.identity.created_ms
     }
 
-    /// True once the writer has met an I/O error: nothing more will be appended until the log is opened again.
+    /// True once the writer has met an I/O error, or an audit a fault: nothing more will be appended until the log is opened again.
     pub fn poisoned(&self) -> bool {
         self.shared.poisoned.load(Ordering::Acquire)
     }

@@ -2,12 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use authorizer::clock::{Source, System};
 use authorizer::fold::STATE_EVERY;
 use authorizer::http::{BaseUrl, Rates};
 use authorizer::keys::admin_bearer;
 use authorizer::metrics::Metrics;
+use authorizer::self_audit::{self, Plan};
 use authorizer::service::{Config, Folded, Service, StartError};
 use authorizer::traces;
 use clap::Args;
@@ -42,6 +45,51 @@ impl Addresses {
     }
 }
 
+/// From one audit of the log by its own server to the next; by itself as often as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audits {
+    /// So many seconds.
+    Every(u64),
+    /// Never.
+    Off,
+}
+
+impl Default for Audits {
+    fn default() -> Self {
+        Self::Every(self_audit::EVERY.as_secs())
+    }
+}
+
+impl Audits {
+    /// From whole hours, or `off`.
+    ///
+    /// # Errors
+    /// What can be said, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let hours = |text: &str| text.parse().ok().filter(|hours| (1..=MAX_AUDIT_HOURS).contains(hours));
+        let audits = match text {
+            "off" => Some(Self::Off),
+            _ => hours(text).map(|hours: u64| Self::Every(hours * 3_600)),
+        };
+        audits.ok_or_else(|| format!("hours from 1 to {MAX_AUDIT_HOURS}, or `off`"))
+    }
+
+    /// What that means for the service, which says its trouble on standard error.
+    pub fn plan(self) -> Option<Plan> {
+        match self {
+            Self::Off => None,
+            Self::Every(seconds) => Some(Plan {
+                every: Duration::from_secs(seconds),
+                tell: Arc::new(|line| note!("interlock: {line}")),
+                ..Plan::default()
+            }),
+        }
+    }
+}
+
+/// Hours between two self-audits, at most: a year, so that a slip of the hand is not taken for never.
+const MAX_AUDIT_HOURS: u64 = 8_760;
+
 /// What an operator says when a log is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
@@ -63,6 +111,8 @@ pub struct Words {
     pub traces: Option<traces::Options>,
     /// Decisions between two `state` records, if not as many as usual.
     pub state_every: Option<u64>,
+    /// When the log audits itself, if not as often as usual.
+    pub self_audit: Audits,
 }
 
 /// Opens a log for writing.
@@ -99,6 +149,7 @@ impl House {
             public_rates: words.public_rates.unwrap_or_default(),
             traces: words.traces.clone(),
             state_every: words.state_every.unwrap_or(STATE_EVERY),
+            self_audit: words.self_audit.plan(),
             ..Config::new(data, addresses.listen)
         };
         let service = Service::start(config, ledger, reader.clone()).map_err(|error| match error {
@@ -247,5 +298,30 @@ impl Admin {
     /// The signed note of a deed.
     pub fn sign(&self, follows: u64, deed: Deed) -> String {
         self.signer.sign_note(&Act { origin: self.origin.clone(), follows, deed }.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_come_every_so_many_hours_or_never_and_no_slip_of_the_hand_switches_them_off() {
+        for (text, audits) in [
+            ("off", Some(Audits::Off)),
+            ("1", Some(Audits::Every(3_600))),
+            ("24", Some(Audits::default())),
+            ("8760", Some(Audits::Every(31_536_000))),
+            ("0", None),
+            ("8761", None),
+            ("-1", None),
+            ("1.5", None),
+            ("OFF", None),
+            ("", None),
+        ] {
+            assert_eq!(Audits::parse(text).ok(), audits, "{text}");
+        }
+        assert!(Audits::Off.plan().is_none());
+        assert_eq!(Audits::Every(7_200).plan().map(|plan| plan.every.as_secs()), Some(7_200));
     }
 }

@@ -72,12 +72,13 @@ impl Rates {
 }
 
 /// Prices of paths; one that ends with `/` stands for whatever is below it.
-const PRICES: [(&str, u32); 23] = [
+const PRICES: [(&str, u32); 24] = [
     ("/livez", 0),
     ("/readyz", 0),
     ("/tile/entries/", UNPACKED),
     ("/metrics", PROOF),
     ("/v1/log", PROOF),
+    ("/v1/entries", UNPACKED),
     ("/v1/entries/", UNPACKED),
     ("/v1/requests/", PROOF),
     ("/v1/receipts/", UNPACKED),

@@ -9,6 +9,7 @@ use ledger::http::habits::{age, escape};
 use verifier::site;
 
 use super::history::{Counts, Health, ServiceView};
+use crate::self_audit;
 use crate::tally::Percentiles;
 
 /// The document without the figures.
@@ -40,6 +41,7 @@ pub(super) fn page(health: &Health) -> String {
 fn state(health: &Health) -> String {
     let tag = |colour, words: &str| format!("<span class=\"tag {colour}\">{words}</span>");
     match &health.service {
+        _ if health.self_audit.state() == "failed" => tag("bad", "not ready") + " " + &escape(self_audit::FAILED),
         _ if health.frozen => tag("open", "frozen: complete for ever"),
         None => tag("open", "archive: read only"),
         Some(service) => {
@@ -127,7 +129,7 @@ fn facts(health: &Health) -> String {
     });
     fact("Canary", &canary);
     fact("Queue", &service.map_or_else(dash, |service| format!("{} decisions wait to be recorded", service.waiting)));
-    fact("Last self-audit", "none: this version does not audit itself; anybody can, with interlock audit");
+    fact("Last self-audit", &health.self_audit.words(health.now_ms));
     fact("Measured since", &service.and_then(|service| service.since.clone()).unwrap_or_else(dash));
     fact("Version", health.version);
     fact("The service's clock", &health.time);

@@ -10,9 +10,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::connection::Caps;
 
-/// Files that may be opened beside connections and what is open at the start: 128 segments that the ledger's readers keep, some forty
-/// runs and derived files with those that are merged or sealed, key files, and as much again as a margin.
-const RESERVED: usize = 256;
+/// Files that may be opened beside connections and what is open at the start: 128 segments that the ledger's readers keep and 64
+/// that an audit of the log keeps, some forty runs and derived files with those that are merged or sealed, key files, and a margin.
+const RESERVED: usize = 320;
 /// Descriptors of a worker's event loop.
 const EVENT_LOOP: usize = 4;
 /// Connections of administrators on each worker: governance is a few people, and nobody else can take these.

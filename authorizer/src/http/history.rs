@@ -1,8 +1,8 @@
 //! `GET /v1/health`, `GET /v1/health/history` and the page `/health` on the public listener: how the service is, and how it was.
 //!
 //! Guarantees: what `/metrics` of this listener may tell, with its course: no reason of a denial, no realm, no key; a denial is counted by the
-//! first condition that its leaf says did not pass. What is not measured is `null`, and so is a self-audit: this version makes none.
-//! Of an archive there is a head and nothing else.
+//! first condition that its leaf says did not pass. What is not measured is `null`. Of an archive there are a head and what its audits of
+//! itself came to.
 
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,6 +15,7 @@ use verifier::text::rfc3339;
 
 use super::dashboard;
 use super::lineage::Teller;
+use super::self_audit::AuditView;
 use crate::history::Sample;
 use crate::live::Shared;
 use crate::tally::{Percentiles, Sums};
@@ -36,12 +37,13 @@ pub(super) struct Health {
     pub(super) version: &'static str,
     /// By the service's clock.
     pub(super) time: String,
+    #[serde(skip)]
+    pub(super) now_ms: u64,
     pub(super) head: HeadView,
     pub(super) frozen: bool,
     /// `null` for an archive, which serves and decides nothing.
     pub(super) service: Option<ServiceView>,
-    /// What the service's last audit of its own log came to; this version makes none.
-    pub(super) self_audit: Option<()>,
+    pub(super) self_audit: AuditView,
 }
 
 #[derive(Serialize)]
@@ -127,6 +129,7 @@ impl Health {
             origin: reader.origin().to_owned(),
             version: env!("CARGO_PKG_VERSION"),
             time: rfc3339(now_ms),
+            now_ms,
             head: HeadView {
                 size: head.checkpoint.size,
                 root: head.checkpoint.root,
@@ -135,7 +138,7 @@ impl Health {
             },
             frozen: reader.frozen(),
             service,
-            self_audit: None,
+            self_audit: AuditView::of(&teller.audits().standing()),
         }
     }
 }

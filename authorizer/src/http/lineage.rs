@@ -24,6 +24,7 @@ use crate::live::Shared;
 use crate::present::Survey;
 use crate::proposal::Work;
 use crate::queue::Load;
+use crate::self_audit::SelfAudits;
 use crate::worker::ANSWER_DEADLINE;
 
 /// Looks that are under way at once: each reads up to a thousand records for somebody who has no key.
@@ -35,14 +36,14 @@ pub(crate) enum Teller {
     /// The sequencer, over the fold of the log.
     Service(Arc<Shared>),
     /// Nobody: there are records and a time.
-    Archive(Reader, Arc<dyn Source>),
+    Archive(Reader, Arc<dyn Source>, Arc<SelfAudits>),
 }
 
 impl Teller {
     pub(super) fn reader(&self) -> &Reader {
         match self {
             Teller::Service(shared) => &shared.reader,
-            Teller::Archive(reader, _) => reader,
+            Teller::Archive(reader, ..) => reader,
         }
     }
 
@@ -50,7 +51,15 @@ impl Teller {
     pub(super) fn now_ms(&self) -> u64 {
         match self {
             Teller::Service(shared) => shared.now().at_ms,
-            Teller::Archive(_, clock) => clock.wall_ms(),
+            Teller::Archive(_, clock, _) => clock.wall_ms(),
+        }
+    }
+
+    /// What the log's own audits came to.
+    pub(super) fn audits(&self) -> &SelfAudits {
+        match self {
+            Teller::Service(shared) => &shared.audits,
+            Teller::Archive(_, _, audits) => audits,
         }
     }
 }
@@ -114,7 +123,7 @@ async fn states(teller: &Teller, lineage: &Lineage) -> Result<Vec<&'static str>,
     let permits = nodes.map(|node| (node.decision.permit, node.decision.grant.map(|grant| grant.expires_at)));
     let shared = match teller {
         Teller::Service(shared) => shared,
-        Teller::Archive(_, clock) => {
+        Teller::Archive(_, clock, _) => {
             let now = clock.wall_ms();
             let tell = |(_, expires_at): (PermitId, Option<u64>)| match expires_at {
                 None => "denied",

@@ -24,6 +24,7 @@ mod problem;
 mod routes;
 mod sandbox;
 mod search;
+mod self_audit;
 mod server;
 mod signature;
 mod state;

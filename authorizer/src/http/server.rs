@@ -23,6 +23,7 @@ use super::{browse, history, lineage, sandbox};
 use crate::canary;
 use crate::clock::Source;
 use crate::live::Shared;
+use crate::self_audit::SelfAudits;
 use crate::worker::Worker;
 
 /// Connections that wait to be accepted: a burst of callers is served late rather than refused by the kernel.
@@ -76,12 +77,12 @@ impl Servers {
         listen: SocketAddr,
         room: Room,
         public: Arc<Public>,
-        clock: Arc<dyn Source>,
+        (clock, audits): (Arc<dyn Source>, Arc<SelfAudits>),
         rates: Rates,
     ) -> Result<Servers, NotListening> {
         Self::run(listen, move || {
             let at = |source| NotListening { address: listen, source };
-            let teller = Teller::Archive(public.reader.clone(), clock);
+            let teller = Teller::Archive(public.reader.clone(), clock, audits);
             let more = move |config: &mut ServiceConfig| {
                 looks(config, &teller);
                 // Nothing is decided beside an archive.

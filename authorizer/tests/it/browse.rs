@@ -346,7 +346,7 @@ fn acts_of_governance_are_found_between_whatever_else_was_recorded_and_what_is_i
     assert!(site.service.take().unwrap().stop());
     let (_ledger, reader) = site.open_log();
     let archive =
-        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default())
+        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default(), None)
             .unwrap();
     let page = call(archive.address(), GET, "/v1/governance", &[], b"").json();
     assert_eq!((acts(&page).len(), &page["governance"], &page["in_force"]), (6, &json!(6), &Value::Null));

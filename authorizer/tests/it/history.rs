@@ -31,7 +31,7 @@ fn health_tells_rates_and_percentiles_and_neither_who_asked_nor_why_it_was_denie
     assert_eq!(service["total"]["denied_by"], json!({ "policy": 1 }));
     assert_eq!((&service["missing"], &service["epoch"], &service["waiting"]), (&Value::Null, &json!(1), &json!(0)));
     assert!(service["canary_age_ms"].as_u64().unwrap() < 10_000);
-    assert_eq!((&found["head"]["size"], &found["self_audit"]), (&json!(site.size()), &Value::Null));
+    assert_eq!((&found["head"]["size"], &found["self_audit"]["state"]), (&json!(site.size()), &json!("never")));
     let minute = &service["last_minute"];
     for curve in
         [&minute["decision_ms"], &minute["commit_ms"], &minute["fsync_ms"]["journal"], &minute["fsync_ms"]["memory"]]
@@ -93,7 +93,7 @@ fn health_has_the_habits_of_the_listener_and_an_archive_measures_nothing() {
     assert!(site.service.take().unwrap().stop());
     let (_ledger, reader) = site.open_log();
     let archive =
-        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default())
+        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default(), None)
             .unwrap();
     let health = call(archive.address(), GET, "/v1/health", &[], b"").json();
     assert_eq!((&health["service"], &health["head"]["size"]), (&Value::Null, &json!(site.reader.size())));
@@ -115,7 +115,7 @@ fn the_page_says_the_figures_without_any_script_and_is_as_secured_as_every_page(
         "<span class=\"tag good\">ready</span>",
         "<th scope=\"row\">Allowed</th><td class=\"number\">1</td><td class=\"number\">1</td>",
         "<th scope=\"row\">– by policy</th><td class=\"number\">1</td>",
-        "none: this version does not audit itself",
+        "<dt>Last self-audit</dt><dd>none yet</dd>",
         "<span class=\"tag good\">denied</span>",
     ] {
         assert!(html.contains(shown), "{shown}: {html}");
@@ -127,7 +127,7 @@ fn the_page_says_the_figures_without_any_script_and_is_as_secured_as_every_page(
     assert!(site.service.take().unwrap().stop());
     let (_ledger, reader) = site.open_log();
     let archive =
-        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default())
+        Archive::start("127.0.0.1:0".parse().unwrap(), reader, Arc::new(Manual::at(now_ms())), Rates::default(), None)
             .unwrap();
     let html = call(archive.address(), GET, "/health", &[], b"").text();
     assert!(html.contains("archive: read only") && !html.contains("{facts}"), "{html}");

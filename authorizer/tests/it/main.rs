@@ -35,6 +35,7 @@ mod revocations;
 mod sandbox;
 mod scopes;
 mod search;
+mod self_audit;
 mod shadow;
 mod signatures;
 mod signing;

@@ -4,6 +4,7 @@
 //! that this is the operator's own disk: it says nothing about what others were shown. That is for witnesses and for audits over HTTP.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use verifier::hash::Hash;
 use verifier::note::VerifierKey;
 use verifier::record::Record;
 
-use super::walk::{CheckedFrame, Log, PARTS_AT_ONCE, Parts};
-use super::{CheckError, Problem, Progress, Report};
+use super::walk::{CheckedFrame, Log, PARTS_AT_ONCE, Parts, Watch};
+use super::{CheckError, Problem, Progress, Report, unbroken};
 use crate::head::Head;
 use crate::layout::{Identity, Layout};
 use crate::memory::Remembered;
@@ -64,7 +65,7 @@ pub fn audit_in(
 ) -> Result<Report, CheckError> {
     let mut report = Report::default();
     let log = Log::look(Files(storage), dir, memory, &mut report)?;
-    examine(&log, key, progress, &mut report)?;
+    let _nobody_breaks_it_off = examine(&log, key, &mut unbroken(progress), &mut report)?;
     Ok(report)
 }
 
@@ -77,15 +78,17 @@ pub(crate) fn audit_at(
     report: &mut Report,
 ) -> Result<(), CheckError> {
     let log = Log::at(files.clone(), layout.clone(), identity.clone(), Some(Remembered::of(head)), report)?;
-    examine(&log, &identity.key, &mut |_| {}, report)
+    let _nobody_breaks_it_off = examine(&log, &identity.key, &mut unbroken(&mut |_| {}), report)?;
+    Ok(())
 }
 
-fn examine(
+/// Looks at everything that a log's head covers, unless whoever watches breaks it off; then the report is of no use.
+pub(super) fn examine(
     log: &Log,
     key: &VerifierKey,
-    progress: &mut dyn FnMut(Progress),
+    watch: &mut Watch<'_>,
     report: &mut Report,
-) -> Result<(), CheckError> {
+) -> Result<ControlFlow<()>, CheckError> {
     if log.identity.key != *key {
         let (file, what) =
             (log.layout.log_toml(), "the log names another verification key than the one given".to_owned());
@@ -94,9 +97,9 @@ fn examine(
     check_signature(log, key, report);
     let (mut missing, mut erased) = (Vec::new(), HashMap::<u64, u64>::new());
     let mut frozen: Option<u64> = None;
-    log.walk(
+    let flow = log.walk(
         report,
-        progress,
+        watch,
         |_, leaf| look(leaf),
         |report, group| {
             for frame in group.frames() {
@@ -128,6 +131,9 @@ fn examine(
             Ok(())
         },
     )?;
+    if flow.is_break() {
+        return Ok(flow);
+    }
     if let Some(index) = frozen.filter(|index| index + 1 < report.entries) {
         let what = "the log was frozen here and goes on behind it".to_owned();
         report.add(Problem { file: log.layout.journal(), index: Some(index), offset: None, what });
@@ -140,7 +146,7 @@ fn examine(
             report.add(problem);
         }
     }
-    Ok(())
+    Ok(flow)
 }
 
 fn look(leaf: &[u8]) -> Seen {

@@ -10,7 +10,7 @@ use verifier::hash::Hash;
 
 use super::runs::{Windows, compare_runs, stated_permit};
 use super::walk::{CheckedFrame, Log, PARTS_AT_ONCE, Parts};
-use super::{CheckError, Problem, Progress, Report};
+use super::{CheckError, Problem, Progress, Report, unbroken};
 use crate::derived::{Mark, Owner};
 use crate::frame::FRAME_HEADER;
 use crate::grow::Growth;
@@ -59,9 +59,9 @@ pub(super) fn examine(
     let rows = Rows::for_reading(&log.files, &log.layout.index());
     let mut windows = Windows::new(run);
     let mut wrong = Wrong::default();
-    log.walk(
+    let _nobody_breaks_it_off = log.walk(
         report,
-        progress,
+        &mut unbroken(progress),
         |_, leaf| stated_permit(leaf),
         |report, group| {
             compare_nodes(&levels, group.growth, report, &mut wrong);

@@ -4,8 +4,9 @@
 //! present one; and they settle the one before: nodes level by level over the whole group, each frame's root out of those nodes, and what the
 //! check compares. So nobody waits for what one core does alone. Sealed segments are unpacked while they are read, by all cores too.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use rayon::prelude::*;
@@ -28,6 +29,9 @@ use crate::vault_scan::{Body, Rooms, VaultBroken, VaultFrame, VaultScan};
 /// Frames are gathered to so many bytes before all cores set to work on them: enough to share out, little to hold. Four groups are held.
 const GROUP: usize = 8 << 20;
 
+/// Who watches a walk: told how far it is after each group, and may break it off.
+pub(super) type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+
 /// Private parts of a frame are shared out by so many: frames of this size are one core's work, who has just read them.
 pub(super) const PARTS_AT_ONCE: usize = 1024;
 
@@ -44,6 +48,10 @@ pub(super) struct Log {
     pub(super) has_vault: bool,
     /// For bodies of the vault.
     pub(super) rooms: Rooms,
+    /// Bytes that are gathered at once.
+    pub(super) group: usize,
+    /// Whoever does the work that is shared out, if not all cores; two threads, since one waits for the reader.
+    pub(super) pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 impl Log {
@@ -105,21 +113,23 @@ impl Log {
         let is_archive = !files.exists(&layout.keys())?;
         let has_vault = !is_archive || files.exists(&layout.vault())?;
         report.without_private_parts = !has_vault;
-        Ok(Self { files, layout, identity, journal, vault, remembered, has_vault, rooms: Rooms::default() })
+        let (rooms, group, pool) = (Rooms::default(), GROUP, None);
+        Ok(Self { files, layout, identity, journal, vault, remembered, has_vault, rooms, group, pool })
     }
 
     /// Walks over all published frames. `visit` gets them in groups, in order, with what `each` made of the leaves, and with what the vault
-    /// has of them.
+    /// has of them. A walk that is broken off judges nothing.
     pub(super) fn walk<T: Send>(
         &self,
         report: &mut Report,
-        progress: &mut dyn FnMut(Progress),
+        watch: &mut Watch<'_>,
         each: impl Fn(u64, &[u8]) -> T + Sync,
         mut visit: impl FnMut(&mut Report, &Checked<'_, T>) -> Result<(), CheckError> + Send,
-    ) -> Result<(), CheckError> {
+    ) -> Result<ControlFlow<()>, CheckError> {
         let bound = self.remembered.as_ref().map(|head| head.size);
         let mut edge = Edge::empty();
         let (mut hashed, mut spare): (Option<Hashed<T>>, Growth) = (None, Growth::new());
+        let mut flow = ControlFlow::Continue(());
         std::thread::scope(|scope| {
             // One group is read and unpacked and one waits while one is hashed and the one before it is settled; its memory comes back.
             let (loaded, groups) = sync_channel(1);
@@ -134,8 +144,8 @@ impl Log {
                 );
                 if let Some(settled) = settled {
                     let Settled { over, bytes, growth } = settled?;
-                    progress(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
-                    if over {
+                    flow = watch(Progress { done: edge.size(), total: bound.unwrap_or(edge.size()).max(edge.size()) });
+                    if over || flow.is_break() {
                         break;
                     }
                     // The reader may be done already.
@@ -151,8 +161,10 @@ impl Log {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })?;
-        self.judge(report, &edge);
-        Ok(())
+        if flow.is_continue() {
+            self.judge(report, &edge);
+        }
+        Ok(flow)
     }
 
     /// Reads group after group with their vault frames, until somebody has enough of them.
@@ -163,7 +175,12 @@ impl Log {
         let mut lost = false;
         while scan.next < bound {
             let buffer = emptied.try_recv().unwrap_or_default();
-            let (group, over) = match scan.group(GROUP, bound, buffer)? {
+            let read = || scan.group(self.group, bound, buffer);
+            let read = match &self.pool {
+                Some(pool) => pool.install(read),
+                None => read(),
+            };
+            let (group, over) = match read? {
                 Ok(group) => (group, None),
                 Err(over) => (Group::default(), Some(over)),
             };

@@ -1,7 +1,8 @@
 //! How answers leave: media types, validators, and how long they may be kept.
 //!
 //! Guarantees: what is called immutable is a pure function of log key and path (a tile, a bundle, an entry), so its ETag is made of these
-//! and of the coding, and is known before the body is read; everything else is revalidated on every use. `Vary` names every header that
+//! and of the coding, and is known before the body is read; a page of entries that the log's growth leaves as it is has the ETag of its body
+//! and may be kept for a day; everything else is revalidated on every use. `Vary` names every header that
 //! chose the answer.
 
 use std::rc::Rc;
@@ -39,7 +40,7 @@ pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Never changes, but something fuller will stand beside it soon: a partial tile. A day spares caches what nobody asks for again.
 pub(super) const FOR_A_DAY: &str = "public, max-age=86400, immutable";
 /// May be kept, must be asked about each time.
-const REVALIDATE: &str = "no-cache";
+pub(super) const REVALIDATE: &str = "no-cache";
 
 /// Something that never changes at its path.
 pub(super) struct Immutable {
@@ -89,13 +90,22 @@ pub async fn fresh(
     media_type: &'static str,
     body: impl Into<Vec<u8>>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body.into();
+    kept(request, REVALIDATE, media_type, body.into()).await
+}
+
+/// As [`fresh`], kept for so long.
+async fn kept(
+    request: &HttpRequest,
+    keep: &'static str,
+    media_type: &'static str,
+    body: Vec<u8>,
+) -> Result<HttpResponse, Problem> {
     // Half of a bundle is hashes, and of what is large each second of compressing is somebody else's.
     let matter = if [COSE, BUNDLE].contains(&media_type) { Matter::Dense } else { Matter::of(body.len()) };
     let coding = choose(request.headers(), matter).ok_or_else(no_coding)?;
     let digest = sha256(&body);
     let tag = format!("\"{}{}\"", hex(digest.0.first_chunk::<16>().map_or(&[], |half| half)), coding.mark());
-    match begin(request, tag, REVALIDATE, coding) {
+    match begin(request, tag, keep, coding) {
         Begun::Unchanged(answer) => Ok(answer),
         Begun::Open(mut answer) => {
             let bytes = coding.apply(body).await.map_err(no_compression)?;
@@ -179,6 +189,15 @@ fn no_compression(_: std::io::Error) -> Problem {
 /// As [`fresh`].
 pub async fn fresh_json(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Problem> {
     fresh(request, JSON, json(value)).await
+}
+
+/// As [`fresh_json`], kept for so long: the same question may be answered from a cache meanwhile.
+pub(super) async fn kept_json(
+    request: &HttpRequest,
+    keep: &'static str,
+    value: &impl Serialize,
+) -> Result<HttpResponse, Problem> {
+    kept(request, keep, JSON, json(value).into()).await
 }
 
 /// A value as JSON with a final newline: answers are read in terminals.

@@ -78,6 +78,8 @@ impl Unrecovered {
         let (log, signer) = (self.identity.id, Arc::new(self.signer));
         let shared = Arc::new(Shared {
             identity: self.identity,
+            files: self.files.clone(),
+            layout: self.layout.clone(),
             signer: Some(signer.clone()),
             levels: derived.tree.levels.clone(),
             rows: derived.rows.clone(),

@@ -111,7 +111,7 @@ fn every_flipped_bit_of_every_file_is_found_and_placed_or_means_nothing() {
                         assert!(refused.to_string().contains(path.to_str().unwrap()), "{place}: {refused}");
                         true
                     }
-                    Err(CheckError::Io(failure)) => panic!("{place}: {failure}"),
+                    Err(failure @ (CheckError::Io(_) | CheckError::Thread(_))) => panic!("{place}: {failure}"),
                     Ok(report) => {
                         let named = report.problems.iter().find(|problem| problem.file == *path);
                         assert!(report.is_clean() || named.is_some(), "{place}: {:?}", report.problems);

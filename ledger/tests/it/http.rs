@@ -2,6 +2,7 @@
 
 mod bundles;
 mod codings;
+mod entries;
 mod epochs;
 mod habits;
 mod history;

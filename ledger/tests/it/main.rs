@@ -13,6 +13,7 @@ mod http;
 mod leaks;
 mod memory;
 mod opening;
+mod own;
 mod proofs;
 mod recovery;
 mod round_trip;

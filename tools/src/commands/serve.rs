@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::block_on;
 use crate::exit::{Exit, Failure};
-use crate::house::{Addresses, House, Words};
+use crate::house::{Addresses, Audits, House, Words};
 use crate::output::note;
 
 /// Units a second for one address, at most: more than all may have together.
@@ -65,6 +65,10 @@ pub struct Serve {
     /// The share of requests that are traced unless their caller decides (`traceparent`), from 0 to 1
     #[arg(long, env = "INTERLOCK_OTLP_SAMPLE", value_name = "RATIO", default_value = "0.01")]
     otlp_sample: Ratio,
+    /// Hours from one audit of the log by this server to the next, or `off`; the first begins some seconds after the start. A log whose stored entries are
+    /// no longer what its signed head says decides nothing any more
+    #[arg(long, env = "INTERLOCK_SELF_AUDIT", value_name = "HOURS|off", default_value = "24", value_parser = Audits::parse)]
+    self_audit: Audits,
     /// How many decisions stand between two `state` records; a small number shows many of them
     #[arg(long, hide = true, value_parser = clap::value_parser!(u64).range(16..), conflicts_with = "read_only")]
     state_every: Option<u64>,
@@ -90,6 +94,7 @@ impl Serve {
             no_sandbox: self.no_sandbox,
             public_rates: self.public_rate,
             state_every: self.state_every,
+            self_audit: self.self_audit,
         };
         let house = House::open(&self.data, &addresses, &words)?;
         note!("decision API     {}", house.decision_url());
@@ -112,8 +117,8 @@ impl Serve {
     fn read(&self) -> Result<Exit, Failure> {
         let reader = ledger::open_archive(&self.data, self.memory.as_deref()).map_err(Failure::unavailable)?;
         let clock = Arc::new(System::default());
-        let archive = Archive::start(self.public, reader.clone(), clock, self.public_rate.unwrap_or_default())
-            .map_err(Failure::unavailable)?;
+        let (rates, plan) = (self.public_rate.unwrap_or_default(), self.self_audit.plan());
+        let archive = Archive::start(self.public, reader.clone(), clock, rates, plan).map_err(Failure::unavailable)?;
         note!("public read API  http://{}", archive.address());
         let head = reader.head();
         let (origin, size) = (&head.checkpoint.origin, head.checkpoint.size);

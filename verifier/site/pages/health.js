@@ -60,10 +60,10 @@ async function refresh() {
   charts(courses[day ? "minute" : "second"], day ? 60_000 : 1_000);
 }
 
-function figures({ head, service, frozen }) {
+function figures({ head, service, frozen, self_audit: audit }) {
   byId("size").textContent = count(head.size);
   byId("age").textContent = span(head.age_ms);
-  put(byId("state"), state(service, frozen));
+  put(byId("state"), state(service, frozen, audit));
   const minute = service?.last_minute;
   byId("rate").textContent = minute ? rate(minute) : dash;
   byId("p99").textContent = minute?.decision_ms ? ms(minute.decision_ms.p99) : dash;
@@ -74,7 +74,8 @@ function rate({ allowed, denied }) {
   return a >= 10 ? count(Math.round(a)) : String(Number(a.toFixed(2)));
 }
 
-function state(service, frozen) {
+function state(service, frozen, audit) {
+  if (audit.state === "failed") return [tag("not ready", "bad"), " a self-audit found stored entries that are not what the signed head says"];
   if (frozen) return tag("frozen: complete for ever", "open");
   if (service === null) return tag("archive: read only", "open");
   const alerts = service.alerts.map((alert) => el("p", { class: "open" }, alert));
@@ -102,11 +103,26 @@ function tables({ service, self_audit: audit, version, time: now }) {
     byId("facts"),
     fact("Canary", canary(service)),
     fact("Queue", service ? `${count(service.waiting)} decisions wait to be recorded` : dash),
-    fact("Last self-audit", audit === null ? "none: this version does not audit itself; anybody can, with interlock audit" : String(audit)),
+    fact("Last self-audit", audited(audit, now)),
     fact("Measured since", service?.since ? time(service.since) : dash),
     fact("Version", version),
     fact("The service's clock", time(now)),
   );
+}
+
+// As `authorizer/src/http/self_audit.rs` writes it.
+function audited({ state: word, running, last }, now) {
+  if (!last && word === "off") return "none: it is switched off; anybody can audit, with interlock audit";
+  const next = running ? `; one is under way: ${count(running.entries)} of ${count(running.size)} entries` : "";
+  const closed = "nothing is permitted any more";
+  if (!last) return word === "failed" ? [tag("failed", "bad"), ` it did not come to an end; ${closed}`, next] : `none yet${next}`;
+  const ago = `${span(Math.max(0, Date.parse(now) - Date.parse(last.ended)))} ago`;
+  if (word === "failed" && last.result !== "failed") return [tag("failed", "bad"), ` the log could not be read; ${closed}`, next];
+  const held = `what the signed head of size ${count(last.size)} says`;
+  if (last.result === "passed") return [tag("passed", "good"), ` ${count(last.entries)} entries are ${held}, ${ago}`, next];
+  const at = last.first_fault === null ? "it" : `entry ${count(last.first_fault)}`;
+  if (last.result === "failed") return [tag("failed", "bad"), ` ${at} is not ${held}; ${closed}`, next];
+  return [tag("unreadable", "open"), ` the log could not be read, ${ago}`, next];
 }
 
 function canary(service) {

@@ -12,6 +12,7 @@ use crate::browse::{MAX_ACTS, MAX_LIMIT};
 use crate::engine;
 use crate::http::browse::{CSV, MAX_TEXT};
 use crate::http::problem::Code;
+use crate::self_audit::Outcome;
 
 /// Every one of them.
 pub(super) fn operations() -> [Operation; 6] {
@@ -172,9 +173,23 @@ fn health() -> Operation {
         ("head", head),
         ("frozen", json!({"type": "boolean"})),
         ("service", perhaps(service)),
-        ("self_audit", json!({"type": "null"})),
+        ("self_audit", self_audit()),
     ]);
     read_path("/v1/health", "How the service is", &[], &[(JSON, health)], &[])
+}
+
+/// What the log's own audits came to.
+fn self_audit() -> Value {
+    let of = reference;
+    let pass = || vec![("began", of("Time")), ("size", of("Number")), ("root", of("Hash")), ("entries", of("Number"))];
+    let outcomes = Outcome::ALL.map(Outcome::name);
+    let ended = [("result", json!({"enum": outcomes})), ("ended", of("Time")), ("first_fault", perhaps(of("Number")))];
+    object(&[
+        ("state", json!({"enum": ["off", "never", "running", "passed", "failed", "unreadable"]})),
+        ("every_s", perhaps(of("Number"))),
+        ("running", perhaps(object(&pass()))),
+        ("last", perhaps(object(&[pass(), ended.to_vec()].concat()))),
+    ])
 }
 
 fn history() -> Operation {

@@ -62,6 +62,13 @@ pub(super) fn operations() -> Vec<Operation> {
         tile("/tile/entries/{index}.p/{width}", "A partial bundle", &[place, width]),
         read_path("/v1/log", "What this log is, and its newest head", &[], &one("Log"), &[]),
         read_path(
+            "/v1/entries",
+            "Records from index `from` up to `to`, which is left out, or up to the head; `next` says where to go on",
+            &[place_of("from", 0), such_as(query("to", reference("Number"), false), &json!(3))],
+            &one("Entries"),
+            &[MissingParameter, NotPublished],
+        ),
+        read_path(
             "/v1/entries/{index}",
             "One record, in words or in its bytes",
             std::slice::from_ref(&index),

@@ -7,6 +7,7 @@ use verifier::decision::{Class, Condition};
 use verifier::proof::{MAX_CONSISTENCY, MAX_PATH};
 use verifier::text::DECIMAL_LIMIT;
 
+use super::super::entries::MAX_PAGE;
 use super::super::epochs::{LIVE, MAX_EPOCHS, SHADOW};
 use super::super::proofs::MAX_HEADS;
 
@@ -83,6 +84,7 @@ pub(super) fn all() -> Value {
         ]),
         "Log": object(&[&log[..], &head].concat()),
         "Entry": object(&entry),
+        "Entries": object(&[("entries", limited(of("Entry"), MAX_PAGE)), ("next?", number())]),
         "Private": object(&[("index", number()), ("permit", of("Permit")), ("request", part.clone()), ("detail", part)]),
         "Receipt": object(&[
             ("index", number()), ("size", number()), ("leaf", of("Hash")), ("path", limited(of("Hash"), limit(MAX_PATH))),

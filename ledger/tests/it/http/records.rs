@@ -73,7 +73,16 @@ fn the_request_of_a_committed_realm_is_not_served_in_any_form() {
     assert_eq!(site.refused("/v1/requests/0"), not_found("committed"));
     let receipt = format!("/v1/receipts/{permit}");
     let secrets: [&[u8]; 4] = [&case.request, &case.detail, &case.request_salt, &case.detail_salt];
-    for path in ["/v1/requests/0", "/v1/entries/0", &receipt, "/tile/entries/000.p/1", "/v1/log", "/", "/v1/epochs"] {
+    for path in [
+        "/v1/requests/0",
+        "/v1/entries/0",
+        "/v1/entries?from=0",
+        &receipt,
+        "/tile/entries/000.p/1",
+        "/v1/log",
+        "/",
+        "/v1/epochs",
+    ] {
         for accept in ["application/json", "*/*", "application/cbor"] {
             let body = site.ask("GET", path, &[("Accept", accept)]).body;
             for secret in secrets {
