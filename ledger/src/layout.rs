@@ -94,6 +94,11 @@ impl Layout {
     pub(crate) fn poisoned(&self) -> PathBuf {
         self.dir.join("poisoned")
     }
+
+    /// Stands there from the first self-audit that found stored entries other than they were signed until an operator takes it away.
+    pub(crate) fn unsound(&self) -> PathBuf {
+        self.dir.join("unsound")
+    }
 }
 
 /// Where the head is remembered unless the operator says otherwise: beside the directory, as `DIR.memory`.

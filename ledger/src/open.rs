@@ -70,6 +70,9 @@ pub enum OpenError {
     /// A head that is not signed by the key that `log.toml` names.
     #[error("the head in `{file}` is not signed by the key that `log.toml` names", file = file.display())]
     HeadUnsigned { file: PathBuf },
+    /// A self-audit found stored entries that are not what was signed, and nobody has looked into it since.
+    #[error("`{file}` says what a self-audit found wrong with stored entries: nothing is decided on this log until that is mended, `interlock audit` finds it whole, and the file is removed", file = file.display())]
+    Unsound { file: PathBuf },
     /// The signing key cannot be used.
     #[error("`{file}` holds no usable signing key: {source}", file = file.display())]
     Key { file: PathBuf, source: SignerError },
@@ -175,6 +178,9 @@ pub(crate) fn look(files: Files, options: Options) -> Result<Unrecovered, OpenEr
         return Err(OpenError::NotALog { dir: options.dir });
     }
     let Some(lock) = files.lock(&layout.lock())? else { return Err(OpenError::Locked { dir: options.dir }) };
+    if files.exists(&layout.unsound())? {
+        return Err(OpenError::Unsound { file: layout.unsound() });
+    }
     let identity = read_identity(&files, &layout)?;
     let signer = read_signer(&files, &layout, &identity)?;
     let memory_path = options.memory.unwrap_or_else(|| default_memory(&options.dir));

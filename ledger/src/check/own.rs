@@ -6,7 +6,7 @@
 //! Guarantees: the same walk as [`crate::audit`], over files that are opened anew: every frame's checksum, every leaf's hash and form, every
 //! frame's root, the root under the head, and that head's signature. It is done by two threads of its own, which inherit the niceness of
 //! whoever calls, in pieces of [`PIECE`] bytes, after each of which the caller may pause or break off. A fault poisons the writer before it is
-//! told: nothing more is appended, whatever comes of the report. Readers go on. Does not: look at private parts, each of which is held against
+//! told, and a file says so, so that no restart goes on with this log: nothing more is appended, whatever comes of the report. Readers go on. Does not: look at private parts, each of which is held against
 //! its leaf whenever it is read, and which an erasure may take away at any moment; nor at what is derived (fsck does); nor notice a second
 //! audit beside it, which would only cost time.
 
@@ -19,7 +19,8 @@ use super::walk::Log;
 use super::{CheckError, Progress, Report};
 use crate::head::Head;
 use crate::memory::Remembered;
-use crate::reader::Reader;
+use crate::reader::{Reader, Shared};
+use crate::storage::Mode;
 
 /// Bytes of the journal that are read and hashed between two looks at the clock: a few milliseconds of one core. A frame that is larger is
 /// read whole.
@@ -50,9 +51,24 @@ impl Reader {
         }
         if !report.is_clean() {
             shared.poisoned.store(true, Ordering::Release);
+            mark(shared, &report);
         }
         Ok(Some(report))
     }
+}
+
+/// Keeps a restart from going on with this log. As much as can be done on a disk that holds other bytes than were written; without it the next
+/// audit finds the fault again.
+fn mark(shared: &Shared, report: &Report) {
+    let (files, layout) = (&shared.files, &shared.layout);
+    let index = report.first_fault().map_or_else(|| "unknown".to_owned(), |index| index.to_string());
+    let what = report
+        .problems
+        .first()
+        .map_or_else(String::new, |problem| format!("{}: {}", problem.file.display(), problem.what));
+    let text = format!("first_fault={index} size={} problems={}\n{what}\n", report.size, report.problem_count);
+    let _best_effort =
+        files.write_new(&layout.unsound(), Mode::New, text.as_bytes()).and_then(|()| files.sync_dir(&layout.dir));
 }
 
 impl Report {

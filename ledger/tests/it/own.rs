@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ledger::{AppendError, CheckError, Ledger, Options, Progress, Reader, Report, open_archive_in};
+use ledger::{AppendError, CheckError, Ledger, OpenError, Options, Progress, Reader, Report, open_archive_in};
 
 use crate::common::*;
 
@@ -93,6 +93,13 @@ fn a_bit_that_flips_in_a_stored_entry_is_found_by_its_index_and_ends_the_writer(
         let refused = ledger.append(&mixed(231, 1), START + 1);
         assert!(matches!(refused, Err(AppendError::Poisoned)), "{refused:?}");
         assert_eq!((reader.size(), reader.entry(index + 1).is_ok()), (231, index < 230), "reads go on");
+        drop((ledger, reader));
+        // Also once the bytes are right again: an operator has to have looked.
+        let mark = rig.path("unsound");
+        let refused = rig.try_open().map(|_| ());
+        assert!(matches!(&refused, Err(OpenError::Unsound { file }) if *file == mark), "{refused:?}");
+        let text = String::from_utf8(rig.ram.snapshot().remove(&mark).unwrap()).unwrap();
+        assert!(text.starts_with(&format!("first_fault={index} size=231 problems=")), "{text}");
     }
 }
 
