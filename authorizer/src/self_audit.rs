@@ -5,7 +5,8 @@
 //! of the lowest priority, which rests [`REST`] times as long as each piece took, so it takes a quarter of a core at the most; there are never
 //! two at once; a stop breaks it off. From the first fault on nothing is decided: the ledger is poisoned, the sequencer ends, and no later pass
 //! takes that back. Nor is anything decided on a log that could not be read [`TRIES`] times in succession, or whose audit panicked.
-//! Does not: look at private parts or at what is derived; remember anything over a restart, after which the first pass finds it again.
+//! Does not: look at private parts or at what is derived; remember over a restart that a log could not be read. Of one that failed a mark in its
+//! directory keeps anybody from opening it ([`ledger::OpenError::Unsound`]).
 
 mod auditor;
 mod gauges;
