@@ -12,6 +12,7 @@ use authorizer::clock::Manual;
 use authorizer::http::Rates;
 use authorizer::self_audit::{FAILED, Outcome, Plan, SelfAudits};
 use ledger::storage::ram::{Fault, Op, Ram, Rule};
+use ledger::{Ledger, OpenError, Options};
 use serde_json::{Value, json};
 use verifier::act::Power;
 
@@ -148,10 +149,14 @@ fn a_bit_that_flips_in_a_stored_entry_is_found_by_its_index_and_denies_from_then
     assert!(lines.len() == 1 && lines[0].starts_with(&line), "{lines:?}");
     // Evidence can still be read, and the process stops in good order.
     assert_eq!(public(&site, "/v1/entries/0").status, 200);
-    // Whole again, it still does not decide: only a new start may believe it, and looks at it anew.
+    // Whole again, it still does not decide, nor does a restart, until an operator has looked.
     flip(&file, at);
     assert_eq!(site.post("/v1/decisions", &read("4")).status, 503);
     assert!(site.service.take().unwrap().stop());
+    let mark = site.dir.path().join("data/unsound");
+    let refused = Ledger::open(Options::new(site.dir.path().join("data")), now_ms()).map(|_| ());
+    assert!(matches!(&refused, Err(OpenError::Unsound { file }) if *file == mark), "{refused:?}");
+    std::fs::remove_file(mark).unwrap();
     site.open();
     assert_eq!(site.decide(&read("4"))["decision"], true);
     until(|| health(&site)["self_audit"]["last"]["size"] == site.size());
@@ -180,6 +185,7 @@ fn an_archive_audits_itself_and_says_when_it_is_no_longer_what_was_signed() {
     assert_eq!(ask("/v1/health").json()["self_audit"]["last"]["first_fault"], index);
     assert_eq!((ask("/readyz").status, ask("/v1/entries/0").status), (503, 200));
     assert!(ask("/health").text().contains(FAILED));
+    assert!(!data.join("unsound").exists(), "an archive is only read");
     let text = ask("/metrics").text();
     assert_eq!(metric(&text, "interlock_self_audit_first_fault"), index as f64);
     assert!(archive.stop());

@@ -51,13 +51,15 @@ impl Reader {
         }
         if !report.is_clean() {
             shared.poisoned.store(true, Ordering::Release);
-            mark(shared, &report);
+            if shared.signer.is_some() {
+                mark(shared, &report);
+            }
         }
         Ok(Some(report))
     }
 }
 
-/// Keeps a restart from going on with this log. As much as can be done on a disk that holds other bytes than were written; without it the next
+/// Keeps a restart from going on with this log; an archive, on which nobody goes on, is only read. As much as can be done on a disk that holds other bytes than were written; without it the next
 /// audit finds the fault again.
 fn mark(shared: &Shared, report: &Report) {
     let (files, layout) = (&shared.files, &shared.layout);
