@@ -65,7 +65,10 @@ impl Asked {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Refused::Body("the body is a JSON object".to_owned()));
         }
-        let sent: Sent = serde_json::from_slice(body).map_err(|error| Refused::Body(error.to_string()))?;
+        let sent: Sent = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+            true => Refused::Body(format!("{error}; each member is a string, `request` too: the request's own text")),
+            false => Refused::Body(error.to_string()),
+        })?;
         let body = |why: &str| Refused::Body(why.to_owned());
         let asked = match sent {
             Sent { sample: Some(name), policies: None, schema: None, entities: None, trust: None, request: None } => {

@@ -90,6 +90,21 @@ fn a_body_that_nobody_reads_and_heads_behind_it_are_given_up() {
 }
 
 #[test]
+fn a_body_of_a_public_question_that_drips_is_given_up() {
+    let site = public_site();
+    let [_, public] = both(&site);
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(public).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    drip(["/v1/bundles", "/v1/sandbox/decisions"].map(ask).into(), |_| b'[');
+}
+
+#[test]
 fn an_answer_that_is_not_read_is_given_up() {
     let site = public_site();
     for n in 0..200 {

@@ -5,8 +5,10 @@
 //! whoever comes then is told to come again. Does not: keep bundles; the same question under the same head has the same answer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix_web::http::header;
+use actix_web::rt::time::timeout;
 use actix_web::{HttpRequest, HttpResponse, web};
 use verifier::bundle::MEDIA_TYPE;
 use verifier::decision::Outcome;
@@ -19,6 +21,8 @@ use crate::{BundleError, Choice, ChoiceError, Wanted};
 
 /// Bundles that are made at a time, of 64 MiB each at most.
 const AT_ONCE: usize = 2;
+/// How long a list may take to arrive: as long as any body of the decision API.
+const BODY_DEADLINE: Duration = Duration::from_secs(4);
 /// Bytes of a list: 10,000 numbers of 20 digits with what stands between.
 pub(super) const MAX_LIST: usize = 256 << 10;
 /// What a list is.
@@ -45,7 +49,9 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let size = Query::read(&request, &["size"])?.number("size")?;
     let malformed = || Problem::malformed("body", "a JSON list of at most 10,000 indexes");
-    let body = body.to_bytes_limited(MAX_LIST).await.map_err(|_| malformed())?.map_err(|_| malformed())?;
+    let body = timeout(BODY_DEADLINE, body.to_bytes_limited(MAX_LIST)).await;
+    let body = body.map_err(|_| Problem::new(Code::BodyTimeout, "the list did not arrive in time"))?;
+    let body = body.map_err(|_| malformed())?.map_err(|_| malformed())?;
     let indexes: Vec<u64> = serde_json::from_slice(&body).map_err(|_| malformed())?;
     let choice = Choice::of(indexes).map_err(|_| malformed())?;
     let bytes = make(public, choice, size).await?;

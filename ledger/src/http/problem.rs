@@ -44,6 +44,8 @@ pub enum Code {
     NothingChosen,
     /// More than a bundle may have.
     TooLarge,
+    /// A body that did not arrive in time.
+    BodyTimeout,
     /// Private parts were erased, and a record says so.
     Erased,
     /// The private parts should be there and are not.
@@ -60,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::MalformedParameter,
@@ -76,6 +78,7 @@ impl Code {
         Self::Unsigned,
         Self::NothingChosen,
         Self::TooLarge,
+        Self::BodyTimeout,
         Self::Erased,
         Self::Lost,
         Self::Damaged,
@@ -102,6 +105,7 @@ impl Code {
             Self::Unsigned => "unsigned",
             Self::NothingChosen => "nothing_chosen",
             Self::TooLarge => "too_large",
+            Self::BodyTimeout => "body_timeout",
             Self::Erased => "erased",
             Self::Lost => "lost",
             Self::Damaged => "damaged",
@@ -127,6 +131,7 @@ impl Code {
             | Self::UnknownEpoch
             | Self::NothingChosen => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedParameter | Self::MissingParameter | Self::UnknownParameter => StatusCode::BAD_REQUEST,
             Self::NoCoseForm | Self::Unsigned => StatusCode::CONFLICT,

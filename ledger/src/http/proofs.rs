@@ -73,7 +73,7 @@ pub fn find(reader: &Reader, id: &str) -> Result<u64, Problem> {
         )
     };
     let leaf = match id.len() {
-        0..=19 => return number("id", id),
+        0..=19 if id.bytes().all(|byte| byte.is_ascii_digit()) => return number("id", id),
         32 => {
             let permit: PermitId = id.parse().map_err(|_| malformed())?;
             return reader.permit(&permit)?.ok_or_else(unknown);

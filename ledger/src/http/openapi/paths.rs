@@ -144,7 +144,9 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Evidence bundles: by a query, or by a list that is too long for one.
 fn bundles() -> [Operation; 2] {
-    use Code::{MissingParameter, NotAcceptable, NotPublished, NothingChosen, Overloaded, TooLarge, Unsigned};
+    use Code::{
+        BodyTimeout, MissingParameter, NotAcceptable, NotPublished, NothingChosen, Overloaded, TooLarge, Unsigned,
+    };
     let octets = json!({"type": "string", "format": "binary"});
     let number = |name: &str| query(name, reference("Number"), false);
     let range = "(0|[1-9][0-9]{0,17})(-(0|[1-9][0-9]{0,17}))?";
@@ -183,5 +185,6 @@ fn bundles() -> [Operation; 2] {
     by_list.method = Method::Post { media_type: "application/json", schema: list, most: MAX_LIST };
     by_list.conditional = false;
     by_list.problems.retain(|(_, code)| ![NotAcceptable.name(), MissingParameter.name()].contains(code));
+    by_list.problems.push((BodyTimeout.status().as_u16(), BodyTimeout.name()));
     [by_query, by_list]
 }
