@@ -333,7 +333,10 @@ impl Metrics {
         let route = route.unwrap_or_else(|| "other".to_owned());
         self.requests.get_or_create(&Answered { route, code }).inc();
         if let Some(cause) = shed {
-            self.tally.shed();
+            // What strangers try in the sandbox is no agent that was turned away.
+            if !cause.starts_with("sandbox_") {
+                self.tally.shed();
+            }
             self.shed.get_or_create(&Shed { cause }).inc();
         }
     }
@@ -380,4 +383,18 @@ fn encoded(registries: &[&Registry]) -> String {
     }
     let _ = text::encode_eof(&mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_is_busy_turned_no_agent_away() {
+        let metrics = Metrics::default();
+        metrics.answered(None, 503, Some("sandbox_busy"));
+        assert_eq!(metrics.tally.read().shed, 0);
+        metrics.answered(None, 503, Some("overloaded"));
+        assert_eq!(metrics.tally.read().shed, 1);
+    }
 }

@@ -62,7 +62,7 @@ impl Choice {
                 return Err(ChoiceError::List);
             }
             let more = last - first;
-            if more >= MAX_CHOSEN as u64 || indexes.len() as u64 + more >= 2 * MAX_CHOSEN as u64 {
+            if more >= MAX_CHOSEN as u64 || indexes.len() as u64 + more >= MAX_CHOSEN as u64 {
                 return Err(ChoiceError::TooMany);
             }
             indexes.extend(first..=last);
@@ -70,14 +70,17 @@ impl Choice {
         Self::of(indexes)
     }
 
-    /// These indexes, in any order.
+    /// These indexes, in any order; one that stands twice is chosen once and counts twice.
     ///
     /// # Errors
     /// [`ChoiceError::TooMany`].
     pub fn of(mut indexes: Vec<u64>) -> Result<Self, ChoiceError> {
+        if indexes.len() > MAX_CHOSEN {
+            return Err(ChoiceError::TooMany);
+        }
         indexes.sort_unstable();
         indexes.dedup();
-        if indexes.len() > MAX_CHOSEN { Err(ChoiceError::TooMany) } else { Ok(Self::List(indexes)) }
+        Ok(Self::List(indexes))
     }
 
     /// The indexes that are chosen in the first `size` entries.
@@ -198,6 +201,8 @@ mod tests {
         for many in ["0-10000", "0-9999,20000", "0-9223372036854775807"] {
             assert_eq!(words(many), Err(ChoiceError::TooMany), "{many}");
         }
+        assert_eq!(Choice::of(vec![1; MAX_CHOSEN + 1]), Err(ChoiceError::TooMany), "what is sent counts");
+        assert_eq!(Choice::of(vec![1; MAX_CHOSEN]).map(|choice| choice.words()), Ok("indexes=1".into()));
         let scattered = Choice::of((0..9_000).map(|number| number * 1_000).collect()).unwrap();
         assert_eq!(scattered.words(), "a list of 9000 indexes");
     }

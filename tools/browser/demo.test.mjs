@@ -181,7 +181,10 @@ test("a sandbox that is busy is said to be, and asked again", { errors: [/503/] 
 
 test("a permit that has run out says so, and its evidence holds", async ({ page, visit }) => {
   await visit("/demo");
-  const request = JSON.parse(await page.locator("#request").inputValue());
+  // The sample that the page begins with arrives after the page.
+  const text = () => page.locator("#request").inputValue();
+  while (!(await text())) await page.waitForTimeout(20);
+  const request = JSON.parse(await text());
   await page.locator("#request").fill(JSON.stringify({ ...request, ttl_ms: 1 }));
   await page.getByRole("button", { name: "Decide" }).click();
   await page.locator("#outcome .outcome.good").waitFor();

@@ -171,6 +171,11 @@ impl House {
         &self.service.shared().metrics
     }
 
+    /// Why nothing is decided any more, if so.
+    pub fn fault(&self) -> Option<&str> {
+        self.service.fault()
+    }
+
     /// What the start had to read.
     pub fn folded(&self) -> &Folded {
         self.service.folded()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authorizer::archive::Archive;
 use authorizer::clock::System;
@@ -107,7 +108,12 @@ impl Serve {
             Some(index) => note!("state from the snapshot of entry {index}, {records} records behind it"),
             None => note!("state from {records} records"),
         }
-        let signalled = until_signal();
+        let mut told = false;
+        let signalled = until_signal_beside(|| {
+            if let Some(fault) = house.fault().filter(|_| !std::mem::replace(&mut told, true)) {
+                note!("interlock: service_ended: {fault}: nothing is decided until the next start; reads go on");
+            }
+        });
         house.stop();
         signalled.map(|()| Exit::Ok)
     }
@@ -138,13 +144,21 @@ fn rates(text: &str) -> Result<Rates, String> {
 
 /// Returns when SIGTERM or SIGINT comes.
 pub fn until_signal() -> Result<(), Failure> {
+    until_signal_beside(|| {})
+}
+
+/// As [`until_signal`]; looks each second at what else may come.
+fn until_signal_beside(mut look: impl FnMut()) -> Result<(), Failure> {
     block_on(async {
+        let mut each = tokio::time::interval(Duration::from_secs(1));
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unavailable)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::unavailable)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = each.tick() => look(),
+            }
         }
-        Ok(())
     })
 }

@@ -34,7 +34,7 @@ async function byLink() {
   if (given.length === 0) return;
   const [[name, value]] = given;
   if (given.length > 1 || !Object.hasOwn(PARAMETERS, name)) {
-    throw new Problem("unknown_parameter", "This page knows one parameter at a time: permit, index or leaf.");
+    throw new Problem("unknown_parameter", "This page knows one parameter, which is permit, index or leaf.");
   }
   if (!PARAMETERS[name].test(value)) throw new Problem("malformed_parameter", `This is no ${name} of a log.`);
   byId("id").value = value;
