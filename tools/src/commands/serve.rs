@@ -111,7 +111,7 @@ impl Serve {
         let mut told = false;
         let signalled = until_signal_beside(|| {
             if let Some(fault) = house.fault().filter(|_| !std::mem::replace(&mut told, true)) {
-                note!("interlock: service_ended: {fault}: nothing is decided until the next start; reads go on");
+                note!("interlock: service_ended: {fault}: this process decides nothing any more; reads go on");
             }
         });
         house.stop();
