@@ -8,7 +8,6 @@ mod bad_input;
 mod browse;
 mod canary;
 mod clock;
-mod compact;
 mod cost;
 mod decisions;
 mod double;
