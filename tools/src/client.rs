@@ -71,6 +71,10 @@ impl Client {
                 "`{base}`: no TLS is built in; name a proxy on this machine that speaks it"
             )));
         }
+        let address = reqwest::Url::parse(base).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        if address.is_none() {
+            return Err(Failure::usage(format!("`{base}` is no address: `http://HOST:PORT` is")));
+        }
         // A server that sends its readers elsewhere is not the one that they named.
         let redirect = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(timeout).redirect(redirect).tcp_nodelay(true).no_proxy().build();

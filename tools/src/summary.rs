@@ -37,7 +37,7 @@ pub fn page(verified: &VerifiedBundle<'_>, said: &Value) -> String {
         format_args!(
             "<p>{} records of this log were verified: {allowed} decisions that allowed an action, {denied} that denied one, and what they \
              rest on. The log had {} records when its head was signed.</p>\n<table>\n\
-             <tr><th scope=\"row\">Chosen by<td>{}\n<tr><th scope=\"row\">Root of the log<td><code>{}</code>\n</table>\n",
+             <tr><th scope=\"row\">Chosen by, as its maker says<td>{}\n<tr><th scope=\"row\">Root of the log<td><code>{}</code>\n</table>\n",
             verified.bundle().entries.len(),
             head.size,
             escaped(manifest.choice),
@@ -211,7 +211,8 @@ fn named((kind, id): &(String, String)) -> String {
     escaped(&format!("{kind}::\"{id}\""))
 }
 
-/// Text that stays text: no tags, no entities, and no control or direction characters that would show it otherwise.
+/// Text that stays text: no tags, no entities, and nothing that is not seen or that shows the rest otherwise: control characters, line and
+/// paragraph separators, and what Unicode calls default ignorable (DerivedCoreProperties), direction marks and zero widths among them.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -222,9 +223,25 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
-            '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                put(&mut out, format_args!("{}", c.escape_unicode()))
-            }
+            '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}' => put(&mut out, format_args!("{}", c.escape_unicode())),
             c if c.is_control() => put(&mut out, format_args!("{}", c.escape_unicode())),
             c => out.push(c),
         }
@@ -235,4 +252,32 @@ fn escaped(text: &str) -> String {
 fn put(out: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing into a String cannot fail.
     let _ = out.write_fmt(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_spelled_and_what_is_stays() {
+        for c in [
+            '\u{0}',
+            '\u{1b}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(escaped(&format!("clerk{c}")), format!("clerk{}", c.escape_unicode()));
+        }
+        for seen in ["clerk", "a\nb", "\u{e9}", "e\u{301}", "\u{939}\u{93f}", "\u{1F512}"] {
+            assert_eq!(escaped(seen), seen);
+        }
+        assert_eq!(escaped("<b a=\"1\">&'"), "&lt;b a=&quot;1&quot;&gt;&amp;&#39;");
+    }
 }

@@ -91,7 +91,7 @@ fn write_summary(page: &Path, evidence: &[u8], said: &Said, keys: &[LogKey]) -> 
         return Err(Failure::usage("--summary is of a bundle"));
     }
     match climb_bundle(evidence, keys).verdict {
-        Ok(verified) => files::write(page, summary::page(&verified, &said.json(""))),
+        Ok(verified) => files::write_new(page, &summary::page(&verified, &said.json("")), 0o644),
         Err(refusal) => Err(Failure::refused(refusal)),
     }
 }

@@ -42,7 +42,11 @@ fn a_bundle_is_fetched_verified_and_printed_and_a_changed_one_is_not() {
     for part in ["ok    disclosed", "ok    governed", "2 decisions that allow, 1 that deny", "not checked: choice"] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
+    let again = ["verify", &*file, "--vkey", &*house.vkey, "--summary"];
+    assert_eq!(fails(again.iter().chain(&[&*file])).0, 4, "no summary takes the evidence's place");
     let page = std::fs::read_to_string(&page).unwrap();
+    ok(["verify", &file, "--vkey", &house.vkey]);
+    assert!(page.contains("Chosen by, as its maker says"));
     for part in [
         "Evidence from ledger.example/test",
         "<code>Agent::&quot;clerk&quot;</code> asked to do <code>refund</code> with <code>Order::&quot;17&quot;</code>",

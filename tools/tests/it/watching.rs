@@ -418,6 +418,9 @@ fn one_watch_has_a_state_and_a_damaged_or_foreign_one_is_refused() {
     assert_eq!(interlock(arguments).status.code(), Some(2));
     let hidden = look(&house, "https://127.0.0.1:1", "new", &[]);
     assert!(hidden.status.code() == Some(2) && String::from_utf8_lossy(&hidden.stderr).contains("no TLS"));
+    for no_address in ["127.0.0.1:1", "file:///etc/passwd", "http://", "log"] {
+        assert_eq!(look(&house, no_address, "new", &[]).status.code(), Some(2), "{no_address}");
+    }
     assert_eq!(once(&house, &server.public).0, 0);
 }
 
