@@ -6,9 +6,10 @@
 //! Guarantees: the same walk as [`crate::audit`], over files that are opened anew: every frame's checksum, every leaf's hash and form, every
 //! frame's root, the root under the head, and that head's signature. It is done by two threads of its own, which inherit the niceness of
 //! whoever calls, in pieces of [`PIECE`] bytes, after each of which the caller may pause or break off. A fault poisons the writer before it is
-//! told, and a file says so, so that no restart goes on with this log: nothing more is appended, whatever comes of the report. Readers go on. Does not: look at private parts, each of which is held against
-//! its leaf whenever it is read, and which an erasure may take away at any moment; nor at what is derived (fsck does); nor notice a second
-//! audit beside it, which would only cost time.
+//! told, and a file says so, so that no restart goes on with this log: nothing more is appended, whatever comes of the report. Readers go on.
+//!
+//! Does not: look at private parts, each of which is held against its leaf whenever it is read, and which an erasure may take away at any
+//! moment; nor at what is derived (fsck does); nor notice a second audit beside it, which would only cost time.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ impl Reader {
         }
         if !report.is_clean() {
             shared.poisoned.store(true, Ordering::Release);
+            // Nobody goes on with an archive, which is only read.
             if shared.signer.is_some() {
                 mark(shared, &report);
             }
@@ -59,7 +61,7 @@ impl Reader {
     }
 }
 
-/// Keeps a restart from going on with this log; an archive, on which nobody goes on, is only read. As much as can be done on a disk that holds other bytes than were written; without it the next
+/// Keeps a restart from going on with this log. As much as can be done on a disk that holds other bytes than were written: without it the next
 /// audit finds the fault again.
 fn mark(shared: &Shared, report: &Report) {
     let (files, layout) = (&shared.files, &shared.layout);
