@@ -34,7 +34,8 @@ pub struct Serve {
     /// The public read API's address
     #[arg(long, env = "INTERLOCK_PUBLIC", default_value = "127.0.0.1:7410")]
     public: SocketAddr,
-    /// Where the published head is remembered; beside the directory without
+    /// Where the published head is remembered; beside the directory without. It must not be copied and restored with the directory: two
+    /// copies with a memory each would sign two histories, which only those who watch would find
     #[arg(long)]
     memory: Option<PathBuf>,
     /// The operator's word that the memory is lost for good; recorded in the log
@@ -66,8 +67,8 @@ pub struct Serve {
     /// The share of requests that are traced unless their caller decides (`traceparent`), from 0 to 1
     #[arg(long, env = "INTERLOCK_OTLP_SAMPLE", value_name = "RATIO", default_value = "0.01")]
     otlp_sample: Ratio,
-    /// Hours from one audit of the log by this server to the next, or `off`; the first begins some seconds after the start. A log whose stored entries are
-    /// no longer what its signed head says decides nothing any more
+    /// Hours from one audit of the log by this server to the next, or `off`; the first begins some seconds after the start. A log whose stored
+    /// entries are no longer what its signed head says decides nothing any more
     #[arg(long, env = "INTERLOCK_SELF_AUDIT", value_name = "HOURS|off", default_value = "24", value_parser = Audits::parse)]
     self_audit: Audits,
     /// How many decisions stand between two `state` records; a small number shows many of them

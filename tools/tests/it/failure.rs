@@ -1,6 +1,7 @@
 //! What goes wrong at start says so, with its exit code, and damages nothing.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -43,6 +44,49 @@ fn a_second_process_is_refused_and_the_first_goes_on() {
     assert!(serve_fails(&house.path("log"), &[]).contains("in use by another process"));
     let (status, _) = Http::new().decide(&server.decisions, &house.api_key, &refund(1)).unwrap();
     assert_eq!(status, 200);
+}
+
+#[test]
+fn a_service_that_ends_says_so_and_what_ended_it_keeps_the_log_shut() {
+    let house = House::new();
+    house.publish("hello");
+    let log = house.path("log");
+    let said = house.path("said");
+    let arguments = Server::arguments(&log);
+    let output = std::fs::File::create(&said).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_interlock")).args(arguments).stderr(output).spawn().unwrap();
+    let wait_for = |words: &str| {
+        for _ in 0..600 {
+            let text = std::fs::read_to_string(&said).unwrap();
+            if text.contains(words) {
+                return text;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("no {words} in {}", std::fs::read_to_string(&said).unwrap());
+    };
+    wait_for("state from");
+    // Before the first audit, which comes some seconds after the start.
+    let segment = Path::new(&log).join("journal/00000000000000000000.seg");
+    let flip_the_last_bit = || {
+        let file = OpenOptions::new().read(true).write(true).open(&segment).unwrap();
+        let (mut byte, last) = ([0], file.metadata().unwrap().len() - 1);
+        file.read_exact_at(&mut byte, last).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], last).unwrap();
+    };
+    flip_the_last_bit();
+    let text = wait_for("service_ended");
+    assert!(text.contains("interlock: self_audit_failed first_fault=") && !text.contains("panicked"), "{text}");
+    assert!(child.try_wait().unwrap().is_none(), "reads go on");
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&said).unwrap().matches("service_ended").count(), 1);
+    // Whole again, and still shut.
+    flip_the_last_bit();
+    assert!(serve_fails(&log, &[]).contains("what a self-audit found wrong"));
+    ok(["audit", &log, "--vkey", &house.vkey]);
+    std::fs::remove_file(Path::new(&log).join("unsound")).unwrap();
+    Server::start(&log, &[]).stop();
 }
 
 #[test]
