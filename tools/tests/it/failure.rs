@@ -78,6 +78,8 @@ fn a_service_that_ends_says_so_and_what_ended_it_keeps_the_log_shut() {
     let text = wait_for("service_ended");
     assert!(text.contains("interlock: self_audit_failed first_fault=") && !text.contains("panicked"), "{text}");
     assert!(child.try_wait().unwrap().is_none(), "reads go on");
+    // Two more looks, and nothing is said again.
+    std::thread::sleep(std::time::Duration::from_millis(2_200));
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(&said).unwrap().matches("service_ended").count(), 1);
